@@ -1,0 +1,53 @@
+"""Play it a sound, and it gives you the patch.
+
+import inversynth
+paper = inversynth.synth("paper")           # .space and .render(values)
+model = inversynth.load_model("paper-c6xl")  # an ONNX network in onnxruntime
+result = inversynth.match("sound.wav")      # the patch that makes a sound
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import InversynthError, MismatchError, UsageError
+    from .matching import match
+    from .predict import load_model
+    from .render import Synth, synth
+    from .spec import AudioFormat, Param, ParamSpace
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "InversynthError": "errors",
+    "MismatchError": "errors",
+    "UsageError": "errors",
+    "match": "matching",
+    "load_model": "predict",
+    "Synth": "render",
+    "synth": "render",
+    "AudioFormat": "spec",
+    "Param": "spec",
+    "ParamSpace": "spec",
+}
+__all__ = [
+    "AudioFormat",
+    "InversynthError",
+    "MismatchError",
+    "Param",
+    "ParamSpace",
+    "Synth",
+    "UsageError",
+    "__version__",
+    "load_model",
+    "match",
+    "synth",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'inversynth' has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)

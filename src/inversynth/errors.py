@@ -1,0 +1,19 @@
+"""The errors of this package: one line each, saying what, what was given, what is allowed, what to do."""
+
+from __future__ import annotations
+
+
+class InversynthError(Exception):
+    """Something failed while running; the command line prints it as one line and exits with 1."""
+
+    exit_code = 1
+
+
+class UsageError(InversynthError, ValueError):
+    """What was asked for is wrong (an option, a file, a value); the command line exits with 2."""
+
+    exit_code = 2
+
+
+class MismatchError(UsageError):
+    """Two artefacts do not belong together: other parameter space, sample rate, length or settings."""

@@ -1,0 +1,82 @@
+"""Artefacts are written whole: to a temporary name, synced, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .errors import InversynthError, UsageError
+
+_REASONS = {
+    errno.ENOSPC: ("the disk is full", "make room and run the same command again"),
+    errno.EDQUOT: ("the disk quota is used up", "make room and run the same command again"),
+    errno.EACCES: ("no permission to write there", "choose another folder or change its permissions"),
+    errno.EPERM: ("no permission to write there", "choose another folder or change its permissions"),
+    errno.EROFS: ("the file system is read-only", "choose another folder"),
+    errno.ENOTDIR: ("a part of the path is a file, not a folder", "choose another folder"),
+    errno.EEXIST: ("a file of that name is in the way", "choose another folder"),
+    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter one"),
+}
+
+
+def write_error(path: str | Path, error: OSError) -> InversynthError:
+    """The one-line error for a failed write to `path`."""
+    why, what = _REASONS.get(error.errno or 0, (error.strerror or str(error), "choose another place"))
+    return InversynthError(f"cannot write {path}: {why}; {what}")
+
+
+@contextlib.contextmanager
+def writing(path: str | Path) -> Iterator[Path]:
+    """Gives a temporary path in the same folder; on leaving it becomes `path`, whole, or nothing is left.
+
+    The temporary name keeps the suffix of `path`, for libraries that go by it. Raises
+    `InversynthError` where the file can't be written.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        raise write_error(target, error) from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: str | Path) -> Path:
+    """Makes a folder that can be written to, with its parents; raises `InversynthError` if that fails."""
+    folder = Path(path)
+    probe = folder / f".probe.{os.getpid()}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise write_error(folder, error) from None
+    return folder
+
+
+def write_json(path: str | Path, data: Any) -> None:
+    """Writes `data` as indented JSON."""
+    with writing(path) as temporary:
+        temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: str | Path, what: str) -> Any:
+    """Reads JSON; raises `UsageError` naming `what` it should have been."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path} is not there; it should be {what}") from None
+    except OSError as error:
+        raise UsageError(f"{path} can't be read ({error.strerror}); it should be {what}") from None
+    except ValueError:
+        raise UsageError(f"{path} is damaged: it should be {what}, as JSON") from None

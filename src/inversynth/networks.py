@@ -1,0 +1,169 @@
+"""The paper's networks, with their audio front end inside, for any parameter space.
+
+Keras layers and `keras.ops` only, so that they run on every Keras back end. A network takes raw audio
+(n, samples) and gives one row of logits, the classes of all parameters side by side; `Heads` cuts it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import UsageError
+from .spec import AudioFormat, ParamSpace
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+try:
+    import keras
+    from keras import layers, ops
+except ImportError as error:
+    raise UsageError(f"training needs Keras ({error}); install it with: pip install 'inversynth[train]'") from None
+
+# Filters, kernel (time, frequency), strides (time, frequency): the paper's table of architectures,
+# and the one place where they are declared. ConvE2E's first four layers run along the waveform.
+_C6 = ((32, 3, 3, 2, 2), (71, 3, 3, 2, 2), (128, 3, 4, 2, 3), (128, 3, 3, 2, 2), (128, 3, 3, 2, 2), (128, 3, 3, 1, 2))
+SPECTROGRAM_STACKS: dict[str, tuple[tuple[int, int, int, int, int], ...]] = {
+    "C1": ((38, 13, 26, 13, 26),),
+    "C2": ((35, 6, 7, 5, 6), (87, 6, 9, 5, 8)),
+    "C3": ((32, 4, 5, 3, 4), (98, 4, 6, 3, 5), (128, 4, 6, 3, 5)),
+    "C4": ((32, 3, 4, 2, 3), (65, 3, 4, 2, 3), (105, 3, 4, 2, 3), (128, 4, 5, 3, 4)),
+    "C5": ((32, 3, 3, 2, 2), (98, 3, 3, 2, 2), (128, 3, 4, 2, 3), (128, 3, 5, 2, 4), (128, 3, 3, 2, 2)),
+    "C6": _C6,
+    "C6XL": (
+        (64, 3, 3, 2, 2),
+        (128, 3, 3, 2, 2),
+        (128, 3, 4, 2, 3),
+        (128, 3, 3, 2, 2),
+        (256, 3, 3, 2, 2),
+        (256, 3, 3, 1, 2),
+    ),
+    "CE2E": _C6,
+    "CE2E_2D": _C6,
+}
+WAVEFORM_STACKS: dict[str, tuple[tuple[int, int, int], ...]] = {
+    "CE2E": ((96, 64, 4), (96, 32, 4), (128, 16, 4), (257, 8, 4)),  # filters, kernel, stride
+}
+HIDDEN_UNITS = 512
+MODELS = tuple(SPECTROGRAM_STACKS)
+
+WINDOW, HOP = 512, 256
+LOG_FLOOR = 1e-3
+"""Magnitudes below this are silence to a network; a full-scale sine has a magnitude of 128."""
+
+
+@keras.saving.register_keras_serializable("inversynth")
+class LogSpectrogram(layers.Layer):
+    """(n, samples) audio to (n, frames, 257, 1) scaled natural log magnitudes.
+
+    Periodic Hann window of 512, hop 256, frame m centred at sample 256 m + 128, as the paper's measures
+    (see `inversynth.metrics`); the transform is a product with a fixed matrix, which every back end and
+    ONNX have.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        samples = input_shape[-1]
+        self.frames = -(-samples // HOP)
+        self.behind = (self.frames + 1) * HOP - WINDOW // 4 - samples
+        window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
+        turns = np.outer(np.arange(WINDOW), np.arange(WINDOW // 2 + 1)) / WINDOW
+        kernel = np.concatenate([np.cos(2 * np.pi * turns), -np.sin(2 * np.pi * turns)], axis=1)
+        self.kernel = self.add_weight(
+            name="dft",
+            shape=(WINDOW, WINDOW + 2),
+            initializer=keras.initializers.Constant((window[:, None] * kernel).astype("float32")),
+            trainable=False,
+        )
+
+    def call(self, audio: Any) -> Any:
+        padded = ops.pad(audio, ((0, 0), (WINDOW // 4, self.behind)))
+        hops = ops.reshape(padded, (-1, self.frames + 1, HOP))
+        frames = ops.concatenate([hops[:, :-1], hops[:, 1:]], axis=2)
+        parts = ops.matmul(frames, self.kernel)
+        bins = WINDOW // 2 + 1
+        power = ops.square(parts[:, :, :bins]) + ops.square(parts[:, :, bins:])
+        return ops.expand_dims(0.125 * ops.log(ops.maximum(power, LOG_FLOOR**2)) + 1.0, -1)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0], -(-input_shape[-1] // HOP), WINDOW // 2 + 1, 1)
+
+
+def build(
+    model: str, space: ParamSpace, audio: AudioFormat, seed: int = 0, data_format: str = "channels_last"
+) -> keras.Model:
+    """One of the paper's networks: (n, audio.samples) float32 to (n, sum of levels) logits.
+
+    Convolutions use "same" padding, which gives the paper's weight counts (1.2 M; Conv6XL 2.3 M) and
+    ConvE2E's 64 x 257. `seed` fixes the initial weights. Raises `UsageError` for an unknown model.
+    """
+    if model not in SPECTROGRAM_STACKS:
+        raise UsageError(f"no model {model!r}; there are {', '.join(MODELS)}")
+    if data_format not in ("channels_last", "channels_first"):
+        raise UsageError(f"data format {data_format!r} is not channels_last or channels_first")
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((audio.samples,), dtype="float32", name="audio")
+    if model in WAVEFORM_STACKS:
+        x = layers.Reshape((audio.samples, 1))(inputs)
+        for filters, kernel, stride in WAVEFORM_STACKS[model]:
+            x = layers.Conv1D(filters, kernel, stride, padding="same", activation="relu")(x)
+        x = layers.Reshape((*x.shape[1:], 1))(x)
+    else:
+        x = LogSpectrogram(name="log_spectrogram")(inputs)
+    if data_format == "channels_first":
+        x = layers.Permute((3, 1, 2))(x)
+    for filters, k1, k2, s1, s2 in SPECTROGRAM_STACKS[model]:
+        x = layers.Conv2D(filters, (k1, k2), (s1, s2), padding="same", activation="relu", data_format=data_format)(x)
+    x = layers.Flatten(data_format=data_format)(x)
+    x = layers.Dense(HIDDEN_UNITS, activation="relu")(x)
+    return keras.Model(inputs, layers.Dense(int(space.levels.sum()), name="logits")(x), name=model)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Cuts a row of logits into one distribution per parameter of a space."""
+
+    space: ParamSpace
+    sigmoid: bool = False
+    """Whether the logits were trained as the paper's independent sigmoids; else as one softmax a parameter."""
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """(P,) where each parameter's classes begin in the row."""
+        return np.concatenate([[0], np.cumsum(self.space.levels)[:-1]])
+
+    def probabilities(self, logits: Any) -> list[Any]:
+        """(n, sum of levels) logits to P tensors (n, levels of the parameter) that sum to 1."""
+        out = []
+        for start, count in zip(self.starts, self.space.levels, strict=True):
+            row = logits[:, int(start) : int(start + count)]
+            if self.sigmoid:
+                row = ops.sigmoid(row)
+                out.append(row / ops.sum(row, axis=-1, keepdims=True))
+            else:
+                out.append(ops.softmax(row, axis=-1))
+        return out
+
+    def loss(self, levels: Any, logits: Any) -> Any:
+        """(n, P) int levels, -1 where a parameter has no effect, and logits to the mean loss of a parameter.
+
+        Cross-entropy of each parameter's softmax, or the paper's binary cross-entropy over its classes;
+        what has no effect has no part in it.
+        """
+        levels = ops.cast(levels, "int32")
+        heard = ops.cast(levels >= 0, "float32")
+        widest = int(self.space.levels.max())
+        columns = np.minimum(np.arange(widest), self.space.levels[:, None] - 1) + self.starts[:, None]
+        real = ops.convert_to_tensor((np.arange(widest) < self.space.levels[:, None]).astype("float32"))
+        rows = ops.reshape(ops.take(logits, columns.reshape(-1).astype("int32"), axis=1), (-1, len(self.space), widest))
+        right = ops.one_hot(ops.maximum(levels, 0), widest)
+        if self.sigmoid:
+            each = ops.relu(rows) - rows * right + ops.softplus(-ops.abs(rows))
+            losses = ops.sum(each * real, axis=-1) / ops.sum(real, axis=-1)
+        else:
+            rows = rows + (real - 1.0) * 1e9
+            losses = ops.logsumexp(rows, axis=-1) - ops.sum(rows * right, axis=-1)
+        return ops.sum(losses * heard) / ops.maximum(ops.sum(heard), 1.0)

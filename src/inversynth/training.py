@@ -1,0 +1,390 @@
+"""Training: fresh sounds or a dataset in, a run folder out, resumable at any step.
+
+A run folder holds `settings.json`, `history.csv` (a row an epoch), `last.npz` (weights, optimiser and
+position: what --resume goes on from) and `best.npz` (the weights with the lowest validation loss).
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import sampling
+from .errors import InversynthError, MismatchError, UsageError
+from .files import make_folder, read_json, write_json, writing
+from .metrics import mean_mpr, parameter_measures
+from .render import Synth, synth
+from .spec import AudioFormat, ParamSpace
+
+Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""Audio (n, samples) float32 and levels (n, P)."""
+
+HISTORY = ("epoch", "step", "sounds", "seconds", "learning_rate", "loss", "val_loss", "val_mpr", "val_top1", "val_mae")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is, apart from where it is kept. `data` is a dataset's folder, or None for fresh sounds."""
+
+    synth: str = "paper"
+    model: str = "C6XL"
+    data: str | None = None
+    epochs: int = 100
+    steps: int = 250
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    warmup_steps: int = 200
+    weight_decay: float = 1e-4
+    loss: str = "softmax"
+    seed: int = 0
+    validation: int = 2048
+    patience: int = 10
+    data_format: str = "channels_last"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "steps", "batch_size", "validation", "patience"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not 0 < self.learning_rate < 1:
+            raise UsageError(f"learning rate {self.learning_rate} is outside (0, 1)")
+        if self.loss not in ("softmax", "sigmoid"):
+            raise UsageError(f"loss {self.loss!r} is not softmax or sigmoid")
+        sampling.check_seed(self.seed)
+
+    CHANGEABLE = ("epochs", "patience")
+    """What --resume may change: the schedule stretches or shrinks to the new number of epochs."""
+
+    def learning_rate_at(self, step: int) -> float:
+        """Linear warm-up, then half a cosine down to a hundredth over all epochs."""
+        progress = min(step / (self.epochs * self.steps), 1.0)
+        cosine = 0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2
+        return self.learning_rate * cosine * min((step + 1) / self.warmup_steps, 1.0)
+
+
+class Source(Protocol):
+    """Where batches come from. `batches(cursor)` goes on from a position and yields (batch, next position)."""
+
+    space: ParamSpace
+    audio: AudioFormat
+    validation: Batch
+
+    def batches(self, cursor: int) -> Iterator[tuple[Batch, int]]: ...
+
+
+def _row_keys(space: ParamSpace, levels: NDArray[np.int64]) -> NDArray[np.void]:
+    rows = np.ascontiguousarray(space.canonical(levels).astype(np.uint16))
+    return rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+
+
+class FreshSounds:
+    """Sounds that never repeat, rendered as training asks for them.
+
+    The validation set is fixed by the seed and drawn from a stream of its own; a training item that
+    sounds the same patch as any of its items is dropped, so none can enter.
+    """
+
+    def __init__(self, synth: Synth, settings: Settings) -> None:
+        self.space, self.audio = synth.space, synth.format
+        self._synth, self._settings = synth, settings
+        levels = sampling.draw(self.space, settings.seed, 0, settings.validation, sampling.VALIDATION)
+        self.validation = self._rendered(levels), levels
+        self._held_out = np.unique(_row_keys(self.space, levels))
+        if len(self._held_out) > 0.5 * math.prod(int(n) for n in self.space.levels):
+            raise UsageError(f"a validation set of {settings.validation} leaves too few patches to train on")
+
+    def _rendered(self, levels: NDArray[np.int64], workers: int | None = None) -> NDArray[np.float32]:
+        return self._synth.render(self.space.values_of_levels(levels), workers=workers)
+
+    def batches(self, cursor: int) -> Iterator[tuple[Batch, int]]:
+        want, seed = self._settings.batch_size, self._settings.seed
+        while True:
+            rows = np.empty((0, len(self.space)), np.int64)
+            while len(rows) < want:
+                drawn = sampling.draw(self.space, seed, cursor, want - len(rows), sampling.TRAINING)
+                cursor += len(drawn)
+                rows = np.concatenate([rows, drawn[~np.isin(_row_keys(self.space, drawn), self._held_out)]])
+            yield (self._rendered(rows, workers=1), rows), cursor
+
+
+def prefetch(items: Iterator[Any], depth: int = 4) -> Iterator[Any]:
+    """The same items, made ahead in a thread; an error there is raised here."""
+    box: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(entry: tuple[Any, BaseException | None]) -> None:
+        while not stop.is_set():
+            try:
+                return box.put(entry, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for item in items:
+                put((item, None))
+                if stop.is_set():
+                    return
+        except BaseException as error:
+            put((None, error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = box.get()
+            if error is not None:
+                raise error
+            yield item
+    finally:
+        stop.set()
+        thread.join()
+
+
+def save_arrays(path: Path, arrays: list[NDArray[Any]], **meta: Any) -> None:
+    """Writes arrays, in order, and plain data to one .npz, whole or not at all."""
+    named = {f"{i:04d}": array for i, array in enumerate(arrays)}
+    with writing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, meta=np.array(json.dumps(meta)), **named)  # type: ignore[arg-type]
+
+
+def load_arrays(path: Path) -> tuple[list[NDArray[Any]], dict[str, Any]]:
+    """Reads what `save_arrays` wrote; raises `UsageError` if it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names = sorted(name for name in file.files if name != "meta")
+            return [file[name] for name in names], json.loads(str(file["meta"]))
+    except FileNotFoundError:
+        raise UsageError(f"{path} is not there; has the run been started?") from None
+    except Exception as error:
+        raise UsageError(f"{path} is damaged ({type(error).__name__}); start the run again") from None
+
+
+def load_settings(run: Path) -> Settings:
+    """The settings of a run folder; raises `UsageError` if it holds none."""
+    fields = read_json(run / "settings.json", "the settings of a training run")
+    try:
+        return Settings(**fields["settings"])
+    except (TypeError, KeyError):
+        raise UsageError(f"{run / 'settings.json'} does not hold the settings of a training run") from None
+
+
+def _source(settings: Settings) -> Source:
+    if settings.data is None:
+        return FreshSounds(synth(settings.synth), settings)
+    raise NotImplementedError
+
+
+class Trainer:
+    """One run: the network, its optimiser, its position."""
+
+    def __init__(self, settings: Settings, source: Source) -> None:
+        import keras
+
+        from . import networks
+
+        self.settings, self.source = settings, source
+        self.heads = networks.Heads(source.space, sigmoid=settings.loss == "sigmoid")
+        self.network = networks.build(settings.model, source.space, source.audio, settings.seed, settings.data_format)
+        self.optimizer = keras.optimizers.AdamW(
+            settings.learning_rate, weight_decay=settings.weight_decay, clipnorm=1.0
+        )
+        self.network.compile(
+            self.optimizer,
+            loss=self.heads.loss,
+            jit_compile="auto" if keras.backend.backend() != "tensorflow" else False,
+        )
+        self.optimizer.build(self.network.trainable_variables)
+        self.step = self.cursor = self.stale = 0
+        self.seconds = self.loss_sum = 0.0
+        self.best = math.inf
+
+    def save(self, path: Path) -> None:
+        """Writes all that `load` needs to go on as if nothing had happened."""
+        variables = [*self.network.weights, *self.optimizer.variables]
+        save_arrays(
+            path,
+            [np.asarray(v) for v in variables],
+            weights=len(self.network.weights),
+            fingerprint=self.source.space.fingerprint,
+            **{key: getattr(self, key) for key in ("step", "cursor", "stale", "seconds", "loss_sum", "best")},
+        )
+
+    def load(self, path: Path) -> None:
+        """Goes on from what `save` wrote; raises `UsageError` where it doesn't fit."""
+        arrays, meta = load_arrays(path)
+        variables = [*self.network.weights, *self.optimizer.variables]
+        if len(arrays) != len(variables) or any(
+            a.shape != tuple(v.shape) for a, v in zip(arrays, variables, strict=True)
+        ):
+            raise MismatchError(f"{path} holds another network; train it with its own settings")
+        for array, variable in zip(arrays, variables, strict=True):
+            variable.assign(array)
+        for key in ("step", "cursor", "stale", "seconds", "loss_sum", "best"):
+            setattr(self, key, meta[key])
+
+    def train_step(self, batch: Batch) -> float:
+        """One step of the optimiser; returns the batch's loss."""
+        audio, levels = batch
+        labels = np.where(self.source.space.active(levels), levels, -1).astype(np.int32)
+        self.optimizer.learning_rate = self.settings.learning_rate_at(self.step)
+        return float(self.network.train_on_batch(audio, labels))
+
+    def validate(self) -> dict[str, float]:
+        """Loss, mean MPR, top-1 accuracy and mean absolute error in levels on the validation set."""
+        audio, levels = self.source.validation
+        space = self.source.space
+        chunks = [np.asarray(self.network.predict_on_batch(audio[i : i + 256])) for i in range(0, len(audio), 256)]
+        logits = np.concatenate(chunks)
+        labels = np.where(space.active(levels), levels, -1).astype(np.int32)
+        rows = parameter_measures(space, [np.asarray(p) for p in self.heads.probabilities(logits)], levels)
+        return {
+            "val_loss": float(self.heads.loss(labels, logits)),
+            "val_mpr": mean_mpr(rows),
+            "val_top1": float(np.mean([row["top"][0] for row in rows])),
+            "val_mae": float(np.mean([row["mae"] for row in rows])),
+        }
+
+
+Report = Callable[[str, dict[str, Any]], None]
+"""Told of ("step", {...}) after each step and ("epoch", row of the history) after each epoch."""
+
+
+def train(
+    settings: Settings, out: str | Path, resume: bool = False, report: Report | None = None, tensorboard: bool = False
+) -> bool:
+    """Trains into the run folder `out`; returns whether the run is finished (else resume it).
+
+    Ends after `settings.epochs`, or when the validation loss has not improved for `settings.patience`
+    epochs. On Ctrl-C it finishes its step, saves and returns False. Raises `UsageError` if `out` holds
+    a run and `resume` is not set, or holds one of other settings.
+    """
+    run = Path(out)
+    settings_file = run / "settings.json"
+    if resume:
+        before = load_settings(run)
+        for name in (f.name for f in dataclasses.fields(settings) if f.name not in Settings.CHANGEABLE):
+            if getattr(before, name) != getattr(settings, name):
+                raise MismatchError(
+                    f"{run} was trained with {name} {getattr(before, name)}, not {getattr(settings, name)}; "
+                    "resume it with its own settings"
+                )
+    elif settings_file.exists():
+        raise UsageError(f"{run} holds a run already; go on with --resume, or choose another folder")
+    source = _source(settings)
+    trainer = Trainer(settings, source)
+    make_folder(run)
+    write_json(
+        settings_file,
+        {
+            "settings": dataclasses.asdict(settings),
+            "sample_rate": source.audio.sample_rate,
+            "seconds": source.audio.seconds,
+            "space": source.space.to_list(),
+            "fingerprint": source.space.fingerprint,
+        },
+    )
+    last = run / "last.npz"
+    if resume and last.exists():
+        trainer.load(last)
+    history = _read_history(run / "history.csv", trainer.step)
+    stopped = threading.Event()
+    handlers: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        handlers = {s: signal.signal(s, lambda *_: stopped.set()) for s in (signal.SIGINT, signal.SIGTERM)}
+    writer = _tensorboard(run) if tensorboard else None
+    batches = prefetch(source.batches(trainer.cursor))
+    total = settings.epochs * settings.steps
+    try:
+        while trainer.step < total and trainer.stale < settings.patience:
+            started = time.monotonic()
+            batch, cursor = next(batches)
+            loss = trainer.train_step(batch)
+            if not math.isfinite(loss):
+                raise InversynthError(
+                    f"the loss is {loss} at step {trainer.step}; resume with a lower --learning-rate in a new run"
+                )
+            trainer.step, trainer.cursor = trainer.step + 1, cursor
+            trainer.loss_sum += loss
+            trainer.seconds += time.monotonic() - started
+            if report:
+                report("step", {"step": trainer.step, "total": total, "loss": loss, "seconds": trainer.seconds})
+            if trainer.step % settings.steps == 0:
+                row = {
+                    "epoch": trainer.step // settings.steps,
+                    "step": trainer.step,
+                    "sounds": trainer.step * settings.batch_size,
+                    "seconds": round(trainer.seconds, 1),
+                    "learning_rate": settings.learning_rate_at(trainer.step - 1),
+                    "loss": trainer.loss_sum / settings.steps,
+                    **trainer.validate(),
+                }
+                history.append(row)
+                _write_history(run / "history.csv", history)
+                trainer.loss_sum, trainer.stale = 0.0, trainer.stale + 1
+                if row["val_loss"] < trainer.best:
+                    trainer.best, trainer.stale = row["val_loss"], 0
+                    save_arrays(
+                        run / "best.npz",
+                        [np.asarray(v) for v in trainer.network.weights],
+                        fingerprint=source.space.fingerprint,
+                        **{k: row[k] for k in HISTORY},
+                    )
+                trainer.save(last)
+                if writer:
+                    writer(row)
+                if report:
+                    report("epoch", row)
+            if stopped.is_set():
+                trainer.save(last)
+                return False
+    finally:
+        batches.close()  # type: ignore[attr-defined]
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return True
+
+
+def _read_history(path: Path, until_step: int) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [
+            {k: float(v) if "." in v or "e" in v else int(v) for k, v in row.items()} for row in csv.DictReader(file)
+        ]
+    return [row for row in rows if row["step"] <= until_step]
+
+
+def _write_history(path: Path, rows: list[dict[str, Any]]) -> None:
+    with writing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, HISTORY)
+        table.writeheader()
+        table.writerows(rows)
+
+
+def _tensorboard(run: Path) -> Callable[[dict[str, Any]], None]:
+    try:
+        import tensorflow as tf
+    except ImportError:
+        raise UsageError("TensorBoard logs need TensorFlow; install it with: pip install 'inversynth[train]'") from None
+    writer = tf.summary.create_file_writer(str(run / "tensorboard"))
+
+    def write(row: dict[str, Any]) -> None:
+        with writer.as_default():
+            for key in HISTORY[3:]:
+                tf.summary.scalar(key, row[key], step=row["epoch"])
+        writer.flush()
+
+    return write
