@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from .errors import UsageError
 from .spec import ParamSpace
 
-DATASET, TRAINING, VALIDATION, TEST = range(4)
-"""The streams of a seed; items of two streams are drawn independently."""
+DATASET, TRAINING, VALIDATION, TEST, ORDER = range(5)
+"""The streams of a seed; items of two streams are drawn independently. ORDER is that of `permutation`."""
 
 _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (0x9E3779B9, 0xBB67AE85)
@@ -56,3 +56,12 @@ def draw(space: ParamSpace, seed: int, start: int, count: int, stream: int = DAT
     words = philox(counters.astype(np.uint32), (seed & 0xFFFFFFFF, seed >> 32))
     words = words.reshape(count, 4 * blocks)[:, : len(space)].astype(np.uint64)
     return ((words * space.levels.astype(np.uint64)) >> _SHIFT).astype(np.int64)
+
+
+def permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """(count,) int64 the numbers 0..count-1 in the random order of that epoch."""
+    check_seed(seed)
+    item = np.arange(count, dtype=np.uint64)
+    counters = np.stack([item & _LOW, item >> _SHIFT, np.full_like(item, epoch), np.full_like(item, ORDER)], axis=1)
+    words = philox(counters.astype(np.uint32), (seed & 0xFFFFFFFF, seed >> 32)).astype(np.uint64)
+    return np.argsort(words[:, 0] << _SHIFT | words[:, 1], kind="stable")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import json
 import math
 import queue
@@ -23,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import sampling
+from .dataset import Dataset, open_dataset
 from .errors import InversynthError, MismatchError, UsageError
 from .files import make_folder, read_json, write_json, writing
 from .metrics import mean_mpr, parameter_measures
@@ -55,11 +57,13 @@ class Settings:
     data_format: str = "channels_last"
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "steps", "batch_size", "validation", "patience"):
+        for name in ("epochs", "steps", "batch_size", "warmup_steps", "validation", "patience"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if not 0 < self.learning_rate < 1:
             raise UsageError(f"learning rate {self.learning_rate} is outside (0, 1)")
+        if not 0 <= self.weight_decay < 1:
+            raise UsageError(f"weight decay {self.weight_decay} is outside [0, 1)")
         if self.loss not in ("softmax", "sigmoid"):
             raise UsageError(f"loss {self.loss!r} is not softmax or sigmoid")
         sampling.check_seed(self.seed)
@@ -119,6 +123,46 @@ class FreshSounds:
             yield (self._rendered(rows, workers=1), rows), cursor
 
 
+class DatasetSounds:
+    """The items of a dataset, every one once an epoch, in an order that (seed, epoch) alone decides.
+
+    The last `settings.validation` items are the validation set; an item before them that sounds the same
+    patch as any of them is left out. Raises `MismatchError` if the dataset is of another synth or
+    parameter space, `UsageError` if less than a batch is left to train on.
+    """
+
+    def __init__(self, dataset: Dataset, synth: Synth, settings: Settings) -> None:
+        if dataset.synth != synth.name:
+            raise MismatchError(f"{dataset.path} holds sounds of {dataset.synth}, not of {synth.name}")
+        synth.space.require(dataset.space, str(dataset.path))
+        self.space, self.audio = synth.space, dataset.audio
+        self._dataset, self._settings = dataset, settings
+        first = max(len(dataset) - settings.validation, 0)
+        keys = _row_keys(self.space, dataset.levels)
+        self._items = np.flatnonzero(~np.isin(keys[:first], keys[first:]))
+        if len(self._items) < settings.batch_size:
+            raise UsageError(
+                f"{dataset.path} is too small: of its {len(dataset)} sounds, a validation set of {settings.validation} "
+                f"leaves {len(self._items)} to train on, less than a batch of {settings.batch_size}; render more"
+            )
+        self.validation = dataset.read(np.arange(first, len(dataset)))
+
+    def batches(self, cursor: int) -> Iterator[tuple[Batch, int]]:
+        want, count = self._settings.batch_size, len(self._items)
+
+        @functools.lru_cache(2)
+        def order(epoch: int) -> NDArray[np.int64]:
+            return self._items[sampling.permutation(count, self._settings.seed, epoch)]
+
+        while True:
+            epoch, place = divmod(cursor, count)
+            rows = order(epoch)[place : place + want]
+            if len(rows) < want:
+                rows = np.concatenate([rows, order(epoch + 1)[: want - len(rows)]])
+            cursor += want
+            yield self._dataset.read(rows), cursor
+
+
 def prefetch(items: Iterator[Any], depth: int = 4) -> Iterator[Any]:
     """The same items, made ahead in a thread; an error there is raised here."""
     box: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(depth)
@@ -163,7 +207,7 @@ def save_arrays(path: Path, arrays: list[NDArray[Any]], **meta: Any) -> None:
 def load_arrays(path: Path) -> tuple[list[NDArray[Any]], dict[str, Any]]:
     """Reads what `save_arrays` wrote; raises `UsageError` if it is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             names = sorted(name for name in file.files if name != "meta")
             return [file[name] for name in names], json.loads(str(file["meta"]))
     except FileNotFoundError:
@@ -184,7 +228,7 @@ def load_settings(run: Path) -> Settings:
 def _source(settings: Settings) -> Source:
     if settings.data is None:
         return FreshSounds(synth(settings.synth), settings)
-    raise NotImplementedError
+    return DatasetSounds(open_dataset(settings.data), synth(settings.synth), settings)
 
 
 class Trainer:

@@ -1,0 +1,41 @@
+# make demo: sets up all it needs, matches a recording, runs the live bridge over it. make test: sets up all it needs, checks all.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml setup.py $(wildcard ext/*.c ext/*.h ext/*.pyx)
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/.demo
+	$(BIN)/inversynth match demo/recording.flac --out out/demo
+	@echo
+	@echo "The same recording through the live bridge, as MIDI:"
+	$(BIN)/inversynth live --file demo/recording.flac --fast --dry-run
+	@echo
+	@echo "Look at out/demo/recording/match.png, and listen to match.wav beside it."
+
+test: $(VENV)/.test lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "inversynth needs Python 3.11 or later; try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no venv: on Debian, apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.demo: $(SOURCES) | $(VENV)/bin/python
+	scripts/system-packages demo
+	$(BIN)/python -m pip install -q -e '.[cpu]'
+	@touch $@
+
+$(VENV)/.test: $(SOURCES) | $(VENV)/bin/python
+	scripts/system-packages test
+	$(BIN)/python -m pip install -q -e '.[cpu,train,dev]'
+	@touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf build dist out $(VENV)

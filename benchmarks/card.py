@@ -1,0 +1,145 @@
+"""The card of a model: what it was trained on, for how long, its curve, and every measure.
+
+    python benchmarks/card.py --run RUN --measures benchmarks/evaluate.json --out models/paper-c6xl
+
+Reads a run folder of `inversynth train` and what `benchmarks/evaluate.py` wrote; writes card.json (for
+programs), README.md (for people) and training.png beside the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+from typing import Any
+
+from evaluate import PAPER_MEAN_MPR, PAPER_MPR, PAPER_SOUND
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from inversynth.errors import InversynthError
+from inversynth.files import make_folder, read_json, write_json, writing
+
+
+def history(run: Path) -> list[dict[str, float]]:
+    """The rows of a run's history."""
+    with open(run / "history.csv", newline="", encoding="utf-8") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def draw_curve(rows: list[dict[str, float]], path: Path) -> None:
+    """Validation loss and MPR against the sounds heard."""
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    FigureCanvasAgg(figure)
+    thousands = [row["sounds"] / 1000 for row in rows]
+    for axes, keys, label in (
+        (figure.add_subplot(1, 2, 1), ("loss", "val_loss"), "loss (nats a parameter)"),
+        (figure.add_subplot(1, 2, 2), ("val_mpr",), "validation MPR (%)"),
+    ):
+        for key in keys:
+            axes.plot(
+                thousands, [row[key] for row in rows], label="validation" if key.startswith("val") else "training"
+            )
+        axes.set(xlabel="thousands of sounds", ylabel=label)
+        axes.grid(alpha=0.3)
+        if len(keys) > 1:
+            axes.legend(frameon=False)
+    with writing(path) as temporary:
+        figure.savefig(temporary, dpi=100)
+
+
+def page(card: dict[str, Any]) -> str:
+    """The card as Markdown."""
+    found, trained = card["measures"], card["training"]
+    settings = trained["settings"]
+    parameters = {row["name"]: row for row in found["parameters"]["unmasked"]}
+    lines = [
+        f"# {card['name']}",
+        "",
+        f"The paper's network {settings['model']} for the synth `{settings['synth']}`: raw audio in, "
+        "one distribution over the levels of each parameter out. Written by `benchmarks/card.py`; the measures are "
+        "those of `benchmarks/evaluate.py`.",
+        "",
+        f"- Trained on {trained['sounds']:,.0f} fresh sounds, each heard once, for {trained['hours']:.1f} h on "
+        f"{found['machine']['cores']} cores of {found['machine']['cpu']}, which had other work to do meanwhile.",
+        f"- AdamW, highest learning rate {settings['learning_rate']:g}, cosine over {settings['epochs']} epochs of "
+        f"{settings['steps']} steps, batches of {settings['batch_size']}, seed {settings['seed']}; the weights with "
+        f"the lowest loss on {settings['validation']:,} held-out sounds (epoch {trained['best_epoch']:.0f}).",
+        f"- Validation loss over the last five epochs: {', '.join(f'{loss:.4f}' for loss in trained['last_losses'])}.",
+        f"- One window of 1 s on one thread: median {found['inference_ms']['p50']:.2f} ms, 99th percentile "
+        f"{found['inference_ms']['p99']:.2f} ms.",
+        "",
+        "![Training](training.png)",
+        "",
+        f"## Measures on {found['num_examples']:,} sounds that no training run draws",
+        "",
+        "The paper's figures are its Conv6XL's, on its own data and synthesizer, which are not public; chance is the "
+        "sound of another random patch.",
+        "",
+        "| sounds of the predicted patches | here | the paper | chance |",
+        "|---|---|---|---|",
+    ]
+    for key, title, scale in (("rho_stft", "ρ(STFT) x100", 100), ("rho_ft", "ρ(FT) x100", 100), ("f_delta", "F_Δ", 1)):
+        for kind in ("mean", "median"):
+            figures = (found["sound"][key][kind], PAPER_SOUND[key][kind], found["chance_sound"][key][kind])
+            lines.append(f"| {title}, {kind} | " + " | ".join(f"{scale * figure:.2f}" for figure in figures) + " |")
+    means = found["mean_mpr"]
+    lines += [
+        "",
+        "MPR: mean percentile rank. Once over the patches in which a parameter is heard, and once over all.",
+        "",
+        "| parameter | MPR where heard | MPR over all | the paper's MPR | top 1..5, % | MAE, levels |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in found["parameters"]["masked"]:
+        tops = " ".join(f"{100 * top:.0f}" for top in row["top"])
+        everywhere, theirs = parameters[row["name"]]["mpr"], PAPER_MPR[row["name"]]
+        lines.append(
+            f"| `{row['name']}` | {row['mpr']:.2f} | {everywhere:.2f} | {theirs:.2f} | {tops} | {row['mae']:.2f} |"
+        )
+    lines.append(
+        f"| **mean** | **{means['masked']:.2f}** | **{means['unmasked']:.2f}** | **{PAPER_MEAN_MPR:.2f}** | | |"
+    )
+    lines += ["", "| group | MPR where heard | top 1..5, % | MAE, levels |", "|---|---|---|---|"]
+    for row in found["groups"]["masked"]:
+        tops = " ".join(f"{100 * top:.0f}" for top in row["top"])
+        lines.append(f"| {row['name']} | {row['mpr']:.2f} | {tops} | {row['mae']:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Writes the card; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--run", type=Path, required=True, help="run folder of inversynth train")
+    parser.add_argument("--measures", type=Path, required=True, help="what benchmarks/evaluate.py wrote")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the model")
+    args = parser.parse_args()
+    try:
+        rows = history(args.run)
+        best = min(rows, key=lambda row: row["val_loss"])
+        card = {
+            "name": args.out.name,
+            "training": {
+                "settings": read_json(args.run / "settings.json", "the settings of a run")["settings"],
+                "sounds": rows[-1]["sounds"],
+                "hours": rows[-1]["seconds"] / 3600,
+                "best_epoch": best["epoch"],
+                "last_losses": [row["val_loss"] for row in rows[-5:]],
+                "history": rows,
+            },
+            "measures": read_json(args.measures, "what benchmarks/evaluate.py wrote"),
+        }
+        make_folder(args.out)
+        draw_curve(rows, args.out / "training.png")
+        write_json(args.out / "card.json", card)
+        with writing(args.out / "README.md") as temporary:
+            temporary.write_text(page(card), encoding="utf-8")
+    except InversynthError as error:
+        print(f"card: error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""`inversynth export`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..errors import UsageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `inversynth export`."""
+    parser.add_argument("folder", metavar="RUN", type=Path, help="the folder of a training run")
+    parser.add_argument("--out", metavar="FILE.onnx", type=Path, help="the file to write (default: RUN/model.onnx)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exports a run's best network."""
+    out: Path = args.out or args.folder / "model.onnx"
+    if out.suffix != ".onnx":
+        raise UsageError(f"{out} is not the name of an ONNX file; end it with .onnx")
+    if out.exists() and not args.overwrite:
+        raise UsageError(f"{out} is there already; replace it with --overwrite, or give another --out")
+    if not args.folder.is_dir():
+        raise UsageError(f"{args.folder} is not a folder; give the folder of a training run")
+    from ..export import export
+
+    difference = export(args.folder, out, report=lambda text: print(text, flush=True))
+    print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB); largest difference from Keras {difference:.1e}")
+    return 0

@@ -1,0 +1,109 @@
+"""`inversynth train`: fresh sounds or a dataset in, a run folder out."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from typing import Any
+
+from ..errors import UsageError
+
+HELP = {
+    "synth": "whose sounds to learn",
+    "model": "one of the paper's networks: C1, C2, C3, C4, C5, C6, C6XL, CE2E, CE2E_2D",
+    "data": "train on this dataset (the last --validation items are held out)",
+    "epochs": "at most this many epochs; the learning rate falls over all of them",
+    "steps": "steps of the optimiser between two validations",
+    "batch_size": "sounds a step",
+    "learning_rate": "highest learning rate of AdamW",
+    "warmup_steps": "steps over which the learning rate rises",
+    "weight_decay": "weight decay of AdamW",
+    "loss": "softmax (a distribution a parameter) or sigmoid (the paper's binary cross-entropy)",
+    "seed": "of the weights, the sounds and their order",
+    "validation": "number of held-out sounds",
+    "patience": "stop after so many epochs without a better validation loss",
+    "data_format": "channels_last or channels_first",
+}
+"""What each field of `training.Settings` means, as an option."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """One option for each field of `training.Settings`, with its default, and where the run is kept."""
+    from ..training import Settings
+
+    parser.add_argument("--out", required=True, metavar="RUN", help="folder of the run")
+    source = parser.add_mutually_exclusive_group()
+    for field in dataclasses.fields(Settings):
+        flag = "--" + field.name.replace("_", "-")
+        if field.name == "data":
+            source.add_argument(flag, metavar="DIR", help=HELP["data"])
+            source.add_argument("--render", action="store_true", help="draw fresh sounds while training (the default)")
+        else:
+            kind: Any = type(field.default)
+            text = f"{HELP[field.name]} (default: {field.default})"
+            parser.add_argument(flag, type=kind, metavar=kind.__name__.upper(), help=text)
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, with its own settings")
+    parser.add_argument("--tensorboard", action="store_true", help="write logs for TensorBoard to RUN/tensorboard")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Trains; returns 0 when the run is finished and 130 when it was stopped and can be resumed."""
+    from pathlib import Path
+
+    from ..training import Settings, load_settings, train
+
+    given = {f.name: getattr(args, f.name) for f in dataclasses.fields(Settings) if getattr(args, f.name) is not None}
+    if args.resume:
+        settings = dataclasses.replace(load_settings(Path(args.out)), **given)
+        if args.render and settings.data is not None:
+            raise UsageError(f"{args.out} was trained on {settings.data}; resume it without --render")
+    else:
+        settings = Settings(**given)
+    with _Display(settings.epochs) as display:
+        finished = train(settings, args.out, resume=args.resume, report=display, tensorboard=args.tensorboard)
+    if not finished:
+        print(f"stopped; go on with: inversynth train --out {args.out} --resume", file=sys.stderr)
+        return 130
+    print(f"finished; the best weights are in {args.out}; next: inversynth export {args.out}", file=sys.stderr)
+    return 0
+
+
+class _Display:
+    """A progress bar with the validation measures, or a line an epoch where there is no terminal."""
+
+    def __init__(self, epochs: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.console = Console(stderr=True)
+        self.epochs = epochs
+        self.progress = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]:.3f}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.progress.add_task("training", total=None, loss=float("nan"))
+
+    def __enter__(self) -> _Display:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def __call__(self, what: str, facts: dict[str, Any]) -> None:
+        if what == "step":
+            self.progress.update(self.task, completed=facts["step"], total=facts["total"], loss=facts["loss"])
+        else:
+            self.console.print(
+                f"epoch {facts['epoch']}/{self.epochs}  {facts['sounds']:,} sounds  {facts['seconds']:.0f} s  "
+                f"loss {facts['loss']:.4f}  validation: loss {facts['val_loss']:.4f}  MPR {facts['val_mpr']:.2f}  "
+                f"top-1 {facts['val_top1']:.3f}  MAE {facts['val_mae']:.2f}",
+                highlight=False,
+                soft_wrap=True,
+            )

@@ -1,0 +1,163 @@
+"""A training run to one ONNX file that describes itself: named outputs, and the space in its metadata."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import __version__, sampling
+from .errors import InversynthError, MismatchError, UsageError
+from .files import make_folder, read_json, writing
+from .render import SYNTHS
+from .spec import AudioFormat, ParamSpace
+from .training import load_arrays, load_settings
+
+OPSET = 17
+TOLERANCE = 1e-4
+"""The largest difference of a probability between Keras and onnxruntime."""
+CHECKED_SOUNDS = 32
+
+
+def export(run_folder: str | Path, out_path: str | Path, report: Callable[[str], None] | None = None) -> float:
+    """Writes the best network of a training run as one ONNX file, once it was compared with Keras.
+
+    The file takes `audio` (n, samples) float32 and gives one output a parameter, of its name: (n, levels)
+    float32 probabilities. Its metadata holds what `predict.METADATA` lists. `report` is told of each step.
+    Returns the largest difference of a probability from Keras. Raises `UsageError` for what is no run,
+    `MismatchError` where weights and settings don't belong together, and `InversynthError` if the
+    conversion fails or differs by more than `TOLERANCE`; then nothing is written.
+    """
+    tell = report or (lambda text: None)
+    run, out = Path(run_folder), Path(out_path)
+    settings = load_settings(run)
+    stored = read_json(run / "settings.json", "the settings of a training run")
+    arrays, facts = load_arrays(run / "best.npz")
+    try:
+        space = ParamSpace.from_list(stored["space"])
+        audio = AudioFormat(stored["sample_rate"], stored["seconds"])
+        fingerprints = {stored["fingerprint"], facts["fingerprint"]}
+    except (KeyError, TypeError):
+        raise UsageError(f"{run / 'settings.json'} or best.npz beside it is damaged; start the run again") from None
+    if fingerprints != {space.fingerprint}:
+        raise MismatchError(
+            f"{run / 'best.npz'} was trained for another parameter space ({facts['fingerprint']}) than "
+            f"settings.json describes ({space.fingerprint}); keep both files of one run together"
+        )
+    make_folder(out.parent)
+    metadata = {
+        "space": json.dumps(space.to_list()),
+        "fingerprint": space.fingerprint,
+        "synth": settings.synth,
+        "sample_rate": str(audio.sample_rate),
+        "samples": str(audio.samples),
+        "model": settings.model,
+        "version": __version__,
+        "training": json.dumps({"settings": stored["settings"], "best": facts}),
+    }
+    tell(f"building {settings.model} for {settings.synth}: {len(space)} parameters")
+    with _quiet():
+        network = _keras_model(run, arrays, space, audio)
+        tell("converting to ONNX")
+        data = _convert(network, metadata)
+    tell("comparing with Keras")
+    with writing(out) as temporary:
+        temporary.write_bytes(data)
+        difference = _difference(network, temporary, space, _sounds(settings.synth, space, audio))
+        if not difference <= TOLERANCE:
+            raise InversynthError(
+                f"the exported network differs from Keras by {difference:.2g} in a probability, "
+                f"more than {TOLERANCE:g}; {out} was not written"
+            )
+    return difference
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the log lines of TensorFlow's and tf2onnx's native and Python code off the terminal."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
+
+
+def _keras_model(run: Path, arrays: list[NDArray[Any]], space: ParamSpace, audio: AudioFormat) -> Any:
+    """The run's network with its weights, ending in one named distribution a parameter.
+
+    Always channels_last, which every device runs; the weights are the same in both formats.
+    """
+    from . import networks  # isort: skip  (first: it says what to install)
+    import keras
+
+    settings = load_settings(run)
+    if keras.backend.backend() != "tensorflow":
+        raise UsageError("export needs Keras on TensorFlow; run it again with KERAS_BACKEND=tensorflow")
+    network = networks.build(settings.model, space, audio)
+    if [array.shape for array in arrays] != [tuple(weight.shape) for weight in network.weights]:
+        raise MismatchError(f"{run / 'best.npz'} holds another network than the {settings.model} of settings.json")
+    network.set_weights(arrays)
+    heads = networks.Heads(space, sigmoid=settings.loss == "sigmoid").probabilities(network.outputs[0])
+    named = [
+        keras.layers.Identity(name=param.name, dtype="float32")(head) for param, head in zip(space, heads, strict=True)
+    ]
+    return keras.Model(network.inputs, named)
+
+
+def _convert(network: Any, metadata: dict[str, str]) -> bytes:
+    try:
+        import onnx
+        import tf2onnx
+    except ImportError as error:
+        raise UsageError(f"export needs tf2onnx ({error}); install it with: pip install 'inversynth[train]'") from None
+    try:
+        proto, _ = tf2onnx.convert.from_keras(network, opset=OPSET)
+        del proto.opset_import[:]
+        proto.opset_import.extend([onnx.helper.make_opsetid("", OPSET)])
+        proto.producer_name, proto.producer_version = "inversynth", __version__
+        onnx.helper.set_model_props(proto, metadata)
+        onnx.checker.check_model(proto, full_check=True)
+    except Exception as error:
+        raise InversynthError(f"the conversion to ONNX failed: {str(error)[:200]}") from None
+    return bytes(proto.SerializeToString())
+
+
+def _sounds(synth: str, space: ParamSpace, audio: AudioFormat) -> NDArray[np.float32]:
+    """(n, samples) silence, noise, and where the synth is at hand, random patches of it."""
+    noise = np.random.default_rng(0).uniform(-1, 1, (2, audio.samples)).astype(np.float32)
+    sounds = [np.zeros((1, audio.samples), np.float32), noise]
+    if synth in SYNTHS and SYNTHS[synth].space == space:
+        levels = sampling.draw(space, 0, 0, CHECKED_SOUNDS, sampling.TEST)
+        sounds.append(SYNTHS[synth].render(space.values_of_levels(levels), audio.sample_rate, audio.seconds))
+    return np.concatenate(sounds)
+
+
+def _difference(network: Any, file: Path, space: ParamSpace, sounds: NDArray[np.float32]) -> float:
+    """The largest difference of a probability between a Keras network and its ONNX file, run in onnxruntime."""
+    from .predict import load_model
+
+    try:
+        theirs = load_model(file, "cpu").predict(sounds)
+    except UsageError as error:
+        raise InversynthError(f"the exported network doesn't run: {error}") from None
+    ours = network.predict_on_batch(sounds)
+    return max(float(np.abs(np.asarray(a) - b).max()) for a, b in zip(ours, theirs, strict=True))

@@ -1,0 +1,180 @@
+"""One sound in; the patch, its sound, a picture of both and their measures out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import metrics, render
+from .audio import load_window, resample, window
+from .errors import UsageError
+from .files import make_folder, writing
+from .predict import Model, default_model, load_model
+from .spec import AudioFormat
+
+SILENT_PEAK = 1e-5
+"""A sound whose peak is below this (-100 dB of full scale) is silence."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One parameter of a patch: its value in its unit, its level, and the probability the network gave it."""
+
+    name: str
+    value: float
+    unit: str
+    level: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Match:
+    """A patch and how near it comes.
+
+    `target` and `sound`: (samples,) float32 of `audio`, what the network heard and what the patch sounds;
+    `measures`: `rho_stft`, `rho_ft` and `f_delta` of `metrics.sound_measures`; `synth`, `model` and `device`
+    as used.
+    """
+
+    patch: tuple[Setting, ...]
+    target: NDArray[np.float32]
+    sound: NDArray[np.float32]
+    audio: AudioFormat
+    measures: dict[str, float]
+    synth: str
+    model: str
+    device: str
+
+    def save(self, folder: str | Path) -> None:
+        """Writes `match.wav` (float32, not clipped), `match.png` and, last, `patch.json` into a folder.
+
+        patch.json is a list of {name, value, unit, level, confidence} in the order of the synth's space.
+        Raises `InversynthError`, leaving none of a match's files half-written.
+        """
+        import soundfile
+
+        place = make_folder(folder)
+        text = json.dumps([dataclasses.asdict(setting) for setting in self.patch], indent=2)
+        with (
+            writing(place / "patch.json") as patch,
+            writing(place / "match.png") as picture,
+            writing(place / "match.wav") as wav,
+        ):
+            soundfile.write(wav, self.sound, self.audio.sample_rate, subtype="FLOAT", format="WAV")
+            self._draw().print_png(picture)
+            patch.write_text(text + "\n", encoding="utf-8")
+
+    def _draw(self) -> Any:
+        """A canvas: the waveforms and spectrograms of target and match, side by side on common scales."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(11, 6.4), dpi=130, layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(1, 1.9))
+        figure.suptitle(
+            f"correlation of the log spectrograms {self.measures['rho_stft']:.3f}", fontsize=14, fontweight="bold"
+        )
+        time = np.arange(self.audio.samples) / self.audio.sample_rate
+        logs = metrics.log_spectrograms(self.target[None], self.sound[None])
+        decibels = [20 / np.log(10) * (log[0] - logs[0].max()) for log in logs]
+        top = 1.08 * max(float(np.abs(self.target).max()), float(np.abs(self.sound).max()), SILENT_PEAK)
+        names = ("target", f"match ({self.synth})")
+        for i, (name, wave, picture, colour) in enumerate(
+            zip(names, (self.target, self.sound), decibels, ("#2a6fb0", "#d1602b"), strict=True)
+        ):
+            axes[0, i].plot(time, wave, color=colour, linewidth=0.5)
+            axes[0, i].axhline(0, color="0.6", linewidth=0.5, zorder=0)
+            axes[0, i].set_title(name, fontsize=12)
+            axes[0, i].set_ylim(-top, top)
+            axes[0, i].spines[["top", "right"]].set_visible(False)
+            shown = axes[1, i].imshow(
+                picture.T,
+                origin="lower",
+                aspect="auto",
+                cmap="magma",
+                vmin=-80,
+                vmax=0,
+                interpolation="nearest",
+                extent=(0, len(picture) * metrics.HOP / self.audio.sample_rate, 0, self.audio.sample_rate / 2000),
+            )
+            axes[1, i].set_xlabel("time (s)")
+        axes[1, 0].set_xlim(0, self.audio.seconds)
+        axes[0, 0].set_ylabel("amplitude")
+        axes[1, 0].set_ylabel("frequency (kHz)")
+        figure.colorbar(shown, ax=axes[1, :], label="dB relative to the target's peak", pad=0.012, aspect=28)
+        return canvas
+
+
+def match(
+    target: str | Path | ArrayLike,
+    synth: str = "paper",
+    model: str | Path | Model | None = None,
+    device: str = "auto",
+    out: str | Path | None = None,
+    sample_rate: int | None = None,
+    normalise: bool = False,
+) -> Match:
+    """Finds the patch of a synth that makes a sound.
+
+    target: the path of an audio file, or (samples,) samples with their `sample_rate` in Hz. model: a name,
+    a path or a loaded `Model`; by default the one shipped for the synth. device: see `load_model`.
+    normalise: scale the peak of what the network hears to 1 first. With `out`, the match is saved there.
+    Raises `UsageError` for a target that can't be read or is silent, and `MismatchError` for a model of
+    another synth.
+    """
+    instrument = render.synth(synth)
+    if model is None:
+        model = default_model(synth)
+    network = model if isinstance(model, Model) else load_model(model, device)
+    network.require(instrument)
+    if isinstance(target, str | Path):
+        name, heard = str(target), load_window(target, network.audio)
+    else:
+        name, heard = "the target", _window_of(target, sample_rate, network.audio)
+    peak = float(np.abs(heard).max())
+    if peak < SILENT_PEAK:
+        raise UsageError(f"{name} is silent (its peak is {peak:g}); give a recording of a note")
+    if normalise:
+        heard = heard / np.float32(peak)
+    probabilities = network.predict(heard[None])
+    levels = np.array([[int(row[0].argmax()) for row in probabilities]])
+    values = instrument.space.values_of_levels(levels)
+    sound = instrument.render(values, network.audio.sample_rate, network.audio.seconds)[0]
+    found = Match(
+        patch=tuple(
+            Setting(param.name, float(value), param.unit, int(level), float(row[0, level]))
+            for param, value, level, row in zip(instrument.space, values[0], levels[0], probabilities, strict=True)
+        ),
+        target=heard,
+        sound=sound,
+        audio=network.audio,
+        measures={key: float(row[0]) for key, row in metrics.sound_measures(heard[None], sound[None]).items()},
+        synth=synth,
+        model=network.name,
+        device=network.device,
+    )
+    if out is not None:
+        found.save(out)
+    return found
+
+
+def _window_of(target: ArrayLike, sample_rate: int | None, audio: AudioFormat) -> NDArray[np.float32]:
+    try:
+        sound = np.asarray(target, np.float32)
+    except (TypeError, ValueError):
+        raise UsageError("the target is neither a path nor an array of samples") from None
+    if sound.ndim != 1 or not len(sound):
+        raise UsageError(f"the target must have the shape (samples,), not {sound.shape}; mix it to mono")
+    if sample_rate is None:
+        raise UsageError("an array of samples needs its sample_rate, in Hz")
+    if not np.isfinite(sound).all():
+        raise UsageError("the target holds NaN or infinite samples")
+    AudioFormat(sample_rate, 1.0)
+    return window(resample(sound, sample_rate, audio.sample_rate), audio)

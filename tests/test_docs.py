@@ -1,0 +1,42 @@
+"""The documentation is run: every shell and Python block of the README and of docs/, page by page, in order.
+
+A block that needs what a test machine hasn't is preceded by `<!-- not run: the reason -->`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"(<!-- not run: [^>]+-->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """(language, code) of the blocks of a page that are to be run."""
+    return [(language, code) for skip, language, code in BLOCK.findall(page.read_text()) if not skip]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
+def test_the_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
+    if any("inversynth train" in code for _, code in blocks(page)):
+        pytest.importorskip("keras", reason="training needs Keras (the extra `train`)")
+    shutil.copy(ROOT / "demo" / "recording.flac", tmp_path / "sound.flac")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    for language, code in blocks(page):
+        command = ["sh", "-e", "-c", code] if language == "sh" else [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, f"{code}\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:\s]+)\)|src=\"([^\":]+)\"", page.read_text()):
+        assert (page.parent / (target[0] or target[1])).exists(), target

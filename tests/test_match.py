@@ -1,0 +1,232 @@
+"""One sound in; the patch, its sound, a picture and measures out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import onnx_file
+import reference
+
+pytest.importorskip("onnxruntime", reason="matching needs onnxruntime (the extra `cpu` or `gpu`)")
+
+from inversynth import cli
+from inversynth.audio import resample
+from inversynth.errors import InversynthError, MismatchError, UsageError
+from inversynth.matching import Match, match
+from inversynth.predict import load_model
+from inversynth.render import synth
+
+SINE = synth("sine")
+RATE = SINE.format.sample_rate
+FILES = ["match.png", "match.wav", "patch.json"]
+
+
+@pytest.fixture(scope="module")
+def note() -> np.ndarray:
+    """(16384,) a patch of the synth `sine`."""
+    return np.asarray(SINE.render(SINE.space.values_of_levels([[3, 8, 12, 1]]))[0])
+
+
+@pytest.fixture(scope="module")
+def found(tiny_file: Path, note: np.ndarray) -> Match:
+    return match(note, "sine", tiny_file, sample_rate=RATE)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, note: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with a good recording in it."""
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("good.wav", note, RATE, subtype="FLOAT")
+    return tmp_path
+
+
+def scores(sound: np.ndarray) -> list[np.ndarray]:
+    """The probabilities of the hand-made model, by NumPy."""
+    rows = [np.exp(sound.astype(np.float64) @ matrix) for matrix in onnx_file.weights(SINE)]
+    return [row / row.sum() for row in rows]
+
+
+def command(words: list[str]) -> int:
+    """The exit code of `inversynth`, whether it returns or, for a wrong option, exits."""
+    try:
+        return cli.main(words)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+# -- the patch -----------------------------------------------------------------------------------
+
+
+def test_the_patch_is_the_likeliest_level_of_each_parameter_and_how_likely(found: Match, note: np.ndarray) -> None:
+    assert [setting.name for setting in found.patch] == list(SINE.space.names)
+    for setting, param, row in zip(found.patch, SINE.space, scores(note), strict=True):
+        assert setting.level == int(row.argmax())
+        assert setting.confidence == pytest.approx(row.max(), abs=1e-3)
+        assert setting.value == pytest.approx(float(param.value_of_level(setting.level)))
+        assert setting.unit == param.unit
+
+
+def test_the_sound_is_that_patch_and_the_measures_compare_it_with_the_target(found: Match, note: np.ndarray) -> None:
+    np.testing.assert_array_equal(found.target, note)
+    values = [[setting.value for setting in found.patch]]
+    np.testing.assert_array_equal(found.sound, SINE.render(values)[0])
+    a, b = (reference.spectrogram(at.astype(np.float64)) for at in (found.target, found.sound))
+    logs = [np.log(np.maximum(at, 1e-4 * a.max())).ravel() for at in (a, b)]
+    assert found.measures["rho_stft"] == pytest.approx(np.corrcoef(logs[0], logs[1])[0, 1])
+    assert found.measures["f_delta"] == pytest.approx(np.sqrt(((a - b) ** 2).sum()))
+
+
+def test_a_file_of_another_rate_with_two_channels_and_a_pause_in_front_is_the_same_target(
+    tiny_file: Path, note: np.ndarray, tmp_path: Path
+) -> None:
+    loud = np.concatenate([np.zeros(RATE // 2, np.float32), note])
+    there = resample(loud, RATE, 44100)
+    soundfile.write(tmp_path / "a.flac", np.stack([0.5 * there, 1.5 * there], axis=1) * 0.5, 44100, subtype="PCM_24")
+    heard = match(tmp_path / "a.flac", "sine", tiny_file).target
+    assert len(heard) == RATE
+    assert np.corrcoef(np.abs(np.fft.rfft(heard)), np.abs(np.fft.rfft(note)))[0, 1] > 0.999
+    assert np.abs(heard).max() == pytest.approx(0.5 * np.abs(note).max(), rel=0.02)
+
+
+def test_normalising_scales_the_peak_to_one(tiny_file: Path, note: np.ndarray) -> None:
+    quiet = match(0.01 * note, "sine", tiny_file, sample_rate=RATE, normalise=True)
+    assert np.abs(quiet.target).max() == pytest.approx(1.0)
+    np.testing.assert_allclose(quiet.target, note / np.abs(note).max(), atol=1e-6)
+
+
+def test_a_loaded_model_is_used_as_it_is(tiny_file: Path, note: np.ndarray, found: Match) -> None:
+    model = load_model(tiny_file, "cpu")
+    assert match(note, "sine", model, sample_rate=RATE).patch == found.patch
+
+
+@pytest.mark.parametrize(
+    ("target", "rate", "message"),
+    [
+        (np.ones(100), None, "needs its sample_rate"),
+        (np.ones((2, 100)), RATE, r"shape \(samples,\), not \(2, 100\)"),
+        (np.ones(0), RATE, r"not \(0,\)"),
+        (np.array([0.1, np.nan]), RATE, "NaN or infinite"),
+        (np.array([0.1, np.inf]), RATE, "NaN or infinite"),
+        (np.zeros(100), RATE, "silent"),
+        (np.full(100, 1e-6), RATE, "silent"),
+        (np.ones(100), 0, "sample rate 0 Hz"),
+        ({"a": 1}, RATE, "neither a path nor an array"),
+    ],
+)
+def test_what_is_no_sound_is_refused(tiny_file: Path, target: object, rate: int | None, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        match(target, "sine", tiny_file, sample_rate=rate)  # type: ignore[arg-type]
+
+
+def test_a_model_of_another_synth_is_refused_and_names_the_parameters(tiny_file: Path, note: np.ndarray) -> None:
+    with pytest.raises(MismatchError, match="sin_frequency is missing"):
+        match(note, "paper", tiny_file, sample_rate=RATE)
+
+
+# -- what is written -----------------------------------------------------------------------------
+
+
+def test_a_saved_match_holds_the_patch_its_sound_and_a_picture(found: Match, tmp_path: Path) -> None:
+    found.save(tmp_path / "deep" / "match")
+    assert sorted(path.name for path in (tmp_path / "deep" / "match").iterdir()) == FILES
+    patch = json.loads((tmp_path / "deep/match/patch.json").read_text())
+    assert [list(entry) for entry in patch] == [["name", "value", "unit", "level", "confidence"]] * 4
+    assert [entry["level"] for entry in patch] == [setting.level for setting in found.patch]
+    info = soundfile.info(tmp_path / "deep/match/match.wav")
+    assert (info.format, info.subtype, info.samplerate, info.frames, info.channels) == ("WAV", "FLOAT", RATE, RATE, 1)
+    np.testing.assert_array_equal(soundfile.read(tmp_path / "deep/match/match.wav", dtype="float32")[0], found.sound)
+    head = (tmp_path / "deep/match/match.png").read_bytes()[:24]
+    assert head.startswith(b"\x89PNG\r\n\x1a\n")
+    assert min(struct.unpack(">II", head[16:])) > 600
+
+
+def test_a_loud_match_is_not_clipped(found: Match, tmp_path: Path) -> None:
+    loud = dataclasses.replace(found, sound=7 * found.sound)
+    loud.save(tmp_path)
+    np.testing.assert_array_equal(soundfile.read(tmp_path / "match.wav", dtype="float32")[0], 7 * found.sound)
+
+
+def test_saving_again_replaces_the_match(found: Match, tmp_path: Path) -> None:
+    for name in FILES:
+        (tmp_path / name).write_text("old")
+    found.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
+    assert json.loads((tmp_path / "patch.json").read_text())[0]["name"] == "frequency_1"
+
+
+def test_a_failure_while_writing_leaves_nothing(found: Match, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("matplotlib.backends.backend_agg.FigureCanvasAgg.print_png", full)
+    with pytest.raises(InversynthError, match="the disk is full"):
+        found.save(tmp_path / "match")
+    assert list((tmp_path / "match").iterdir()) == []
+
+
+# -- the command ---------------------------------------------------------------------------------
+
+
+def test_the_command_matches_each_target_and_shows_it(
+    folder: Path, tiny_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "sub").mkdir()
+    (folder / "sub" / "[b] other.wav").write_bytes((folder / "good.wav").read_bytes())
+    words = ["match", "good.wav", "sub/[b] other.wav", "--synth", "sine", "--model", str(tiny_file), "--out", "out"]
+    assert cli.main(words) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    for text in (*SINE.space.names, "good.wav", "[b] other.wav", "correlation", "sine-tiny on cpu", "Hz", "%"):
+        assert text in shown.out
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["[b] other", "good"]
+    assert sorted(path.name for path in (folder / "out" / "good").iterdir()) == FILES
+
+
+def test_a_bad_target_is_one_line_and_leaves_the_others_be(
+    folder: Path, tiny_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write("silent.wav", np.zeros(RATE), RATE)
+    soundfile.write("nan.wav", np.array([0.1, np.nan], np.float32), RATE, subtype="FLOAT")
+    soundfile.write("zero.wav", np.zeros(0), RATE)
+    Path("empty.wav").write_bytes(b"")
+    Path("text.wav").write_text("not a sound at all")
+    bad = ["none.wav", "silent.wav", "nan.wav", "zero.wav", "empty.wav", "text.wav"]
+    words = ["match", *bad[:3], "good.wav", *bad[3:], "--synth", "sine", "--model", str(tiny_file), "--out", "out"]
+    assert cli.main(words) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == len(bad)
+    for line, name in zip(lines, bad, strict=True):
+        assert line.startswith(f"inversynth: error: {name} ")
+    assert [path.name for path in (folder / "out").iterdir()] == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["good.wav", "sub/good.flac", "--out", "out"], 2, "would both be written to out/good"),
+        (["good.wav", "--out", "wall/out"], 1, "a part of the path is a file"),
+        (["good.wav", "--out", "wall"], 1, "in the way"),
+        (["good.wav", "--out", "out", "--model", "none.onnx"], 2, "no model 'none.onnx'"),
+        (["good.wav", "--out", "out", "--model", "wall"], 2, "not a whole ONNX file"),
+        (["good.wav", "--out", "out", "--synth", "moog"], 2, "moog"),
+        (["good.wav", "--out", "out", "--synth", "paper"], 2, "another parameter space"),
+        (["--out", "out"], 2, "TARGET"),
+    ],
+)
+def test_what_cannot_be_matched_is_one_line_and_writes_nothing(
+    folder: Path, tiny_file: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, message: str
+) -> None:
+    Path("wall").write_text("a file where a folder should be")
+    given = ["match", "--synth", "sine", "--model", str(tiny_file), *words]
+    assert command(given) == code
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert sorted(path.name for path in folder.iterdir()) == ["good.wav", "wall"]

@@ -1,0 +1,196 @@
+"""Training: what a run folder holds, that it learns, and that an interrupted run goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("keras", reason="training needs Keras (the extra `train`)")
+
+from inversynth import sampling
+from inversynth.errors import MismatchError, UsageError
+from inversynth.render import synth
+from inversynth.training import FreshSounds, Settings, _row_keys, load_arrays, prefetch, train
+
+SMALL = Settings(
+    synth="sine", model="C1", epochs=3, steps=4, batch_size=16, validation=32, learning_rate=3e-3, warmup_steps=2
+)
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with open(run / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def arrays(path: Path) -> list[np.ndarray]:
+    return load_arrays(path)[0]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    assert train(SMALL, run)
+    return run
+
+
+def test_a_run_folder_holds_settings_history_and_weights(whole: Path) -> None:
+    assert sorted(p.name for p in whole.iterdir()) == ["best.npz", "history.csv", "last.npz", "settings.json"]
+    assert [row["epoch"] for row in rows(whole)] == ["1", "2", "3"]
+    assert [row["sounds"] for row in rows(whole)] == ["64", "128", "192"]
+    weights, meta = load_arrays(whole / "best.npz")
+    assert meta["fingerprint"] == synth("sine").space.fingerprint
+    assert meta["val_loss"] == min(float(row["val_loss"]) for row in rows(whole))
+    assert all(np.isfinite(w).all() for w in weights)
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    train(dataclasses.replace(SMALL, epochs=2, steps=40), tmp_path / "run")
+    first, last = rows(tmp_path / "run")
+    assert float(last["val_loss"]) < float(first["val_loss"]) < np.log(16)
+    assert float(last["val_mpr"]) > 60  # chance is 53.1
+
+
+def test_a_run_resumed_after_a_stop_in_mid_epoch_ends_with_the_same_weights(tmp_path: Path, whole: Path) -> None:
+    def stop_at_six(what: str, facts: dict[str, Any]) -> None:
+        if what == "step" and facts["step"] == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    run = tmp_path / "run"
+    assert not train(SMALL, run, report=stop_at_six)
+    assert len(rows(run)) == 1
+    assert train(SMALL, run, resume=True)
+    for name in ("last.npz", "best.npz"):
+        for mine, other in zip(arrays(run / name), arrays(whole / name), strict=True):
+            np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-6)
+    assert [row["epoch"] for row in rows(run)] == ["1", "2", "3"]
+
+
+def test_a_finished_run_can_be_given_more_epochs(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    short = dataclasses.replace(SMALL, epochs=1)
+    train(short, run)
+    assert train(dataclasses.replace(short, epochs=2), run, resume=True)
+    assert len(rows(run)) == 2
+
+
+def test_early_stopping_ends_a_run_that_does_not_improve(tmp_path: Path) -> None:
+    still = dataclasses.replace(SMALL, epochs=50, steps=1, learning_rate=1e-12, patience=2)
+    assert train(still, tmp_path / "run")
+    assert len(rows(tmp_path / "run")) < 50
+
+
+def test_a_folder_with_a_run_is_not_overwritten_and_other_settings_are_refused(whole: Path) -> None:
+    with pytest.raises(UsageError, match="holds a run already"):
+        train(SMALL, whole)
+    with pytest.raises(MismatchError, match="model C1, not C2"):
+        train(dataclasses.replace(SMALL, model="C2"), whole, resume=True)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, whole: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("settings.json", "history.csv"):
+        (run / name).write_bytes((whole / name).read_bytes())
+    (run / "last.npz").write_bytes((whole / "last.npz").read_bytes()[:1000])
+    with pytest.raises(UsageError, match=r"last\.npz is damaged"):
+        train(SMALL, run, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"batch_size": -1}, "batch_size is -1"),
+        ({"learning_rate": 0.0}, "learning rate 0.0"),
+        ({"learning_rate": float("nan")}, "learning rate nan"),
+        ({"loss": "hinge"}, "loss 'hinge'"),
+        ({"seed": -1}, "seed -1"),
+        ({"model": "C9"}, "no model 'C9'"),
+        ({"synth": "moog"}, "no synth 'moog'"),
+        ({"warmup_steps": 0}, "warmup_steps is 0"),
+        ({"weight_decay": -1.0}, "weight decay -1.0"),
+    ],
+)
+def test_impossible_settings_are_refused_and_leave_nothing(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        train(dataclasses.replace(SMALL, **change), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_fresh_sounds_are_those_of_their_stream_and_never_a_validation_patch() -> None:
+    sine = synth("sine")
+    settings = dataclasses.replace(SMALL, validation=20000, batch_size=64)
+    source = FreshSounds(sine, settings)
+    held_out = set(_row_keys(sine.space, source.validation[1]).tolist())
+    drawn = sampling.draw(sine.space, settings.seed, 0, 400, sampling.TRAINING)
+    expected = [
+        row
+        for row, key in zip(drawn.tolist(), _row_keys(sine.space, drawn).tolist(), strict=True)
+        if key not in held_out
+    ]
+    assert 64 < len(expected) < 400  # some were drawn that are held out
+    (audio, levels), cursor = next(source.batches(0))
+    assert levels.tolist() == expected[:64]
+    np.testing.assert_array_equal(audio, sine.render(sine.space.values_of_levels(levels)))
+    assert next(source.batches(cursor))[0][1].tolist() == expected[64:128]
+
+
+def test_a_validation_set_that_leaves_nothing_to_train_on_is_refused() -> None:
+    with pytest.raises(UsageError, match="too few patches"):
+        FreshSounds(synth("sine"), dataclasses.replace(SMALL, validation=65536))
+
+
+def test_an_error_in_the_prefetching_thread_reaches_the_reader() -> None:
+    def items() -> Any:
+        yield 1
+        raise UsageError("the disk went away")
+
+    ahead = prefetch(items())
+    assert next(ahead) == 1
+    with pytest.raises(UsageError, match="went away"):
+        next(ahead)
+
+
+def test_the_learning_rate_warms_up_and_falls_over_all_epochs() -> None:
+    settings = Settings(epochs=10, steps=100, learning_rate=1e-3, warmup_steps=100)
+    rates = [settings.learning_rate_at(step) for step in range(1000)]
+    assert np.argmax(rates) in range(90, 110)
+    assert rates[0] == pytest.approx(1e-5)
+    assert rates[-1] == pytest.approx(1e-5, rel=0.01)
+    assert np.all(np.diff(rates[110:]) < 0)
+
+
+def test_the_command_line_trains_stops_on_ctrl_c_and_resumes(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = [sys.executable, "-m", "inversynth", "train", "--out", str(run)]
+    options = "--synth sine --model C1 --epochs 2 --steps 2000 --batch-size 4 --validation 16 --render"
+    process = subprocess.Popen([*words, *options.split()], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (run / "settings.json").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=120)[1]
+    assert process.returncode == 130, error
+    assert "go on with: inversynth train --out" in error or "interrupted" in error
+    done = subprocess.run(
+        [*words, "--resume", "--epochs", "1", "--patience", "1"], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert "epoch 1/1" in done.stderr
+    again = subprocess.run([*words, *options.split()], capture_output=True, text=True, timeout=120)
+    assert again.returncode == 2
+    assert again.stderr.count("\n") == 1
+    assert "holds a run already" in again.stderr
