@@ -133,6 +133,7 @@ def test_items_are_the_same_bytes_whatever_a_worker_holds_at_a_time(
 
 def test_the_shards_are_plain_npy_files(whole: Path) -> None:
     audio, levels = np.load(whole / "audio-000006.npy"), np.load(whole / "levels-000000.npy")
+    assert (whole / "levels-000000.npy").stat().st_size == 128 + 8 * 23
     assert (audio.shape, audio.dtype) == ((2, 1638), np.float32)
     assert (levels.shape, levels.dtype) == ((8, 23), np.uint8)
     assert np.array_equal(levels, sampling.draw(synth("paper").space, 9, 0, 8))
@@ -660,7 +661,7 @@ def test_no_training_item_sounds_the_patch_of_a_validation_item(
 
 def test_a_dataset_too_small_for_its_validation_set_and_a_batch_is_refused(whole: Path) -> None:
     assert sounds(whole, validation=43).validation[0].shape == (43, 1638)
-    for validation in (44, 50, 2048):
+    for validation in (44, 50, 60, 2048):
         with pytest.raises(UsageError, match=rf"too small: of its 50 sounds, a validation set of {validation} leaves"):
             sounds(whole, validation=validation)
 

@@ -194,7 +194,7 @@ def trained() -> str:
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of two sounds at the server's rate with silence around them: a plucked string, and a patch of the synth."""
+    """A file of two sounds at the server's rate, silence around them: a plucked string, and a patch of the synth."""
     string = np.random.default_rng(2).uniform(-0.5, 0.5, 2 * RATE).astype(np.float32)
     for i in range(110, len(string)):  # Karplus and Strong
         string[i] = 0.498 * (string[i - 109] + string[i - 110])

@@ -18,6 +18,7 @@ import pytest
 pytest.importorskip("keras", reason="training needs Keras (the extra `train`)")
 
 from inversynth import sampling
+from inversynth.dataset import DatasetSettings, render_dataset
 from inversynth.errors import MismatchError, UsageError
 from inversynth.render import synth
 from inversynth.training import FreshSounds, Settings, _row_keys, load_arrays, prefetch, train
@@ -81,6 +82,16 @@ def test_a_finished_run_can_be_given_more_epochs(tmp_path: Path) -> None:
     train(short, run)
     assert train(dataclasses.replace(short, epochs=2), run, resume=True)
     assert len(rows(run)) == 2
+
+
+def test_a_dataset_that_grew_is_refused_since_its_validation_set_is_another(tmp_path: Path) -> None:
+    data = DatasetSettings(synth="sine", count=100)
+    render_dataset(data, tmp_path / "data")
+    settings = dataclasses.replace(SMALL, data=str(tmp_path / "data"), epochs=1, steps=1)
+    train(settings, tmp_path / "run")
+    render_dataset(dataclasses.replace(data, count=200), tmp_path / "data")
+    with pytest.raises(MismatchError, match="'count': 100"):
+        train(dataclasses.replace(settings, epochs=2), tmp_path / "run", resume=True)
 
 
 def test_early_stopping_ends_a_run_that_does_not_improve(tmp_path: Path) -> None:

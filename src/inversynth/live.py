@@ -22,7 +22,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .audio import LEAD_S, SILENCE_DB, Clock, Source, StreamClock, resample
+from .audio import LEAD_S, Clock, Source, StreamClock, resample
 from .errors import UsageError
 from .midi import ControlMap, Pacer, Sink, cc_values
 from .spec import AudioFormat, ParamSpace
@@ -35,6 +35,8 @@ REST_S = 0.05
 """So long a silence ends a note."""
 LOOK_BACK_S = 0.1
 """So far before the threshold is exceeded the beginning of a note is looked for."""
+BEGIN_DB = -50.0
+"""The level, from the threshold, at which a note begins out of perfect silence."""
 ATTACK_DB = 12.0
 """A rise this far above the last `REST_S`, within one step, is a new note even without silence before it."""
 CLIP = 1000.0
@@ -98,10 +100,10 @@ class Capture:
     """One window a note, from where the note begins.
 
     After silence a note begins when the level exceeds the threshold, and nothing else matters until its
-    window is full. The window starts where the sound has left the noise before it, or is `SILENCE_DB` below
-    the peak of its first loud step. The next note begins after `REST_S` below the threshold, or with a clear
-    attack (`ATTACK_DB`); a sine gater, however deep and fast, never rises by so much in one step. A constant
-    offset is taken off the window. What sounds for less than two steps is a click and no note.
+    window is full. The window starts where the sound has left the noise before it, or has come within
+    `BEGIN_DB` of the threshold. The next note begins after `REST_S` below the threshold, or with a clear attack
+    (`ATTACK_DB`); a sine gater, however deep and fast, never rises by so much in one step. A constant offset
+    is taken off the window. What sounds for less than two steps is a click and no note.
     """
 
     def __init__(self, sample_rate: int, seconds: float, threshold: float) -> None:
@@ -171,12 +173,12 @@ class Capture:
         return [window - self._offset]
 
     def _step(self, hop: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """Hears one step; returns what there is of a note that has begun in it or the one before, or None."""
+        """Hears one step; returns what there is of a note that has begun in it, or None."""
         level, loudest = _level(hop), max(self._levels)
         begun = None
         if not self._armed and loudest <= self._threshold:
             self._armed = True
-        if self._armed and self._levels[-1] > self._threshold:
+        if level > self._threshold and self._armed:
             begun = self._begin(hop)
         elif level > self._threshold and level > loudest * 10 ** (ATTACK_DB / 20):
             begun = hop[max(int(np.argmax(np.abs(hop - self._offset) > loudest)) - 1, 0) :]
@@ -196,11 +198,8 @@ class Capture:
         context = np.concatenate([self._past[quietest * self._hop :], hop])
         before = self._position + self._hop - len(context)  # position of the context in the stream
         self._offset = np.float32((quiet.max() + quiet.min()) / 2)
-        loudness = np.abs(context - self._offset)
-        loud = int(np.argmax(loudness > self._threshold))
-        silence = float(loudness[loud : loud + self._hop].max()) * 10 ** (SILENCE_DB / 20)
-        limit = min(max(2 * _level(quiet), silence), self._threshold)
-        start = max(int(np.argmax(loudness > limit)) - 1, 0)
+        limit = min(max(2 * _level(quiet), self._threshold * 10 ** (BEGIN_DB / 20)), self._threshold)
+        start = max(int(np.argmax(np.abs(context - self._offset) > limit)) - 1, 0)
         if before + start <= self._lead:
             start = max(-before, 0)
         return context[start:]

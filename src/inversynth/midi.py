@@ -264,6 +264,8 @@ class PortSink:
 
     LOOK_S = 1.0
     """How often to look whether the receiver's port is still there; sending to one that isn't raises nothing."""
+    SETTLE_S = 0.1
+    """What is sent sooner after a port was opened can get lost in JACK, which connects between its periods."""
 
     def __init__(self, name: str, virtual: bool = False) -> None:
         self._rtmidi = _rtmidi_output()
@@ -312,6 +314,7 @@ class PortSink:
             with contextlib.suppress(UsageError, InversynthError):
                 self._name = self._open()
                 self._away = False
+                time.sleep(self.SETTLE_S)
         return not self._away
 
     def close(self) -> None:

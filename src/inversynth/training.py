@@ -79,11 +79,15 @@ class Settings:
 
 
 class Source(Protocol):
-    """Where batches come from. `batches(cursor)` goes on from a position and yields (batch, next position)."""
+    """Where batches come from. `batches(cursor)` goes on from a position and yields (batch, next position).
+
+    `identity` is what must be the same for a run to go on: a dataset that grew has another validation set.
+    """
 
     space: ParamSpace
     audio: AudioFormat
     validation: Batch
+    identity: dict[str, Any]
 
     def batches(self, cursor: int) -> Iterator[tuple[Batch, int]]: ...
 
@@ -102,6 +106,7 @@ class FreshSounds:
 
     def __init__(self, synth: Synth, settings: Settings) -> None:
         self.space, self.audio = synth.space, synth.format
+        self.identity = {}
         self._synth, self._settings = synth, settings
         levels = sampling.draw(self.space, settings.seed, 0, settings.validation, sampling.VALIDATION)
         self.validation = self._rendered(levels), levels
@@ -136,6 +141,7 @@ class DatasetSounds:
             raise MismatchError(f"{dataset.path} holds sounds of {dataset.synth}, not of {synth.name}")
         synth.space.require(dataset.space, str(dataset.path))
         self.space, self.audio = synth.space, dataset.audio
+        self.identity = {"count": len(dataset), "seed": dataset.seed, "normalise": dataset.manifest.normalise}
         self._dataset, self._settings = dataset, settings
         first = max(len(dataset) - settings.validation, 0)
         keys = _row_keys(self.space, dataset.levels)
@@ -328,6 +334,12 @@ def train(
     elif settings_file.exists():
         raise UsageError(f"{run} holds a run already; go on with --resume, or choose another folder")
     source = _source(settings)
+    if resume:
+        identity = read_json(settings_file, "the settings of a training run").get("dataset")
+        if identity != source.identity:
+            raise MismatchError(
+                f"{settings.data} was {identity} when {run} began, and is {source.identity}; start anew"
+            )
     trainer = Trainer(settings, source)
     make_folder(run)
     write_json(
@@ -338,6 +350,7 @@ def train(
             "seconds": source.audio.seconds,
             "space": source.space.to_list(),
             "fingerprint": source.space.fingerprint,
+            "dataset": source.identity,
         },
     )
     last = run / "last.npz"
