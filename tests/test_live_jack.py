@@ -33,7 +33,7 @@ except OSError:
     pytest.skip("needs the PortAudio library (Debian: libportaudio2)", allow_module_level=True)
 
 RATE = 48000
-PATIENCE_S = 30.0
+PATIENCE_S = 20.0
 PAPER = synth("paper")
 
 PLAYER = """
@@ -308,7 +308,7 @@ def test_a_receiver_that_went_away_and_came_back_gets_the_whole_patch(server: Se
         assert sink.returned()
         assert not sink.returned()
         sink.send(1, 74, 66, 0.0)
-        until(lambda: received(monitor.lines) == [(74, 66)], "the message after the return")
+        until(lambda: received(monitor.lines) == [(74, 66)], f"the message after the return in {monitor.lines}")
         sink.close()
     finally:
         for name, value in kept.items():

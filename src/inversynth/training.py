@@ -106,7 +106,7 @@ class FreshSounds:
 
     def __init__(self, synth: Synth, settings: Settings) -> None:
         self.space, self.audio = synth.space, synth.format
-        self.identity = {}
+        self.identity: dict[str, Any] = {}
         self._synth, self._settings = synth, settings
         levels = sampling.draw(self.space, settings.seed, 0, settings.validation, sampling.VALIDATION)
         self.validation = self._rendered(levels), levels
