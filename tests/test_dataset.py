@@ -354,14 +354,15 @@ def test_a_folder_that_cannot_be_made_gives_one_line(
     out = {"file": tmp_path / "taken", "below a file": tmp_path / "taken" / "ds"}.get(place, Path(place))
     assert main(command(SMALL, out)) == 1
     told = capsys.readouterr().err
-    assert told.startswith(f"inversynth: error: cannot write {out}")
+    assert told.startswith("inversynth: error: ")
+    assert str(out) in told
     assert told.count("\n") == 1
 
 
 def test_more_than_the_disk_holds_is_refused_before_anything_is_rendered(tmp_path: Path) -> None:
     with pytest.raises(InversynthError, match=r"10{12} examples need 6.56e\+07 GB more in .* are free"):
         render_dataset(DatasetSettings(count=10**12), tmp_path / "ds")
-    assert list((tmp_path / "ds").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

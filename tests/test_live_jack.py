@@ -19,6 +19,7 @@ import pytest
 import soundfile
 
 import onnx_file
+from inversynth import midi
 from inversynth.midi import levels_of_cc
 from inversynth.predict import default_model, shipped
 from inversynth.render import synth
@@ -79,7 +80,7 @@ class Process:
             self.lines.append(line.rstrip("\n"))
 
     def stop(self) -> None:
-        """Ends it, however it fares."""
+        """Ends it, however it fares; once more does no harm."""
         self.process.terminate()
         try:
             self.process.wait(5)
@@ -116,16 +117,16 @@ def until(true: Callable[[], bool], what: str) -> None:
 class Server:
     """A JACK server of its own, and the processes around it."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "inversynth-test") -> None:
         self.environment = {
             **os.environ,
-            "JACK_DEFAULT_SERVER": f"inversynth-test-{os.getpid()}",
+            "JACK_DEFAULT_SERVER": f"{name}-{os.getpid()}",
             "JACK_NO_START_SERVER": "1",
             "JACK_NO_AUDIO_RESERVATION": "1",
         }
-        name = self.environment["JACK_DEFAULT_SERVER"]
+        words = ["-r", "-n", self.environment["JACK_DEFAULT_SERVER"], "-d", "dummy", "-r", str(RATE), "-p", "1024"]
         self.processes: list[Process] = []
-        self.start("jackd", "-r", "-n", name, "-d", "dummy", "-r", str(RATE), "-p", "1024")
+        self.jackd = self.start("jackd", *words)
         until(lambda: "system:capture_1" in self.ports(), "the server")
 
     def ports(self) -> list[str]:
@@ -287,33 +288,40 @@ def test_devices_and_ports_are_listed_and_what_is_not_there_is_one_line(
     monitor.leave()
 
 
-def test_a_receiver_that_went_away_and_came_back_gets_the_whole_patch(server: Server, model: str) -> None:
+def test_a_receiver_that_went_away_and_came_back_is_reached_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(midi, "LOOK_S", 0.0)
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
     monitor, port = server.started(lambda: server.start("jack_midi_dump"), ":input", "")
-    from inversynth.midi import PortSink
+    sink = midi.PortSink(port)
+    assert not sink.returned()
+    sink.send(1, 74, 64, 0.0)
+    until(lambda: received(monitor.lines) == [(74, 64)], "the message")
+    monitor.leave()
+    until(lambda: port not in server.ports(), "the receiver to leave")
+    assert not sink.returned()
+    sink.send(1, 74, 65, 0.0)  # to nobody, and kept for nobody
+    monitor, again = server.started(lambda: server.start("jack_midi_dump"), ":input", "")
+    assert again == port
+    assert sink.returned()
+    assert not sink.returned()
+    sink.send(1, 74, 66, 0.0)
+    until(lambda: received(monitor.lines) == [(74, 66)], f"the message after the return in {monitor.lines}")
+    sink.close()
+    monitor.leave()
 
-    kept = {name: os.environ.get(name) for name in server.environment}
-    os.environ.update(server.environment)
+
+def test_a_server_that_goes_away_ends_it_with_an_error(model: str) -> None:
+    server = Server("inversynth-going")
     try:
-        sink = PortSink(port)
-        sink.LOOK_S = 0.0
-        assert not sink.returned()
-        sink.send(1, 74, 64, 0.0)
-        until(lambda: received(monitor.lines) == [(74, 64)], "the message")
-        monitor.leave()
-        until(lambda: port not in server.ports(), "the receiver to leave")
-        assert not sink.returned()
-        sink.send(1, 74, 65, 0.0)
-        monitor, again = server.started(lambda: server.start("jack_midi_dump"), ":input", "")
-        assert again == port
-        assert sink.returned()
-        assert not sink.returned()
-        sink.send(1, 74, 66, 0.0)
-        until(lambda: received(monitor.lines) == [(74, 66)], f"the message after the return in {monitor.lines}")
-        sink.close()
+        live, _ = server.live("--model", model)
+        server.jackd.stop()
+        assert live.process.wait(PATIENCE_S) == 1
+        live.stop()
+        assert live.lines[-1].startswith("inversynth: error: system")
+        assert live.lines[-1].endswith("has stopped: is it unplugged, or its server gone?")
+        assert not any("Traceback" in line for line in live.lines)
     finally:
-        for name, value in kept.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        monitor.leave()
+        server.stop()

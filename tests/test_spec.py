@@ -185,7 +185,10 @@ def test_what_does_not_describe_a_parameter_is_refused(fields: dict[str, object]
         ({"low": 2.0, "high": 1.0}, "must be below high"),
         ({"low": 0.0, "high": 1.0, "curve": "exponential"}, "start above 0"),
         ({"low": 0.0, "high": 1.0, "curve": "cubic"}, "linear, exponential"),
-        ({"low": 0.0, "high": 1.0, "levels": 1}, "at least 2"),
+        ({"low": 0.0, "high": 1.0, "levels": 1}, "1 levels; .* 2..65536"),
+        ({"low": 0.0, "high": 1.0, "levels": 65537}, "65537 levels"),
+        ({"low": 0.0, "high": 1.0, "levels": 2.5}, "2.5 levels"),
+        ({"low": 0.0, "high": float("inf")}, "finite"),
         ({"low": float("nan"), "high": 1.0}, "must be below high"),
     ],
 )

@@ -17,6 +17,8 @@ import pytest
 
 pytest.importorskip("keras", reason="training needs Keras (the extra `train`)")
 
+import keras
+
 from inversynth import sampling
 from inversynth.dataset import DatasetSettings, render_dataset
 from inversynth.errors import MismatchError, UsageError
@@ -92,6 +94,16 @@ def test_a_dataset_that_grew_is_refused_since_its_validation_set_is_another(tmp_
     render_dataset(dataclasses.replace(data, count=200), tmp_path / "data")
     with pytest.raises(MismatchError, match="'count': 100"):
         train(dataclasses.replace(settings, epochs=2), tmp_path / "run", resume=True)
+
+
+def test_channels_first_trains_where_the_back_end_can_and_is_refused_elsewhere(tmp_path: Path) -> None:
+    settings = dataclasses.replace(SMALL, epochs=1, data_format="channels_first")
+    if keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu"):
+        with pytest.raises(UsageError, match="on a GPU only"):
+            train(settings, tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+    else:
+        assert train(settings, tmp_path / "run")
 
 
 def test_early_stopping_ends_a_run_that_does_not_improve(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ listens reads them from there.
 
 from __future__ import annotations
 
+import atexit
 import time
 from pathlib import Path
 from typing import Any, Protocol
@@ -220,6 +221,8 @@ class DeviceSource(Source):
 
     POLL_S = 0.001
     WAIT_S = 0.05
+    DEAD_S = 5.0
+    """A device that delivers nothing for so long has stopped, whatever PortAudio says."""
 
     def __init__(self, device: str, sample_rate: int | None = None, block_samples: int = BLOCK_SAMPLES) -> None:
         inputs = list_devices()
@@ -236,6 +239,8 @@ class DeviceSource(Source):
             f"{row['name']} ({row['hostapi']}, {rate} Hz)", rate, _check_block(block_samples or 1), WallClock()
         )
         self._stream = self._open(row, block_samples)
+        self._came = time.perf_counter()
+        self._gone = False
 
     def _open(self, row: dict[str, Any], block_samples: int) -> Any:
         sounddevice = _sounddevice()
@@ -266,22 +271,29 @@ class DeviceSource(Source):
         """Starts the stream."""
         with quiet():
             self._stream.start()
+        self._came = time.perf_counter()
 
     def read(self) -> NDArray[np.float32] | None:
         """What has come since the last call, or nothing after `WAIT_S`; raises if the device has stopped."""
-        give_up = time.perf_counter() + self.WAIT_S
+        began = time.perf_counter()
         while True:
-            block = self._ring.read()
-            if len(block) or time.perf_counter() > give_up:
-                return block
-            if not self._stream.active:
+            block, now = self._ring.read(), time.perf_counter()
+            if len(block):
+                self._came = now
+            elif not self._stream.active or now - self._came > self.DEAD_S:
+                # PortAudio hangs in closing a stream whose JACK server is gone, and aborts in being ended.
+                self._gone = True
+                atexit.unregister(getattr(_sounddevice(), "_exit_handler", print))
                 raise InversynthError(f"{self.description} has stopped: is it unplugged, or its server gone?")
+            if len(block) or now - began > self.WAIT_S:
+                return block
             time.sleep(self.POLL_S)
 
     def close(self) -> None:
         """Stops and closes the stream."""
-        with quiet():
-            self._stream.close()
+        if not self._gone:
+            with quiet():
+                self._stream.close()
 
 
 def _check_block(samples: int) -> int:

@@ -10,6 +10,7 @@ it is called `manifest.partial.json`; only when all is there does it become `man
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import json
@@ -35,10 +36,13 @@ from .render import synth
 from .spec import AudioFormat, ParamSpace
 
 FORMAT = "inversynth dataset 1"
+SHARDS = r"(audio|levels)-\d{6,}\.npy"
+"""The names of its files, as a regular expression."""
 MANIFEST = "manifest.json"
 PARTIAL = "manifest.partial.json"
 BLOCK_BYTES = 1 << 24
 """A worker holds about this much sound at a time."""
+MAX_WORKERS = 1024
 SAVE_S = 1.0
 """Time between two writes of the partial manifest; what is lost with it is rendered again."""
 
@@ -186,11 +190,13 @@ class Manifest:
                 raise UsageError("format")
             fingerprint, files = fields.pop("fingerprint"), fields.pop("files")
             manifest = cls(**{**fields, "space": ParamSpace.from_list(fields["space"])}, files=dict(files))
-            sizes = (manifest.count, manifest.shard_size, manifest.seed, manifest.sample_rate)
-            if manifest.space.fingerprint != fingerprint or not all(type(n) is int for n in sizes):
-                raise UsageError("fingerprint")
+            plain = [field for field in dataclasses.fields(cls) if field.type in ("str", "int", "bool")]
+            if any(type(getattr(manifest, field.name)).__name__ != field.type for field in plain):
+                raise UsageError("types")
             if manifest.count < 1 or manifest.shard_size < 1 or manifest.audio.samples < 1:
                 raise UsageError("sizes")
+            if manifest.space.fingerprint != fingerprint or sampling.check_seed(manifest.seed) != manifest.seed:
+                raise UsageError("fingerprint")
         except (TypeError, KeyError, ValueError, AttributeError):
             raise UsageError(f"{path} is not the manifest of a dataset of this program, or it is damaged") from None
         return manifest
@@ -240,20 +246,20 @@ def render_dataset(
     dataset of other settings or of more items, `UsageError` for a wrong option, and `InversynthError`
     if it can't be written; on that, as on Ctrl-C, the same call goes on later.
     """
-    if workers is not None and workers < 1:
-        raise UsageError(f"{workers} workers; give at least 1")
+    if workers is not None and not 1 <= workers <= MAX_WORKERS:
+        raise UsageError(f"{workers} workers are outside 1..{MAX_WORKERS}")
     folder, wanted = Path(out), Manifest.of(settings)
     found = None if overwrite else _found(folder)
     if found is not None:
         _check_same(folder, found, wanted)
         wanted.files = found.files
-    make_folder(folder)
     _check_room(folder, wanted)
+    make_folder(folder)
     _remove(folder, r"\.(audio-|levels-|manifest).*\.tmp\.(npy|json)")
     wanted.write(folder / PARTIAL)
     (folder / MANIFEST).unlink(missing_ok=True)
     if overwrite:
-        _remove(folder, r"(audio|levels)-\d{6,}\.npy")
+        _remove(folder, SHARDS)
     _render_shards(wanted, folder, settings, workers or os.cpu_count() or 1, report)
     wanted.write(folder / PARTIAL)
     os.replace(folder / PARTIAL, folder / MANIFEST)
@@ -289,9 +295,10 @@ def _check_same(folder: Path, found: Manifest, wanted: Manifest) -> None:
 
 
 def _check_room(folder: Path, manifest: Manifest) -> None:
-    kept = sum((folder / name).stat().st_size for name in manifest.files if (folder / name).exists())
+    kept = sum(file.stat().st_size for file in folder.glob("*.npy") if re.fullmatch(SHARDS, file.name))
     item = 4 * manifest.audio.samples + 2 * len(manifest.space)
-    need, free = manifest.count * item - kept, shutil.disk_usage(folder).free
+    disk = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+    need, free = manifest.count * item - kept, shutil.disk_usage(disk).free
     if need > free:
         raise InversynthError(
             f"{manifest.count} examples need {need / 1e9:.3g} GB more in {folder}, where {free / 1e9:.3g} GB are free; "
@@ -417,7 +424,13 @@ def _finished(folder: Path) -> Manifest:
         raise UsageError(f"{folder} is not a folder; give the folder of a dataset")
     if (folder / PARTIAL).exists():
         raise UsageError(f"{folder} is not finished; render it to its end with the command that began it")
-    return Manifest.read(folder / MANIFEST)
+    manifest = Manifest.read(folder / MANIFEST)
+    if len(manifest.files) != 2 * manifest.shards:
+        raise UsageError(
+            f"{folder / MANIFEST} is damaged: it names {len(manifest.files)} files, but {manifest.count} examples take "
+            f"{2 * manifest.shards}; rendering it again repairs it"
+        )
+    return manifest
 
 
 def verify(path: str | Path, report: Report | None = None) -> list[str]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from . import __version__, sampling
 from .errors import InversynthError, MismatchError, UsageError
-from .files import make_folder, read_json, writing
+from .files import read_json, writing
 from .render import SYNTHS
 from .spec import AudioFormat, ParamSpace
 from .training import load_arrays, load_settings
@@ -53,7 +53,6 @@ def export(run_folder: str | Path, out_path: str | Path, report: Callable[[str],
             f"{run / 'best.npz'} was trained for another parameter space ({facts['fingerprint']}) than "
             f"settings.json describes ({space.fingerprint}); keep both files of one run together"
         )
-    make_folder(out.parent)
     metadata = {
         "space": json.dumps(space.to_list()),
         "fingerprint": space.fingerprint,

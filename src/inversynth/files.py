@@ -20,6 +20,7 @@ _REASONS = {
     errno.EROFS: ("the file system is read-only", "choose another folder"),
     errno.ENOTDIR: ("a part of the path is a file, not a folder", "choose another folder"),
     errno.EEXIST: ("a file of that name is in the way", "choose another folder"),
+    errno.EISDIR: ("a folder of that name is in the way", "choose another name"),
     errno.ENAMETOOLONG: ("the name is too long", "choose a shorter one"),
 }
 
@@ -32,23 +33,33 @@ def write_error(path: str | Path, error: OSError) -> InversynthError:
 
 @contextlib.contextmanager
 def writing(path: str | Path) -> Iterator[Path]:
-    """Gives a temporary path in the same folder; on leaving it becomes `path`, whole, or nothing is left.
+    """Gives a temporary file in the same folder; on leaving it becomes `path`, whole, or nothing is left.
 
-    The temporary name keeps the suffix of `path`, for libraries that go by it. Raises
-    `InversynthError` where the file can't be written.
+    The temporary name keeps the suffix of `path`, for libraries that go by it. Folders that aren't there
+    are made. Raises `InversynthError`, at once where it can, if the file can't be written; never replaces
+    what is no plain file (a device, a folder).
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+    made: list[Path] = []
+    temporary = target.parent / f".{target.stem}.{os.getpid()}.tmp{target.suffix}"
     try:
+        made = [folder for folder in target.parents if not folder.exists()]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not target.is_file():
+            raise OSError(errno.EISDIR if target.is_dir() else errno.ENXIO, "it is not a plain file")
+        temporary.touch()
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, target)
+        made = []
     except OSError as error:
         raise write_error(target, error) from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+            for folder in made:
+                folder.rmdir()
 
 
 def make_folder(path: str | Path) -> Path:
@@ -78,5 +89,5 @@ def read_json(path: str | Path, what: str) -> Any:
         raise UsageError(f"{path} is not there; it should be {what}") from None
     except OSError as error:
         raise UsageError(f"{path} can't be read ({error.strerror}); it should be {what}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UsageError(f"{path} is damaged: it should be {what}, as JSON") from None

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from .audio import LEAD_S, Clock, Source, StreamClock, resample
 from .errors import UsageError
-from .midi import ControlMap, Pacer, Sink, cc_values
+from .midi import BAUD, LOOK_S, ControlMap, Pacer, Sink, cc_values, message_s
 from .spec import AudioFormat, ParamSpace
 
 MODES = ("capture", "follow")
@@ -63,11 +63,12 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """How to listen: the mode, the threshold in dBFS, predictions a second (follow), and when to stop (s)."""
+    """The mode, the threshold in dBFS, predictions a second (follow), the wire's bits a second, when to stop (s)."""
 
     mode: str = "capture"
     threshold_db: float = -50.0
     rate: float = 10.0
+    baud: float = BAUD
     duration: float | None = None
 
     def __post_init__(self) -> None:
@@ -77,6 +78,7 @@ class Settings:
             raise UsageError(f"a threshold of {self.threshold_db:g} dBFS is outside -120..0")
         if not 0.1 <= self.rate <= 100:
             raise UsageError(f"{self.rate:g} predictions a second are outside 0.1..100")
+        message_s(self.baud)
         if self.duration is not None and not 0 < self.duration < float("inf"):
             raise UsageError(f"a duration of {self.duration:g} s is not above 0")
 
@@ -266,7 +268,6 @@ class Sender:
     def __init__(self, pacer: Pacer, controls: ControlMap, sinks: Sequence[Sink], began: float) -> None:
         self._pacer, self._controls, self._sinks, self._began = pacer, controls, sinks, began
         self._news = threading.Condition()
-        self._fresh = False
         self._end: float | None = None
         self.error: BaseException | None = None
 
@@ -274,16 +275,13 @@ class Sender:
         """Puts a patch, as (P,) 7-bit values, in the place of the one before."""
         with self._news:
             self._pacer.offer(values, heard)
-            self._fresh = True
             self._news.notify()
 
     def pump(self, now: float) -> float | None:
         """Sends what may be sent at `now`; returns the time of the next message, None if none waits."""
-        if self._fresh:
-            self._fresh = False
-            if any([sink.returned() for sink in self._sinks]):
-                with self._news:
-                    self._pacer.forget()
+        if any([sink.returned() for sink in self._sinks]):
+            with self._news:
+                self._pacer.forget()
         while True:
             with self._news:
                 message = self._pacer.take(now)
@@ -303,12 +301,12 @@ class Sender:
         """Sends until `finish`; sets `stop` if a sink fails, and keeps its error."""
         try:
             while True:
-                at = self.pump(clock.now())
+                self.pump(clock.now())
                 with self._news:
+                    at = self._pacer.next_at()
                     if self._end is not None and (at is None or clock.now() > self._end):
                         return
-                    if not self._fresh:
-                        self._news.wait(None if at is None else max(at - clock.now(), 0))
+                    self._news.wait(LOOK_S if at is None else min(max(at - clock.now(), 0), LOOK_S))
         except BaseException as error:
             self.error = error
             stop.set()
@@ -337,10 +335,10 @@ class Summary:
     superseded: int
 
     def lines(self, what: str) -> list[str]:
-        """For the user; `what` names the predictions."""
+        """For the user; `what` names one prediction."""
         lines = [
             f"{self.seconds:.1f} s, {self.blocks} blocks, {self.overflows} overflows, {self.damaged} damaged samples",
-            f"{self.predictions} {what}",
+            f"{self.predictions} {what}{'' if self.predictions == 1 else 's'}",
         ]
         if len(self.inference_s):
             p50, p99, most = np.percentile(self.inference_s, [50, 99, 100]) * 1e3
@@ -354,17 +352,15 @@ def run(
     controls: ControlMap,
     sinks: Sequence[Sink],
     settings: Settings,
-    baud: float,
     stop: threading.Event,
     report: Callable[[float, NDArray[np.int64]], None] | None = None,
 ) -> Summary:
     """Listens until the source ends, `stop` is set or the duration is over; then says what it did.
 
-    baud: the speed of the wire, in bits a second; `report` is called with the time (s) and the (P,) levels
-    of each prediction. Source and sinks are the caller's to close. Raises `InversynthError` if the source
-    or a sink fails.
+    `report` is called with the time (s) and the (P,) levels of each prediction. Source and sinks are the
+    caller's to close. Raises `InversynthError` if the source or a sink fails.
     """
-    clock, pacer = source.clock, Pacer(len(model.space), baud)
+    clock, pacer = source.clock, Pacer(len(model.space), settings.baud)
     ear = listener(settings, source.sample_rate, model.audio)
     inference_s = array("d")
     damaged = 0

@@ -14,12 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 from . import metrics, render
 from .audio import load_window, resample, window
 from .errors import UsageError
-from .files import make_folder, writing
+from .files import writing
 from .predict import Model, default_model, load_model
 from .spec import AudioFormat
 
 SILENT_PEAK = 1e-5
 """A sound whose peak is below this (-100 dB of full scale) is silence."""
+LOUD_PEAK = 1e3
+"""A sound whose peak is above this (+60 dB) isn't scaled to a full scale of 1: no network was trained on it."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Match:
         """
         import soundfile
 
-        place = make_folder(folder)
+        place = Path(folder)
         text = json.dumps([dataclasses.asdict(setting) for setting in self.patch], indent=2)
         with (
             writing(place / "patch.json") as patch,
@@ -141,6 +143,8 @@ def match(
     peak = float(np.abs(heard).max())
     if peak < SILENT_PEAK:
         raise UsageError(f"{name} is silent (its peak is {peak:g}); give a recording of a note")
+    if peak > LOUD_PEAK and not normalise:
+        raise UsageError(f"{name} peaks at {peak:g}, where 1 is full scale; normalise it (--normalise)")
     if normalise:
         heard = heard / np.float32(peak)
     probabilities = network.predict(heard[None])

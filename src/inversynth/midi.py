@@ -30,6 +30,8 @@ BITS_PER_BYTE = 10
 CC_BYTES = 3
 """Status, number, value. Running status would save the first, but not every driver uses it."""
 TOP = 127
+LOOK_S = 1.0
+"""How often to look whether a receiver's port is still there; sending to one that isn't raises nothing."""
 
 RESERVED: Mapping[int, str] = {
     0: "bank select",
@@ -129,6 +131,13 @@ def levels_of_cc(space: ParamSpace, values: ArrayLike) -> NDArray[np.int64]:
 # -- the pace ------------------------------------------------------------------------------------
 
 
+def message_s(baud: float) -> float:
+    """How long a control change takes on a wire of so many bits a second; raises `UsageError` if that is no speed."""
+    if not 0 < baud < float("inf"):
+        raise UsageError(f"{baud:g} baud is not a speed; a MIDI cable has {BAUD}")
+    return CC_BYTES * BITS_PER_BYTE / baud
+
+
 class Pacer:
     """Which control change to send next, and when: only changes, never faster than the wire.
 
@@ -138,9 +147,7 @@ class Pacer:
     """
 
     def __init__(self, count: int, baud: float = BAUD) -> None:
-        if not 0 < baud < float("inf"):
-            raise UsageError(f"{baud} baud is not a speed; a MIDI cable has {BAUD}")
-        self.message_s = CC_BYTES * BITS_PER_BYTE / baud
+        self._message_s = message_s(baud)
         self.sent = self.superseded = 0
         self._known = np.full(count, -1)
         self._wanted = np.full(count, -1)
@@ -170,7 +177,7 @@ class Pacer:
         change = np.where(self._known < 0, TOP + 1, np.abs(self._wanted - self._known))
         at = int(np.argmax(np.where(waiting, change + 2 * TOP * self._heard, -1)))
         self._known[at] = self._wanted[at]
-        self._free_at = now + self.message_s
+        self._free_at = now + self._message_s
         self.sent += 1
         return at, int(self._wanted[at])
 
@@ -262,8 +269,6 @@ class MidiFileSink:
 class PortSink:
     """A MIDI output port: that of a receiver, or a virtual one that receivers connect to."""
 
-    LOOK_S = 1.0
-    """How often to look whether the receiver's port is still there; sending to one that isn't raises nothing."""
     SETTLE_S = 0.1
     """What is sent sooner after a port was opened can get lost in JACK, which connects between its periods."""
 
@@ -294,7 +299,9 @@ class PortSink:
         return names[at]
 
     def send(self, channel: int, number: int, value: int, at_s: float) -> None:
-        """Sends at once, whatever `at_s`."""
+        """Sends at once, whatever `at_s`; while the port is away, to nobody."""
+        if self._away:
+            return
         try:
             self._rtmidi.send_message((0xB0 | channel - 1, number, value))
         except (OSError, RuntimeError) as error:
@@ -303,7 +310,7 @@ class PortSink:
     def returned(self) -> bool:
         """Looks for the port at most every `LOOK_S`, opens it again by its name, and says so once."""
         now = time.monotonic()
-        if self._virtual or now - self._looked < self.LOOK_S:
+        if self._virtual or now - self._looked < LOOK_S:
             return False
         self._looked = now
         with quiet():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import MismatchError, UsageError
 
 CURVES = ("linear", "exponential")
+MAX_LEVELS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,12 @@ class Param:
     def __post_init__(self) -> None:
         if self.curve not in CURVES:
             raise UsageError(f"{self.name}: curve {self.curve!r} is not one of {', '.join(CURVES)}")
-        if not self.low < self.high:
-            raise UsageError(f"{self.name}: low {self.low} must be below high {self.high}")
+        if not -math.inf < self.low < self.high < math.inf:
+            raise UsageError(f"{self.name}: low {self.low} must be below high {self.high}, and both finite")
         if self.curve == "exponential" and self.low <= 0:
             raise UsageError(f"{self.name}: an exponential range must start above 0, not at {self.low}")
-        if self.levels < 2:
-            raise UsageError(f"{self.name}: {self.levels} levels; a parameter needs at least 2")
+        if type(self.levels) is not int or not 2 <= self.levels <= MAX_LEVELS:
+            raise UsageError(f"{self.name}: {self.levels} levels; a parameter has a whole number of 2..{MAX_LEVELS}")
 
     def value_of_x(self, x: ArrayLike) -> NDArray[np.float64]:
         """Values in `unit` at x (any shape, 0..1)."""
@@ -101,6 +103,8 @@ class Param:
         given = dict(fields)
         inert = given.pop("inert_when", None)
         try:
+            if not all(isinstance(given[key], str) for key in ("name", "symbol", "unit", "curve")):
+                raise TypeError("a text is none")
             return cls(**given, inert_when=(str(inert[0]), int(inert[1])) if inert else None)
         except (TypeError, ValueError, IndexError, KeyError) as error:
             raise UsageError(f"not the description of a parameter: {fields!r} ({error})") from None

@@ -245,6 +245,9 @@ class Trainer:
 
         from . import networks
 
+        on_cpu = keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu")
+        if settings.data_format == "channels_first" and on_cpu:
+            raise UsageError("TensorFlow trains channels_first on a GPU only, and finds none; leave --data-format out")
         self.settings, self.source = settings, source
         self.heads = networks.Heads(source.space, sigmoid=settings.loss == "sigmoid")
         self.network = networks.build(settings.model, source.space, source.audio, settings.seed, settings.data_format)

@@ -7,10 +7,14 @@ that was asked for is imported. Exit codes: 0 done, 1 failed while running, 2 as
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from .. import __version__
@@ -35,7 +39,40 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `inversynth` with these arguments (by default the process's); returns the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    _ready_streams()
+    try:
+        with _terminated_as_interrupted():
+            try:
+                return _command(list(sys.argv[1:] if argv is None else argv))
+            finally:
+                sys.stdout.flush()
+    except InversynthError as error:
+        tell_error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("inversynth: interrupted", file=sys.stderr)
+        return 130
+    except MemoryError:
+        tell_error("not enough memory; ask for less at a time")
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            tell_error(f"can't use {error.filename or 'a file or the output'}: {error.strerror or error}")
+        if error.filename is None:
+            with contextlib.suppress(OSError):  # what standard output doesn't take now, it doesn't take on leaving
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except ImportError as error:
+        tell_error(f"a part of this installation is missing ({error}); install inversynth again")
+    return 1
+
+
+def tell_error(error: object) -> None:
+    """Prints one line on standard error; what would move the cursor or is no character is escaped."""
+    text = " ".join(str(error).split())
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    print(f"inversynth: error: {shown}", file=sys.stderr)
+
+
+def _command(words: list[str]) -> int:
     parser = Parser(prog="inversynth", description="Play it a sound, and it gives you the patch.")
     parser.add_argument("--version", action="version", version=f"inversynth {__version__}")
     choices = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -45,25 +82,32 @@ def main(argv: Sequence[str] | None = None) -> int:
             module = importlib.import_module(f".{name}", __package__)
             module.add_arguments(command)
             command.set_defaults(run=module.run)
-    return _guarded(parser, words)
+    if "" in words:
+        parser.error("one of the arguments is empty; leave it out, or give it a value")
+    args = parser.parse_args(words)
+    return int(args.run(args))
 
 
-def _guarded(parser: argparse.ArgumentParser, words: list[str]) -> int:
+def _ready_streams() -> None:
+    """Opens what was closed for us, lest a file of ours takes its number; prints what can't be encoded as "?"."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM meanwhile is Ctrl-C: everything is put away."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        args = parser.parse_args(words)
-        return int(args.run(args))
-    except InversynthError as error:
-        print(f"inversynth: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("inversynth: interrupted", file=sys.stderr)
-        return 130
-    except MemoryError:
-        print("inversynth: error: not enough memory; ask for less at a time", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _alias(name: str) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from ..dataset import open_dataset, verify
+from . import tell_error
 from .render import progress
 
 
@@ -48,7 +48,7 @@ def _verify(path: Path) -> int:
     with progress("verifying") as report:
         lines = verify(path, report)
     for line in lines:
-        print(f"inversynth: error: {line}", file=sys.stderr)
+        tell_error(line)
     if lines:
         print(f"{path}: damaged files: {len(lines)}; render it again with its own command to repair them")
         return 1

@@ -25,7 +25,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One input, any number of outputs, and how to listen."""
     from ..audio import BLOCK_SAMPLES
     from ..live import MODES, Settings
-    from ..midi import BAUD
     from ..predict import DEVICES
     from ..render import SYNTHS
 
@@ -51,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--list-ports", action="store_true", help="list the MIDI output ports, and leave")
     output.add_argument("--map", metavar="MAP.toml", help="control change numbers other than the synth's own")
     output.add_argument("--channel", type=int, metavar="1..16", help="MIDI channel (default: the map's, or 1)")
-    output.add_argument("--baud", type=float, default=BAUD, help=f"speed of the wire, bits a second (default: {BAUD})")
+    output.add_argument("--baud", type=float, help=f"speed of the wire, bits a second (default: {Settings.baud})")
 
     how = parser.add_argument_group("listening")
     how.add_argument("--synth", default="paper", choices=SYNTHS, help="whose parameters (default: paper)")
@@ -80,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     if args.list_devices or args.list_ports:
         return _list(args)
     _check(args)
-    given = {name: getattr(args, name) for name in ("mode", "rate", "threshold_db", "duration")}
+    given = {name: getattr(args, name) for name in ("mode", "rate", "threshold_db", "baud", "duration")}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     target = synth(args.synth)
     controls = control_map(target.space, args.map, args.channel)
@@ -108,8 +107,8 @@ def run(args: argparse.Namespace) -> int:
             _say(f"{at_s:8.2f} s  note {count}")
 
         captures = settings.mode == "capture"
-        summary = listen(source, model, controls, sinks, settings, args.baud, stop, report if captures else None)
-    for line in summary.lines("notes" if captures else "predictions"):
+        summary = listen(source, model, controls, sinks, settings, stop, report if captures else None)
+    for line in summary.lines("note" if captures else "prediction"):
         _say(line)
     return 0
 

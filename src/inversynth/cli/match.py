@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InversynthError, UsageError
+from ..errors import UsageError
+from . import tell_error
 
 if TYPE_CHECKING:
     from ..matching import Match
@@ -38,27 +38,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Matches each target; one that fails leaves the others be."""
-    from ..files import make_folder
+    """Matches each target; one that is no good leaves the others be, a place that can't be written to ends it."""
     from ..matching import match
     from ..predict import default_model, load_model
     from ..render import synth
 
     folders: dict[str, Path] = {}
     for target in args.targets:
-        before = folders.setdefault(target.stem, target)
+        stem = target.stem if target.stem.strip(".") else target.name
+        before = folders.setdefault(stem, target)
         if before is not target:
-            raise UsageError(f"{before} and {target} would both be written to {args.out / target.stem}; rename one")
+            raise UsageError(f"{before} and {target} would both be written to {args.out / stem}; rename one")
     model = load_model(args.model or default_model(args.synth), args.device)
     model.require(synth(args.synth))
-    make_folder(args.out)
     code = 0
     for stem, target in folders.items():
         try:
             found = match(target, args.synth, model, out=args.out / stem, normalise=args.normalise)
-        except InversynthError as error:
-            print(f"inversynth: error: {' '.join(str(error).split())}", file=sys.stderr)
-            code = max(code, error.exit_code)
+        except UsageError as error:
+            tell_error(error)
+            code = error.exit_code
         else:
             _show(target, found, args.out / stem)
     return code

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..dataset import DatasetSettings, Report, export_hdf5, export_wav, render_dataset, require_h5py
+from ..errors import UsageError
 from ..render import SYNTHS
 
 PLAIN_S = 5.0
@@ -49,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
         args.synth, args.num_examples, args.seed, args.length, args.sample_rate, args.normalise, args.shard_size
     )
     if args.hdf5:
+        if args.hdf5.suffix not in (".h5", ".hdf5"):
+            raise UsageError(f"{args.hdf5} is not the name of an HDF5 file; end it with .h5 or .hdf5")
         require_h5py()
     try:
         with progress("rendering") as report:
