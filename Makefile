@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := pyproject.toml setup.py $(wildcard ext/*.c ext/*.h ext/*.pyx)
 
 .PHONY: demo test lint clean
@@ -29,12 +30,14 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: $(SOURCES) | $(VENV)/bin/python
 	scripts/system-packages demo
-	$(BIN)/python -m pip install -q -e '.[cpu]'
+	@echo "installing inversynth and onnxruntime into $(VENV) (about a minute)"
+	@$(BIN)/python -m pip install -q -e '.[cpu]'
 	@touch $@
 
 $(VENV)/.test: $(SOURCES) | $(VENV)/bin/python
 	scripts/system-packages test
-	$(BIN)/python -m pip install -q -e '.[cpu,train,dev]'
+	@echo "installing inversynth, TensorFlow and the tools of the tests into $(VENV) (some minutes)"
+	@$(BIN)/python -m pip install -q -e '.[cpu,train,dev]'
 	@touch $@ $(VENV)/.demo
 
 clean:

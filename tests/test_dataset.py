@@ -268,6 +268,12 @@ def test_a_synth_whose_parameters_changed_is_refused_by_their_names(
         render_dataset(SMALL, copy)
 
 
+def test_what_a_killed_process_left_is_swept_away(copy: Path, whole: Path) -> None:
+    (copy / ".audio-000001.4711.tmp.npy").write_bytes(b"half")
+    render_dataset(SMALL, copy)
+    assert contents(copy) == contents(whole)
+
+
 def test_overwriting_starts_from_nothing_and_leaves_what_is_not_its_own(copy: Path, tmp_path: Path) -> None:
     (copy / "notes.txt").write_text("mine")
     other = changed(SMALL, seed=2, count=11)
@@ -378,6 +384,8 @@ def test_more_than_the_disk_holds_is_refused_before_anything_is_rendered(tmp_pat
         (["--sample-rate", "10"], "sample rate 10 Hz"),
         (["--workers", "0"], "0 workers"),
         (["--workers", "-1"], "-1 workers"),
+        (["--workers", "100000"], "100000 workers"),
+        (["--hdf5", "manifest.json"], "not the name of an HDF5 file"),
         (["--shard-size", "0"], "shard size of 0"),
         (["--seed", "-1"], "seed -1"),
         (["--seed", str(2**64)], "seed 18446744073709551616"),
@@ -493,14 +501,23 @@ def _without(name: str) -> Callable[[dict[str, Any]], object]:
         lambda m: m.update(surprise=1),
         lambda m: m["space"][0].update(levels="x"),
         lambda m: m["space"].pop(),
+        lambda m: m.update(synth=[]),
+        lambda m: m.update(seed=-1),
+        lambda m: m.update(normalise="yes"),
+        lambda m: m.update(inversynth=None),
+        lambda m: m.update(seconds=float("nan")),
+        lambda m: m.update(count=10**30),
+        lambda m: m.update(files={}),
+        lambda m: m["files"].update({"../../elsewhere": {}}),
     ],
 )
 def test_a_damaged_manifest_is_refused(copy: Path, harm: Callable[[dict[str, Any]], object]) -> None:
     manifest = json.loads((copy / MANIFEST).read_text())
     harm(manifest)
     (copy / MANIFEST).write_text(json.dumps(manifest))
-    with pytest.raises(UsageError, match=r"manifest\.json is (not|damaged)"):
-        open_dataset(copy)
+    for use in (open_dataset, verify):
+        with pytest.raises(UsageError, match=r"manifest\.json is (not|damaged)"):
+            use(copy)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", '"text"', "{", "null", "\x00\x01"])

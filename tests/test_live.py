@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 import onnx_file
 from inversynth import live
-from inversynth.audio import FileSource, Source, StreamClock, WallClock, resample
+from inversynth.audio import FileSource, Source, StreamClock, WallClock
 from inversynth.cli import main
 from inversynth.errors import InversynthError, UsageError
-from inversynth.live import Capture, Follow, Sender, Settings, clean, fit
+from inversynth.listening import Capture, Follow
+from inversynth.live import Sender, Settings
 from inversynth.midi import ControlMap, Pacer, Sink, TextSink
 from inversynth.render import synth
 from inversynth.spec import AudioFormat, ParamSpace
@@ -57,135 +58,6 @@ def heard(ear: Capture | Follow, sound: Sound, size: int = 256) -> list[Sound]:
     for at in range(0, len(sound), size):
         windows += ear.process(sound[at : at + size])
     return windows + ear.finish()
-
-
-# -- capture ----------------------------------------------------------------------------------
-
-
-def test_a_note_is_the_second_from_where_it_begins() -> None:
-    note = tone(1.3)
-    (window,) = heard(capture(), join(silence(0.4), note, silence(0.4)))
-    assert window.shape == (RATE,)
-    np.testing.assert_array_equal(window[1:], note[: RATE - 1])  # the last sample at rest, then the note
-
-
-def test_a_note_of_the_synth_is_taken_from_its_first_sample() -> None:
-    note = PAPER.render(PAPER.space.values_of_levels((PAPER.space.levels // 2)[None]))[0]
-    (window,) = heard(capture(), join(silence(0.37), note, silence(0.2)))
-    lead = next(lead for lead in range(20) if np.array_equal(window[: RATE - lead], note[lead:]))
-    assert lead <= 2
-    assert np.abs(note[:lead]).max(initial=0) < 1e-5
-
-
-def test_a_slow_attack_is_taken_from_its_beginning_out_of_noise_too() -> None:
-    note = tone(1.0) * np.linspace(0, 1, RATE, dtype=np.float32)
-    hiss = np.random.default_rng(3).normal(0, 1e-4, 2 * RATE).astype(np.float32)
-    sound = join(silence(0.5), note, silence(0.5)) + hiss
-    (window,) = heard(capture(), sound)
-    start = int(np.argmin([np.abs(window - sound[at : at + RATE]).max() for at in range(RATE)]))
-    assert abs(start - RATE // 2) < 0.005 * RATE
-
-
-@pytest.mark.parametrize("mode", live.MODES)
-def test_the_windows_do_not_depend_on_the_blocks(mode: str) -> None:
-    sound = join(silence(0.31), tone(0.4), silence(0.9), tone(1.7, 0.1, 300), silence(0.2), tone(0.3))
-    ears = [live.listener(Settings(mode), RATE, AudioFormat(RATE, 1.0)) for _ in range(len(SIZES) + 1)]
-    expected = heard(ears[0], sound, len(sound))
-    assert len(expected) > 2
-    for ear, size in zip(ears[1:], SIZES, strict=True):
-        got = heard(ear, sound, size)
-        assert len(got) == len(expected)
-        np.testing.assert_array_equal(got, expected)
-
-
-@pytest.mark.parametrize("hz", [0.5, 1, 2, 4.43, 10, 30])
-def test_a_gater_does_not_begin_a_note_within_another(hz: float) -> None:
-    sound = tone(1.0)
-    gate = (1 + np.sin(2 * np.pi * hz * np.arange(RATE) / RATE)) / 2
-    assert len(heard(capture(), join(silence(0.2), sound * gate.astype(np.float32), silence(0.3)))) == 1
-
-
-@pytest.mark.parametrize("hz", [4.43, 10, 30])
-def test_a_gated_sound_that_goes_on_is_one_note(hz: float) -> None:
-    gate = (1 + np.sin(2 * np.pi * hz * np.arange(4 * RATE) / RATE)) / 2
-    assert len(heard(capture(), join(silence(0.2), tone(4.0) * gate.astype(np.float32)))) == 1
-
-
-def test_a_long_note_is_one_note_and_the_next_needs_silence() -> None:
-    assert len(heard(capture(), join(tone(3.0), silence(0.2), tone(3.0)))) == 2
-    assert len(heard(capture(), join(tone(3.0), silence(0.02), tone(3.0)))) == 1
-
-
-def test_a_clear_attack_needs_no_silence() -> None:
-    windows = heard(capture(), join(tone(1.2), tone(0.5, 0.05), tone(1.2, 0.4, 700), silence(0.2)))
-    assert len(windows) == 2
-    np.testing.assert_allclose(windows[1][1:], tone(1.2, 0.4, 700)[: RATE - 1], atol=1e-6)
-
-
-def test_a_note_that_the_end_cuts_short_is_filled_with_silence() -> None:
-    (window,) = heard(capture(), join(silence(0.2), tone(0.3)))
-    assert not window[round(0.3 * RATE) + 1 :].any()
-    np.testing.assert_array_equal(window[1 : round(0.3 * RATE)], tone(0.3)[: round(0.3 * RATE) - 1])
-
-
-@pytest.mark.parametrize(
-    "sound",
-    [
-        silence(3),
-        silence(3) + np.float32(0.5),
-        join(silence(1), silence(2) + np.float32(0.5)),
-        tone(3, 0.9 * THRESHOLD),
-        join(silence(1), np.ones(1, np.float32), silence(2)),
-    ],
-    ids=["silence", "an offset", "a step to an offset", "below the threshold", "a click"],
-)
-@pytest.mark.parametrize("size", SIZES)
-def test_what_is_no_sound_is_no_note(sound: Sound, size: int) -> None:
-    assert heard(capture(), sound, size) == []
-
-
-def test_an_offset_is_taken_off_the_window() -> None:
-    sound = join(silence(0.5), tone(1.2), silence(0.5))
-    (plain,), (offset,) = heard(capture(), sound), heard(capture(), sound + np.float32(0.25))
-    np.testing.assert_allclose(offset, plain, atol=1e-6)
-
-
-# -- follow -----------------------------------------------------------------------------------
-
-
-def test_follow_gives_the_latest_second_at_its_rate_while_it_sounds() -> None:
-    sound = join(silence(1.0), tone(1.0), silence(1.0))
-    windows = heard(Follow(RATE, 1.0, THRESHOLD, 4), sound)
-    assert len(windows) == 4  # a quarter of a second each
-    ends = [round(at * RATE) for at in (1.25, 1.5, 1.75, 2.0)]
-    for window, end in zip(windows, ends, strict=True):
-        np.testing.assert_array_equal(window, sound[end - RATE : end])
-
-
-@pytest.mark.parametrize("sound", [silence(3), silence(3) + np.float32(0.5)], ids=["silence", "an offset"])
-def test_follow_predicts_nothing_from_what_is_no_sound(sound: Sound) -> None:
-    assert heard(Follow(RATE, 1.0, THRESHOLD, 10), sound)[1:] == []
-
-
-# -- samples that are no sound ----------------------------------------------------------------
-
-
-def test_what_is_no_number_becomes_silence_and_is_counted() -> None:
-    block = np.array([0.5, np.nan, -np.inf, 1e30, -0.25], np.float32)
-    good, bad = clean(block)
-    np.testing.assert_array_equal(good, np.array([0.5, 0, 0, 0, -0.25], np.float32))
-    assert bad == 3
-    whole, none = clean(tone(0.1))
-    np.testing.assert_array_equal(whole, tone(0.1))
-    assert none == 0
-
-
-def test_a_window_is_brought_to_the_rate_and_length_of_the_model() -> None:
-    audio = AudioFormat(RATE, 1.0)
-    sound = resample(tone(2.0), RATE, 48000)[:48000]
-    np.testing.assert_allclose(fit(sound, 48000, audio)[100:-100], tone(1.0)[100:-100], atol=1e-3)
-    for rate in (8000, 11025, 44100, 96000):
-        assert fit(np.ones(rate, np.float32), rate, audio).shape == (RATE,)
 
 
 # -- the bridge -------------------------------------------------------------------------------

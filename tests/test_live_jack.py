@@ -20,6 +20,7 @@ import soundfile
 
 import onnx_file
 from inversynth import midi
+from inversynth.audio import read_file, resample
 from inversynth.midi import levels_of_cc
 from inversynth.predict import default_model, shipped
 from inversynth.render import synth
@@ -36,6 +37,7 @@ except OSError:
 RATE = 48000
 PATIENCE_S = 20.0
 PAPER = synth("paper")
+DEMO = Path(__file__).parents[1] / "demo" / "recording.flac"
 
 PLAYER = """
 import sys, threading, sounddevice, soundfile
@@ -195,14 +197,12 @@ def trained() -> str:
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of two sounds at the server's rate, silence around them: a plucked string, and a patch of the synth."""
-    string = np.random.default_rng(2).uniform(-0.5, 0.5, 2 * RATE).astype(np.float32)
-    for i in range(110, len(string)):  # Karplus and Strong
-        string[i] = 0.498 * (string[i - 109] + string[i - 110])
+    """Two sounds at the server's rate, silence around them: a patch of the synth, and the demo's recording."""
     patch = PAPER.render(PAPER.space.values_of_levels((PAPER.space.levels // 2)[None]), RATE)[0]
+    bass = resample(*read_file(DEMO), RATE)
     rest = np.zeros(RATE // 4, np.float32)
     path = tmp_path_factory.mktemp("sounds") / "two.wav"
-    sound = np.concatenate([rest, string, rest, patch / np.abs(patch).max() / 2, rest])
+    sound = np.concatenate([rest, patch / np.abs(patch).max() / 2, rest, bass, rest])
     soundfile.write(path, sound, RATE, subtype="FLOAT")
     return path
 

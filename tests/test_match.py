@@ -116,6 +116,7 @@ def test_a_loaded_model_is_used_as_it_is(tiny_file: Path, note: np.ndarray, foun
         (np.array([0.1, np.inf]), RATE, "NaN or infinite"),
         (np.zeros(100), RATE, "silent"),
         (np.full(100, 1e-6), RATE, "silent"),
+        (1e30 * np.cos(np.arange(100)), RATE, r"peaks at 1e\+30, where 1 is full scale"),
         (np.ones(100), 0, "sample rate 0 Hz"),
         ({"a": 1}, RATE, "neither a path nor an array"),
     ],
@@ -205,6 +206,18 @@ def test_a_bad_target_is_one_line_and_leaves_the_others_be(
     for line, name in zip(lines, bad, strict=True):
         assert line.startswith(f"inversynth: error: {name} ")
     assert [path.name for path in (folder / "out").iterdir()] == ["good"]
+
+
+def test_bad_targets_alone_leave_nothing_behind(folder: Path, tiny_file: Path) -> None:
+    words = ["match", "none.wav", "good.wav/x", "--synth", "sine", "--model", str(tiny_file), "--out", "new/out"]
+    assert cli.main(words) == 2
+    assert [path.name for path in folder.iterdir()] == ["good.wav"]
+
+
+def test_a_target_named_by_dots_stays_within_the_folder(folder: Path, tiny_file: Path) -> None:
+    Path("good.wav").rename("...wav")
+    assert cli.main(["match", "...wav", "--synth", "sine", "--model", str(tiny_file), "--out", "out"]) == 0
+    assert sorted(path.name for path in (folder / "out" / "...wav").iterdir()) == FILES
 
 
 @pytest.mark.parametrize(

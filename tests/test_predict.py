@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -127,6 +128,12 @@ def test_without_onnxruntime_both_extras_are_named(tiny_file: Path, monkeypatch:
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.raises(UsageError, match=r"inversynth\[cpu\].*inversynth\[gpu\]"):
         load_model(tiny_file)
+
+
+def test_onnxruntime_is_told_to_send_nothing_to_its_maker(tiny_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    load_model(tiny_file)
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
 
 
 # -- what is refused -----------------------------------------------------------------------------

@@ -18,11 +18,6 @@ from .devices import pick, quiet
 from .errors import InversynthError, UsageError
 from .spec import AudioFormat
 
-SILENCE_DB = -60.0
-"""Sound that stays this far below a file's peak has not begun yet."""
-LEAD_S = 0.02
-"""A sound that begins within this time is taken from the file's first sample."""
-
 
 def read_file(path: str | Path) -> tuple[NDArray[np.float32], int]:
     """Reads any file that libsndfile reads, mixed to mono.
@@ -45,6 +40,10 @@ def read_file(path: str | Path) -> tuple[NDArray[np.float32], int]:
         raise UsageError(f"{path} holds no sound: its length is 0; give a recording of a note")
     if not np.isfinite(data).all():
         raise UsageError(f"{path} holds NaN or infinite samples; write it again from its source")
+    try:
+        AudioFormat(int(rate), 1.0)
+    except UsageError as error:
+        raise UsageError(f"{path} can't be heard: its {error}") from None
     return data.mean(axis=1), int(rate)
 
 
@@ -55,31 +54,6 @@ def resample(sound: NDArray[np.float32], rate: int, to_rate: int) -> NDArray[np.
     if rate == to_rate:
         return sound
     return np.asarray(soxr.resample(sound, rate, to_rate, quality="VHQ"), np.float32)
-
-
-def onset(sound: NDArray[np.float32], threshold: float) -> int | None:
-    """The first sample whose magnitude exceeds `threshold`, or None."""
-    above = np.flatnonzero(np.abs(sound) > threshold)
-    return int(above[0]) if len(above) else None
-
-
-def window(sound: NDArray[np.float32], audio: AudioFormat) -> NDArray[np.float32]:
-    """(audio.samples,) the part of a sound (at audio.sample_rate) that a model hears.
-
-    It starts where the sound begins (`SILENCE_DB` below the peak), or at the first sample if that is
-    within `LEAD_S`, and is cut or filled with silence at the end. Silence stays silence.
-    """
-    start = onset(sound, float(np.abs(sound).max(initial=0.0)) * 10 ** (SILENCE_DB / 20)) or 0
-    if start <= round(LEAD_S * audio.sample_rate):
-        start = 0
-    part = sound[start : start + audio.samples]
-    return np.pad(part, (0, audio.samples - len(part)))
-
-
-def load_window(path: str | Path, audio: AudioFormat) -> NDArray[np.float32]:
-    """(audio.samples,) the window of a file, whatever its format, rate and channels."""
-    sound, rate = read_file(path)
-    return window(resample(sound, rate, audio.sample_rate), audio)
 
 
 # -- sound as it comes ---------------------------------------------------------------------------

@@ -10,7 +10,6 @@ it is called `manifest.partial.json`; only when all is there does it become `man
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import io
 import json
@@ -31,13 +30,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import __version__, sampling
 from .errors import InversynthError, MismatchError, UsageError
-from .files import make_folder, read_json, write_json, writing
+from .files import check_types, make_folder, read_json, sweep, wav, write_json, writing
 from .render import synth
 from .spec import AudioFormat, ParamSpace
 
 FORMAT = "inversynth dataset 1"
-SHARDS = r"(audio|levels)-\d{6,}\.npy"
-"""The names of its files, as a regular expression."""
 MANIFEST = "manifest.json"
 PARTIAL = "manifest.partial.json"
 BLOCK_BYTES = 1 << 24
@@ -190,9 +187,7 @@ class Manifest:
                 raise UsageError("format")
             fingerprint, files = fields.pop("fingerprint"), fields.pop("files")
             manifest = cls(**{**fields, "space": ParamSpace.from_list(fields["space"])}, files=dict(files))
-            plain = [field for field in dataclasses.fields(cls) if field.type in ("str", "int", "bool")]
-            if any(type(getattr(manifest, field.name)).__name__ != field.type for field in plain):
-                raise UsageError("types")
+            check_types(manifest)
             if manifest.count < 1 or manifest.shard_size < 1 or manifest.audio.samples < 1:
                 raise UsageError("sizes")
             if manifest.space.fingerprint != fingerprint or sampling.check_seed(manifest.seed) != manifest.seed:
@@ -255,21 +250,20 @@ def render_dataset(
         wanted.files = found.files
     _check_room(folder, wanted)
     make_folder(folder)
-    _remove(folder, r"\.(audio-|levels-|manifest).*\.tmp\.(npy|json)")
+    sweep(folder)
     wanted.write(folder / PARTIAL)
     (folder / MANIFEST).unlink(missing_ok=True)
     if overwrite:
-        _remove(folder, SHARDS)
+        for file in _shards(folder):
+            file.unlink(missing_ok=True)
     _render_shards(wanted, folder, settings, workers or os.cpu_count() or 1, report)
     wanted.write(folder / PARTIAL)
     os.replace(folder / PARTIAL, folder / MANIFEST)
     return open_dataset(folder)
 
 
-def _remove(folder: Path, pattern: str) -> None:
-    for file in folder.iterdir():
-        if re.fullmatch(pattern, file.name):
-            file.unlink(missing_ok=True)
+def _shards(folder: Path) -> list[Path]:
+    return [file for file in folder.glob("*.npy") if re.fullmatch(r"(audio|levels)-\d{6,}\.npy", file.name)]
 
 
 def _found(folder: Path) -> Manifest | None:
@@ -295,7 +289,7 @@ def _check_same(folder: Path, found: Manifest, wanted: Manifest) -> None:
 
 
 def _check_room(folder: Path, manifest: Manifest) -> None:
-    kept = sum(file.stat().st_size for file in folder.glob("*.npy") if re.fullmatch(SHARDS, file.name))
+    kept = sum(file.stat().st_size for file in _shards(folder))
     item = 4 * manifest.audio.samples + 2 * len(manifest.space)
     disk = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
     need, free = manifest.count * item - kept, shutil.disk_usage(disk).free
@@ -451,16 +445,12 @@ def verify(path: str | Path, report: Report | None = None) -> list[str]:
 
 def export_wav(dataset: Dataset, out: str | Path, report: Report | None = None) -> None:
     """Writes one 32-bit float WAV file an item into the folder `out`: 000000.wav and so on."""
-    import soundfile
-
     folder = make_folder(out)
+    sweep(folder)
     for i in range(len(dataset)):
         sound = dataset.read([i])[0][0]
         with writing(folder / f"{i:06d}.wav") as temporary:
-            try:
-                soundfile.write(temporary, sound, dataset.audio.sample_rate, subtype="FLOAT")
-            except soundfile.LibsndfileError as error:
-                raise OSError(None, error.error_string) from None
+            temporary.write_bytes(wav(sound, dataset.audio.sample_rate))
         if report:
             report(i + 1, len(dataset), i + 1)
 

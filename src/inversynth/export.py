@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
-import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import __version__, sampling
+from .devices import quiet
 from .errors import InversynthError, MismatchError, UsageError
-from .files import read_json, writing
+from .files import writing
 from .render import SYNTHS
 from .spec import AudioFormat, ParamSpace
-from .training import load_arrays, load_settings
+from .training import Run, load_arrays
 
 OPSET = 17
 TOLERANCE = 1e-4
@@ -39,18 +39,12 @@ def export(run_folder: str | Path, out_path: str | Path, report: Callable[[str],
     """
     tell = report or (lambda text: None)
     run, out = Path(run_folder), Path(out_path)
-    settings = load_settings(run)
-    stored = read_json(run / "settings.json", "the settings of a training run")
-    arrays, facts = load_arrays(run / "best.npz")
-    try:
-        space = ParamSpace.from_list(stored["space"])
-        audio = AudioFormat(stored["sample_rate"], stored["seconds"])
-        fingerprints = {stored["fingerprint"], facts["fingerprint"]}
-    except (KeyError, TypeError):
-        raise UsageError(f"{run / 'settings.json'} or best.npz beside it is damaged; start the run again") from None
-    if fingerprints != {space.fingerprint}:
+    facts = Run.read(run)
+    settings, space, audio = facts.settings, facts.space, facts.audio
+    arrays, best = load_arrays(run / "best.npz")
+    if best.get("fingerprint") != space.fingerprint:
         raise MismatchError(
-            f"{run / 'best.npz'} was trained for another parameter space ({facts['fingerprint']}) than "
+            f"{run / 'best.npz'} was trained for another parameter space ({best.get('fingerprint')}) than "
             f"settings.json describes ({space.fingerprint}); keep both files of one run together"
         )
     metadata = {
@@ -61,11 +55,11 @@ def export(run_folder: str | Path, out_path: str | Path, report: Callable[[str],
         "samples": str(audio.samples),
         "model": settings.model,
         "version": __version__,
-        "training": json.dumps({"settings": stored["settings"], "best": facts}),
+        "training": json.dumps({"settings": dataclasses.asdict(settings), "best": best}),
     }
     tell(f"building {settings.model} for {settings.synth}: {len(space)} parameters")
     with _quiet():
-        network = _keras_model(run, arrays, space, audio)
+        network = _keras_model(run, arrays, facts)
         tell("converting to ONNX")
         data = _convert(network, metadata)
     tell("comparing with Keras")
@@ -83,24 +77,13 @@ def export(run_folder: str | Path, out_path: str | Path, report: Callable[[str],
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps the log lines of TensorFlow's and tf2onnx's native and Python code off the terminal."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
-    sys.stderr.flush()
-    kept = os.dup(2)
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(null)
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
-def _keras_model(run: Path, arrays: list[NDArray[Any]], space: ParamSpace, audio: AudioFormat) -> Any:
+def _keras_model(run: Path, arrays: list[NDArray[Any]], facts: Run) -> Any:
     """The run's network with its weights, ending in one named distribution a parameter.
 
     Always channels_last, which every device runs; the weights are the same in both formats.
@@ -108,10 +91,10 @@ def _keras_model(run: Path, arrays: list[NDArray[Any]], space: ParamSpace, audio
     from . import networks  # isort: skip  (first: it says what to install)
     import keras
 
-    settings = load_settings(run)
+    settings, space = facts.settings, facts.space
     if keras.backend.backend() != "tensorflow":
         raise UsageError("export needs Keras on TensorFlow; run it again with KERAS_BACKEND=tensorflow")
-    network = networks.build(settings.model, space, audio)
+    network = networks.build(settings.model, space, facts.audio)
     if [array.shape for array in arrays] != [tuple(weight.shape) for weight in network.weights]:
         raise MismatchError(f"{run / 'best.npz'} holds another network than the {settings.model} of settings.json")
     network.set_weights(arrays)

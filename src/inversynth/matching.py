@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import metrics, render
-from .audio import load_window, resample, window
+from .audio import read_file
 from .errors import UsageError
-from .files import writing
+from .files import wav, writing
+from .listening import window
 from .predict import Model, default_model, load_model
 from .spec import AudioFormat
 
@@ -22,6 +24,10 @@ SILENT_PEAK = 1e-5
 """A sound whose peak is below this (-100 dB of full scale) is silence."""
 LOUD_PEAK = 1e3
 """A sound whose peak is above this (+60 dB) isn't scaled to a full scale of 1: no network was trained on it."""
+
+POOR_RHO_STFT = 0.7
+"""Two random patches of the paper's synth correlate with 0.63 in the mean (see the cards of the models)."""
+POOR_LEVEL_DB = 12.0
 
 
 @dataclass(frozen=True)
@@ -39,11 +45,12 @@ class Setting:
 class Match:
     """A patch and how near it comes.
 
-    `target` and `sound`: (samples,) float32 of `audio`, what the network heard and what the patch sounds;
-    `measures`: `rho_stft`, `rho_ft` and `f_delta` of `metrics.sound_measures`; `synth`, `model` and `device`
-    as used.
+    `name` says whose; `target` and `sound`: (samples,) float32 of `audio`, what the network heard and what the
+    patch sounds; `measures`: `rho_stft`, `rho_ft` and `f_delta` of `metrics.sound_measures`; `synth`, `model` and
+    `device` as used.
     """
 
+    name: str
     patch: tuple[Setting, ...]
     target: NDArray[np.float32]
     sound: NDArray[np.float32]
@@ -53,39 +60,53 @@ class Match:
     model: str
     device: str
 
+    @property
+    def warning(self) -> str | None:
+        """Why this is hardly a match, if so: it correlates like unrelated sounds, or its level is far off."""
+        loudness = [float(np.sqrt(np.mean(sound.astype(np.float64) ** 2))) for sound in (self.target, self.sound)]
+        difference_db = 20 * np.log10((loudness[1] + SILENT_PEAK) / (loudness[0] + SILENT_PEAK))
+        if self.measures["rho_stft"] < POOR_RHO_STFT:
+            what = f"a correlation below {POOR_RHO_STFT} is near that of unrelated sounds"
+        elif abs(difference_db) > POOR_LEVEL_DB:
+            what = f"the match is {abs(difference_db):.0f} dB {'louder' if difference_db > 0 else 'quieter'}"
+        else:
+            return None
+        return f"{what}: this sound may be beyond what {self.synth} can make, or the model can hear"
+
     def save(self, folder: str | Path) -> None:
         """Writes `match.wav` (float32, not clipped), `match.png` and, last, `patch.json` into a folder.
 
         patch.json is a list of {name, value, unit, level, confidence} in the order of the synth's space.
         Raises `InversynthError`, leaving none of a match's files half-written.
         """
-        import soundfile
-
         place = Path(folder)
         text = json.dumps([dataclasses.asdict(setting) for setting in self.patch], indent=2)
         with (
             writing(place / "patch.json") as patch,
             writing(place / "match.png") as picture,
-            writing(place / "match.wav") as wav,
+            writing(place / "match.wav") as sound,
         ):
-            soundfile.write(wav, self.sound, self.audio.sample_rate, subtype="FLOAT", format="WAV")
+            sound.write_bytes(wav(self.sound, self.audio.sample_rate))
             self._draw().print_png(picture)
             patch.write_text(text + "\n", encoding="utf-8")
 
     def _draw(self) -> Any:
         """A canvas: the waveforms and spectrograms of target and match, side by side on common scales."""
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)  # lest it tells where it can't keep its cache
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(11, 6.4), dpi=130, layout="constrained")
         canvas = FigureCanvasAgg(figure)
         axes = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(1, 1.9))
+        correlation = self.measures["rho_stft"]
         figure.suptitle(
-            f"correlation of the log spectrograms {self.measures['rho_stft']:.3f}", fontsize=14, fontweight="bold"
+            f"{self.name}: correlation of the log spectrograms {correlation:.3f}", fontsize=14, fontweight="bold"
         )
         time = np.arange(self.audio.samples) / self.audio.sample_rate
         logs = metrics.log_spectrograms(self.target[None], self.sound[None])
-        decibels = [20 / np.log(10) * (log[0] - logs[0].max()) for log in logs]
+        whole = self.audio.samples // metrics.HOP - 1  # the last frame reaches beyond the sound: its edge is no news
+        decibels = [20 / np.log(10) * (log[0, :whole] - logs[0].max()) for log in logs]
         top = 1.08 * max(float(np.abs(self.target).max()), float(np.abs(self.sound).max()), SILENT_PEAK)
         names = ("target", f"match ({self.synth})")
         for i, (name, wave, picture, colour) in enumerate(
@@ -137,7 +158,8 @@ def match(
     network = model if isinstance(model, Model) else load_model(model, device)
     network.require(instrument)
     if isinstance(target, str | Path):
-        name, heard = str(target), load_window(target, network.audio)
+        name, (samples, rate) = str(target), read_file(target)
+        heard = window(samples, rate, network.audio)
     else:
         name, heard = "the target", _window_of(target, sample_rate, network.audio)
     peak = float(np.abs(heard).max())
@@ -152,6 +174,7 @@ def match(
     values = instrument.space.values_of_levels(levels)
     sound = instrument.render(values, network.audio.sample_rate, network.audio.seconds)[0]
     found = Match(
+        name=Path(name).name,
         patch=tuple(
             Setting(param.name, float(value), param.unit, int(level), float(row[0, level]))
             for param, value, level, row in zip(instrument.space, values[0], levels[0], probabilities, strict=True)
@@ -181,4 +204,4 @@ def _window_of(target: ArrayLike, sample_rate: int | None, audio: AudioFormat) -
     if not np.isfinite(sound).all():
         raise UsageError("the target holds NaN or infinite samples")
     AudioFormat(sample_rate, 1.0)
-    return window(resample(sound, sample_rate, audio.sample_rate), audio)
+    return window(sound, sample_rate, audio)

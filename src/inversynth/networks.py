@@ -6,6 +6,7 @@ Keras layers and `keras.ops` only, so that they run on every Keras back end. A n
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,15 +15,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .devices import quiet
 from .errors import UsageError
 from .spec import AudioFormat, ParamSpace
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 try:
-    import keras
-    from keras import layers, ops
-except ImportError as error:
-    raise UsageError(f"training needs Keras ({error}); install it with: pip install 'inversynth[train]'") from None
+    # What TensorFlow says of itself is for those who set the variable lower; it heeds it only once it is loaded.
+    with quiet() if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3" else contextlib.nullcontext():
+        import keras
+        from keras import layers, ops
+except (ImportError, ValueError) as error:
+    asked = os.environ.get("KERAS_BACKEND")
+    raise UsageError(
+        f"training needs Keras and a back end for it ({error}); "
+        + (
+            f"KERAS_BACKEND is {asked}: install that, or unset it"
+            if asked
+            else "install both with: pip install 'inversynth[train]'"
+        )
+    ) from None
 
 # Filters, kernel (time, frequency), strides (time, frequency): the paper's table of architectures,
 # and the one place where they are declared. ConvE2E's first four layers run along the waveform.
@@ -98,13 +109,13 @@ def build(
     """One of the paper's networks: (n, audio.samples) float32 to (n, sum of levels) logits.
 
     Convolutions use "same" padding, which gives the paper's weight counts (1.2 M; Conv6XL 2.3 M) and
-    ConvE2E's 64 x 257. `seed` fixes the initial weights. Raises `UsageError` for an unknown model.
+    ConvE2E's 64 x 257. `seed` fixes the initial weights, by its low 32 bits. Raises `UsageError` for an unknown model.
     """
     if model not in SPECTROGRAM_STACKS:
         raise UsageError(f"no model {model!r}; there are {', '.join(MODELS)}")
     if data_format not in ("channels_last", "channels_first"):
         raise UsageError(f"data format {data_format!r} is not channels_last or channels_first")
-    keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(seed & 0xFFFFFFFF)
     inputs = keras.Input((audio.samples,), dtype="float32", name="audio")
     if model in WAVEFORM_STACKS:
         x = layers.Reshape((audio.samples, 1))(inputs)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,6 +196,8 @@ def read_facts(data: bytes) -> Facts:
 
 
 def _onnxruntime() -> Any:
+    # From 1.31 on it keeps a database of its use in the user's cache and sends it to its maker, unless told not to.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import functools
+import importlib.util
 import json
 import math
 import queue
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from . import sampling
 from .dataset import Dataset, open_dataset
 from .errors import InversynthError, MismatchError, UsageError
-from .files import make_folder, read_json, write_json, writing
+from .files import check_types, make_folder, read_json, sweep, write_json, writing
 from .metrics import mean_mpr, parameter_measures
 from .render import Synth, synth
 from .spec import AudioFormat, ParamSpace
@@ -35,6 +36,9 @@ Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
 """Audio (n, samples) float32 and levels (n, P)."""
 
 HISTORY = ("epoch", "step", "sounds", "seconds", "learning_rate", "loss", "val_loss", "val_mpr", "val_top1", "val_mae")
+
+MOST = 1 << 20
+"""The most epochs, steps, and sounds of a batch or a validation set."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "steps", "batch_size", "warmup_steps", "validation", "patience"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
+            if not 1 <= getattr(self, name) <= MOST:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1 and at most {MOST}")
         if not 0 < self.learning_rate < 1:
             raise UsageError(f"learning rate {self.learning_rate} is outside (0, 1)")
         if not 0 <= self.weight_decay < 1:
@@ -70,6 +74,15 @@ class Settings:
 
     CHANGEABLE = ("epochs", "patience")
     """What --resume may change: the schedule stretches or shrinks to the new number of epochs."""
+
+    def require(self, before: Settings, folder: Path) -> None:
+        """Raises `MismatchError`, naming what differs, unless the run in `folder` can go on from `before`."""
+        for name in (field.name for field in dataclasses.fields(self) if field.name not in self.CHANGEABLE):
+            was, now = getattr(before, name), getattr(self, name)
+            if was != now:
+                raise MismatchError(
+                    f"{folder} was trained with {name} {was}, not {now}; resume it with its own settings"
+                )
 
     def learning_rate_at(self, step: int) -> float:
         """Linear warm-up, then half a cosine down to a hundredth over all epochs."""
@@ -109,10 +122,10 @@ class FreshSounds:
         self.identity: dict[str, Any] = {}
         self._synth, self._settings = synth, settings
         levels = sampling.draw(self.space, settings.seed, 0, settings.validation, sampling.VALIDATION)
-        self.validation = self._rendered(levels), levels
         self._held_out = np.unique(_row_keys(self.space, levels))
         if len(self._held_out) > 0.5 * math.prod(int(n) for n in self.space.levels):
             raise UsageError(f"a validation set of {settings.validation} leaves too few patches to train on")
+        self.validation = self._rendered(levels), levels
 
     def _rendered(self, levels: NDArray[np.int64], workers: int | None = None) -> NDArray[np.float32]:
         return self._synth.render(self.space.values_of_levels(levels), workers=workers)
@@ -222,13 +235,56 @@ def load_arrays(path: Path) -> tuple[list[NDArray[Any]], dict[str, Any]]:
         raise UsageError(f"{path} is damaged ({type(error).__name__}); start the run again") from None
 
 
-def load_settings(run: Path) -> Settings:
-    """The settings of a run folder; raises `UsageError` if it holds none."""
-    fields = read_json(run / "settings.json", "the settings of a training run")
-    try:
-        return Settings(**fields["settings"])
-    except (TypeError, KeyError):
-        raise UsageError(f"{run / 'settings.json'} does not hold the settings of a training run") from None
+@dataclass(frozen=True)
+class Run:
+    """What the `settings.json` of a run folder says; `identity` is that of its source."""
+
+    settings: Settings
+    space: ParamSpace
+    audio: AudioFormat
+    identity: dict[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> Run:
+        """Reads what `write` wrote; raises `UsageError` if it is missing or damaged."""
+        file = folder / "settings.json"
+        stored = read_json(file, "the settings of a training run")
+        try:
+            run = cls(
+                Settings(**stored["settings"]),
+                ParamSpace.from_list(stored["space"]),
+                AudioFormat(stored["sample_rate"], stored["seconds"]),
+                dict(stored.get("dataset", {})),
+            )
+            check_types(run.settings)
+            if run.space.fingerprint != stored["fingerprint"]:
+                raise ValueError("the fingerprint is of another space")
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise UsageError(f"{file} is damaged ({error}); start the run again in another folder") from None
+        return run
+
+    def write(self, folder: Path) -> None:
+        """Writes it as JSON."""
+        write_json(
+            folder / "settings.json",
+            {
+                "settings": dataclasses.asdict(self.settings),
+                "sample_rate": self.audio.sample_rate,
+                "seconds": self.audio.seconds,
+                "space": self.space.to_list(),
+                "fingerprint": self.space.fingerprint,
+                "dataset": self.identity,
+            },
+        )
+
+    def require(self, before: Run, folder: Path) -> None:
+        """Raises `MismatchError`, naming what differs, unless `before`, which `folder` holds, learnt from the same."""
+        self.space.require(before.space, str(folder))
+        if (before.audio, before.identity) != (self.audio, self.identity):
+            raise MismatchError(
+                f"{self.settings.data or 'the synth'} was {before.audio} {before.identity} when {folder} began, "
+                f"and is {self.audio} {self.identity}; start anew"
+            )
 
 
 def _source(settings: Settings) -> Source:
@@ -241,9 +297,8 @@ class Trainer:
     """One run: the network, its optimiser, its position."""
 
     def __init__(self, settings: Settings, source: Source) -> None:
+        from . import networks  # isort: skip  (first: it says what to install)
         import keras
-
-        from . import networks
 
         on_cpu = keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu")
         if settings.data_format == "channels_first" and on_cpu:
@@ -324,47 +379,30 @@ def train(
     epochs. On Ctrl-C it finishes its step, saves and returns False. Raises `UsageError` if `out` holds
     a run and `resume` is not set, or holds one of other settings.
     """
-    run = Path(out)
-    settings_file = run / "settings.json"
+    folder = Path(out)
     if resume:
-        before = load_settings(run)
-        for name in (f.name for f in dataclasses.fields(settings) if f.name not in Settings.CHANGEABLE):
-            if getattr(before, name) != getattr(settings, name):
-                raise MismatchError(
-                    f"{run} was trained with {name} {getattr(before, name)}, not {getattr(settings, name)}; "
-                    "resume it with its own settings"
-                )
-    elif settings_file.exists():
-        raise UsageError(f"{run} holds a run already; go on with --resume, or choose another folder")
+        before = Run.read(folder)
+        settings.require(before.settings, folder)
+    elif (folder / "settings.json").exists():
+        raise UsageError(f"{folder} holds a run already; go on with --resume, or choose another folder")
+    if tensorboard:
+        _require_tensorboard()
     source = _source(settings)
+    run = Run(settings, source.space, source.audio, source.identity)
     if resume:
-        identity = read_json(settings_file, "the settings of a training run").get("dataset")
-        if identity != source.identity:
-            raise MismatchError(
-                f"{settings.data} was {identity} when {run} began, and is {source.identity}; start anew"
-            )
+        run.require(before, folder)
     trainer = Trainer(settings, source)
-    make_folder(run)
-    write_json(
-        settings_file,
-        {
-            "settings": dataclasses.asdict(settings),
-            "sample_rate": source.audio.sample_rate,
-            "seconds": source.audio.seconds,
-            "space": source.space.to_list(),
-            "fingerprint": source.space.fingerprint,
-            "dataset": source.identity,
-        },
-    )
-    last = run / "last.npz"
+    sweep(make_folder(folder))
+    run.write(folder)
+    last = folder / "last.npz"
     if resume and last.exists():
         trainer.load(last)
-    history = _read_history(run / "history.csv", trainer.step)
+    history = _read_history(folder / "history.csv", trainer.step)
     stopped = threading.Event()
     handlers: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         handlers = {s: signal.signal(s, lambda *_: stopped.set()) for s in (signal.SIGINT, signal.SIGTERM)}
-    writer = _tensorboard(run) if tensorboard else None
+    writer = _tensorboard(folder) if tensorboard else None
     batches = prefetch(source.batches(trainer.cursor))
     total = settings.epochs * settings.steps
     try:
@@ -374,7 +412,7 @@ def train(
             loss = trainer.train_step(batch)
             if not math.isfinite(loss):
                 raise InversynthError(
-                    f"the loss is {loss} at step {trainer.step}; resume with a lower --learning-rate in a new run"
+                    f"the loss is {loss} at step {trainer.step}; start a new run with a lower --learning-rate"
                 )
             trainer.step, trainer.cursor = trainer.step + 1, cursor
             trainer.loss_sum += loss
@@ -392,12 +430,12 @@ def train(
                     **trainer.validate(),
                 }
                 history.append(row)
-                _write_history(run / "history.csv", history)
+                _write_history(folder / "history.csv", history)
                 trainer.loss_sum, trainer.stale = 0.0, trainer.stale + 1
                 if row["val_loss"] < trainer.best:
                     trainer.best, trainer.stale = row["val_loss"], 0
                     save_arrays(
-                        run / "best.npz",
+                        folder / "best.npz",
                         [np.asarray(v) for v in trainer.network.weights],
                         fingerprint=source.space.fingerprint,
                         **{k: row[k] for k in HISTORY},
@@ -420,10 +458,12 @@ def train(
 def _read_history(path: Path, until_step: int) -> list[dict[str, Any]]:
     if not path.exists():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [
-            {k: float(v) if "." in v or "e" in v else int(v) for k, v in row.items()} for row in csv.DictReader(file)
-        ]
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            kinds = {key: int if key in ("epoch", "step", "sounds") else float for key in HISTORY}
+            rows = [{key: kind(row[key]) for key, kind in kinds.items()} for row in csv.DictReader(file)]
+    except (KeyError, TypeError, ValueError, csv.Error):
+        raise UsageError(f"{path} is damaged; remove it to go on without the history so far") from None
     return [row for row in rows if row["step"] <= until_step]
 
 
@@ -434,11 +474,15 @@ def _write_history(path: Path, rows: list[dict[str, Any]]) -> None:
         table.writerows(rows)
 
 
+def _require_tensorboard() -> None:
+    missing = [name for name in ("tensorflow", "tensorboard") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(f"logs for TensorBoard need {missing[0]}; install it with: pip install {' '.join(missing)}")
+
+
 def _tensorboard(run: Path) -> Callable[[dict[str, Any]], None]:
-    try:
-        import tensorflow as tf
-    except ImportError:
-        raise UsageError("TensorBoard logs need TensorFlow; install it with: pip install 'inversynth[train]'") from None
+    import tensorflow as tf
+
     writer = tf.summary.create_file_writer(str(run / "tensorboard"))
 
     def write(row: dict[str, Any]) -> None:

@@ -56,10 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         tell_error("not enough memory; ask for less at a time")
     except OSError as error:
         if not isinstance(error, BrokenPipeError):
-            tell_error(f"can't use {error.filename or 'a file or the output'}: {error.strerror or error}")
+            tell_error(f"can't use {error.filename or 'the output'}: {error.strerror or error}")
         if error.filename is None:
             with contextlib.suppress(OSError):  # what standard output doesn't take now, it doesn't take on leaving
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except UnicodeError as error:
+        tell_error(f"a name holds what can't be written here ({error}); rename the file, or use a UTF-8 locale")
     except ImportError as error:
         tell_error(f"a part of this installation is missing ({error}); install inversynth again")
     return 1

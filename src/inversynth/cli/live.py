@@ -99,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
         _say(f"model {model.name} on {model.device}; channel {controls.channel}")
         for sink in sinks:
             _say(f"sending to {sink.description}")
+        pairs = zip(controls.numbers, target.space.names, strict=True)
+        _say(f"control changes: {', '.join(f'{number} {name}' for number, name in pairs)}")
         count = 0
 
         def report(at_s: float, levels: NDArray[np.int64]) -> None:
@@ -163,8 +165,11 @@ def _list(args: argparse.Namespace) -> int:
             rate, channels = row["default_samplerate"], row["max_input_channels"]
             print(f"{row['index']:3}  {row['name']}  ({row['hostapi']}, {channels} channels, {rate:g} Hz)")
     if args.list_ports:
-        for name in output_ports():
+        names = output_ports()
+        for name in names:
             print(name)
+        if not names:
+            _say("no MIDI output ports; start what is to receive, or make one with --virtual NAME")
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from ..render import SYNTHS
 
     defaults = {name: parameter.default for name, parameter in inspect.signature(match).parameters.items()}
-    parser.add_argument("targets", metavar="TARGET", nargs="+", type=Path, help="a recording of a note")
+    parser.add_argument(
+        "targets", metavar="TARGET", nargs="+", type=Path, help="a recording; its first note is matched"
+    )
     parser.add_argument("--synth", choices=SYNTHS, default=defaults["synth"], help="its synth (default: %(default)s)")
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="where to write, a folder for each target"
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("matches"),
+        help="a folder for each target goes there (default: %(default)s)",
     )
     parser.add_argument(
         "--model", metavar="NAME|PATH", default=defaults["model"], help="a model (default: the one for the synth)"
@@ -94,3 +101,5 @@ def _show(target: Path, found: Match, folder: Path) -> None:
         markup=False,
         soft_wrap=True,
     )
+    if found.warning:
+        print(f"inversynth: warning: {found.warning}", file=sys.stderr)

@@ -51,11 +51,11 @@ def run(args: argparse.Namespace) -> int:
     """Trains; returns 0 when the run is finished and 130 when it was stopped and can be resumed."""
     from pathlib import Path
 
-    from ..training import Settings, load_settings, train
+    from ..training import Run, Settings, train
 
     given = {f.name: getattr(args, f.name) for f in dataclasses.fields(Settings) if getattr(args, f.name) is not None}
     if args.resume:
-        settings = dataclasses.replace(load_settings(Path(args.out)), **given)
+        settings = dataclasses.replace(Run.read(Path(args.out)).settings, **given)
         if args.render and settings.data is not None:
             raise UsageError(f"{args.out} was trained on {settings.data}; resume it without --render")
     else:
