@@ -214,6 +214,14 @@ def test_bad_targets_alone_leave_nothing_behind(folder: Path, tiny_file: Path) -
     assert [path.name for path in folder.iterdir()] == ["good.wav"]
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["a$\\frac$ {x_}", "音 ♫", "new\nline", "[b] [red]", "-"])
+def test_any_name_is_good_for_a_target(folder: Path, tiny_file: Path, name: str) -> None:
+    Path("good.wav").rename(f"{name}.wav")
+    assert cli.main(["match", f"./{name}.wav", "--synth", "sine", "--model", str(tiny_file), "--out", "out"]) == 0
+    assert sorted(path.name for path in (folder / "out" / name).iterdir()) == FILES
+
+
 def test_a_target_named_by_dots_stays_within_the_folder(folder: Path, tiny_file: Path) -> None:
     Path("good.wav").rename("...wav")
     assert cli.main(["match", "...wav", "--synth", "sine", "--model", str(tiny_file), "--out", "out"]) == 0

@@ -193,6 +193,19 @@ def test_a_damaged_history_is_named(spoilt: Path, text: str) -> None:
         _read_history(spoilt / "history.csv", 100)
 
 
+def test_logs_for_tensorboard_hold_what_the_history_holds(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="needs TensorBoard (the extra `train`)")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    train(dataclasses.replace(SMALL, epochs=2, steps=1), tmp_path / "run", tensorboard=True)
+    logs = EventAccumulator(str(tmp_path / "run" / "tensorboard"), size_guidance={"tensors": 0})
+    logs.Reload()
+    for key in ("loss", "val_mpr"):
+        written = [float(make_ndarray(event.tensor_proto)) for event in logs.Tensors(key)]
+        assert written == pytest.approx([float(row[key]) for row in rows(tmp_path / "run")], rel=1e-6)
+
+
 def test_logs_for_tensorboard_are_refused_before_anything_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,9 @@ class Match:
             writing(place / "match.wav") as sound,
         ):
             sound.write_bytes(wav(self.sound, self.audio.sample_rate))
-            self._draw().print_png(picture)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a name may hold signs that the font lacks
+                self._draw().print_png(picture)
             patch.write_text(text + "\n", encoding="utf-8")
 
     def _draw(self) -> Any:
@@ -101,7 +104,10 @@ class Match:
         axes = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(1, 1.9))
         correlation = self.measures["rho_stft"]
         figure.suptitle(
-            f"{self.name}: correlation of the log spectrograms {correlation:.3f}", fontsize=14, fontweight="bold"
+            f"{self.name}: correlation of the log spectrograms {correlation:.3f}",
+            fontsize=14,
+            fontweight="bold",
+            parse_math=False,  # a name may hold dollars
         )
         time = np.arange(self.audio.samples) / self.audio.sample_rate
         logs = metrics.log_spectrograms(self.target[None], self.sound[None])
@@ -157,18 +163,19 @@ def match(
         model = default_model(synth)
     network = model if isinstance(model, Model) else load_model(model, device)
     network.require(instrument)
-    if isinstance(target, str | Path):
-        name, (samples, rate) = str(target), read_file(target)
-        heard = window(samples, rate, network.audio)
-    else:
-        name, heard = "the target", _window_of(target, sample_rate, network.audio)
-    peak = float(np.abs(heard).max())
+    name = str(target) if isinstance(target, str | Path) else "the target"
+    samples, rate = read_file(target) if isinstance(target, str | Path) else _checked(target, sample_rate)
+    loudest = np.abs(samples).max()
+    if loudest > LOUD_PEAK:
+        if not normalise:
+            raise UsageError(f"{name} peaks at {loudest:g}, where 1 is full scale; normalise it (--normalise)")
+        samples = samples / loudest
+    heard = window(samples, rate, network.audio)
+    peak = np.abs(heard).max()
     if peak < SILENT_PEAK:
         raise UsageError(f"{name} is silent (its peak is {peak:g}); give a recording of a note")
-    if peak > LOUD_PEAK and not normalise:
-        raise UsageError(f"{name} peaks at {peak:g}, where 1 is full scale; normalise it (--normalise)")
     if normalise:
-        heard = heard / np.float32(peak)
+        heard = heard / peak
     probabilities = network.predict(heard[None])
     levels = np.array([[int(row[0].argmax()) for row in probabilities]])
     values = instrument.space.values_of_levels(levels)
@@ -192,7 +199,7 @@ def match(
     return found
 
 
-def _window_of(target: ArrayLike, sample_rate: int | None, audio: AudioFormat) -> NDArray[np.float32]:
+def _checked(target: ArrayLike, sample_rate: int | None) -> tuple[NDArray[np.float32], int]:
     try:
         sound = np.asarray(target, np.float32)
     except (TypeError, ValueError):
@@ -204,4 +211,4 @@ def _window_of(target: ArrayLike, sample_rate: int | None, audio: AudioFormat) -
     if not np.isfinite(sound).all():
         raise UsageError("the target holds NaN or infinite samples")
     AudioFormat(sample_rate, 1.0)
-    return window(sound, sample_rate, audio)
+    return sound, sample_rate
