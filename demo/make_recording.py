@@ -1,6 +1,6 @@
-"""Makes demo/recording.flac: a synth bass (bass_trance_c of Sonic Pi's samples), not rendered with inversynth.
+"""Makes demo/recording.flac: a synth bass (bass_thick_c of Sonic Pi's samples), not rendered with inversynth.
 
-By ani_music, https://freesound.org/people/ani_music/sounds/165329/, CC0.
+By ani_music, http://freesound.org/people/ani_music/sounds/165314/, CC0.
 
     python demo/make_recording.py
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import soundfile
 
-SAMPLE = "usr/share/sonic-pi/samples/bass_trance_c.flac"
+SAMPLE = "usr/share/sonic-pi/samples/bass_thick_c.flac"
 OUT = Path(__file__).with_name("recording.flac")
 
 

@@ -5,6 +5,7 @@ A block that needs what a test machine hasn't is preceded by `<!-- not run: the 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -40,3 +41,22 @@ def test_the_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
 def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:\s]+)\)|src=\"([^\":]+)\"", page.read_text()):
         assert (page.parent / (target[0] or target[1])).exists(), target
+
+
+def test_the_figures_of_the_readme_are_those_of_the_card() -> None:
+    found = json.loads((ROOT / "models" / "paper-c6xl" / "card.json").read_text())["measures"]
+    figures = {
+        "mean percentile rank": found["mean_mpr"]["unmasked"],
+        "correlation of the log spectrograms, mean": 100 * found["sound"]["rho_stft"]["mean"],
+        "correlation of the log spectrograms, median": 100 * found["sound"]["rho_stft"]["median"],
+    }
+    chances = {
+        "mean percentile rank": found["chance_mpr"],
+        "correlation of the log spectrograms, mean": 100 * found["chance_sound"]["rho_stft"]["mean"],
+        "correlation of the log spectrograms, median": 100 * found["chance_sound"]["rho_stft"]["median"],
+    }
+    readme = (ROOT / "README.md").read_text()
+    for name, figure in figures.items():
+        row = re.search(rf"\| {name} \| ([\d.]+) \| [\d.]+ \| ([\d.]+) \|", readme)
+        assert row, name
+        assert (float(row[1]), float(row[2])) == (round(figure, 2), round(chances[name], 2))

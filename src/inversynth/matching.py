@@ -133,6 +133,7 @@ class Match:
                 interpolation="nearest",
                 extent=(0, len(picture) * metrics.HOP / self.audio.sample_rate, 0, self.audio.sample_rate / 2000),
             )
+            axes[1, i].set_facecolor("black")
             axes[1, i].set_xlabel("time (s)")
         axes[1, 0].set_xlim(0, self.audio.seconds)
         axes[0, 0].set_ylabel("amplitude")
