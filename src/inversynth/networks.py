@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .architectures import HIDDEN_UNITS, SPECTROGRAM_STACKS, WAVEFORM_STACKS, check_model
 from .devices import quiet
 from .errors import UsageError
 from .spec import AudioFormat, ParamSpace
@@ -34,33 +35,6 @@ except (ImportError, ValueError) as error:
             else "install both with: pip install 'inversynth[train]'"
         )
     ) from None
-
-# Filters, kernel (time, frequency), strides (time, frequency): the paper's table of architectures,
-# and the one place where they are declared. ConvE2E's first four layers run along the waveform.
-_C6 = ((32, 3, 3, 2, 2), (71, 3, 3, 2, 2), (128, 3, 4, 2, 3), (128, 3, 3, 2, 2), (128, 3, 3, 2, 2), (128, 3, 3, 1, 2))
-SPECTROGRAM_STACKS: dict[str, tuple[tuple[int, int, int, int, int], ...]] = {
-    "C1": ((38, 13, 26, 13, 26),),
-    "C2": ((35, 6, 7, 5, 6), (87, 6, 9, 5, 8)),
-    "C3": ((32, 4, 5, 3, 4), (98, 4, 6, 3, 5), (128, 4, 6, 3, 5)),
-    "C4": ((32, 3, 4, 2, 3), (65, 3, 4, 2, 3), (105, 3, 4, 2, 3), (128, 4, 5, 3, 4)),
-    "C5": ((32, 3, 3, 2, 2), (98, 3, 3, 2, 2), (128, 3, 4, 2, 3), (128, 3, 5, 2, 4), (128, 3, 3, 2, 2)),
-    "C6": _C6,
-    "C6XL": (
-        (64, 3, 3, 2, 2),
-        (128, 3, 3, 2, 2),
-        (128, 3, 4, 2, 3),
-        (128, 3, 3, 2, 2),
-        (256, 3, 3, 2, 2),
-        (256, 3, 3, 1, 2),
-    ),
-    "CE2E": _C6,
-    "CE2E_2D": _C6,
-}
-WAVEFORM_STACKS: dict[str, tuple[tuple[int, int, int], ...]] = {
-    "CE2E": ((96, 64, 4), (96, 32, 4), (128, 16, 4), (257, 8, 4)),  # filters, kernel, stride
-}
-HIDDEN_UNITS = 512
-MODELS = tuple(SPECTROGRAM_STACKS)
 
 WINDOW, HOP = 512, 256
 LOG_FLOOR = 1e-3
@@ -111,8 +85,7 @@ def build(
     Convolutions use "same" padding, which gives the paper's weight counts (1.2 M; Conv6XL 2.3 M) and
     ConvE2E's 64 x 257. `seed` fixes the initial weights, by its low 32 bits. Raises `UsageError` for an unknown model.
     """
-    if model not in SPECTROGRAM_STACKS:
-        raise UsageError(f"no model {model!r}; there are {', '.join(MODELS)}")
+    check_model(model)
     if data_format not in ("channels_last", "channels_first"):
         raise UsageError(f"data format {data_format!r} is not channels_last or channels_first")
     keras.utils.set_random_seed(seed & 0xFFFFFFFF)

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import sampling
+from .architectures import check_model
 from .dataset import Dataset, open_dataset
 from .errors import InversynthError, MismatchError, UsageError
 from .files import check_types, make_folder, read_json, sweep, write_json, writing
@@ -64,6 +65,7 @@ class Settings:
         for name in ("epochs", "steps", "batch_size", "warmup_steps", "validation", "patience"):
             if not 1 <= getattr(self, name) <= MOST:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1 and at most {MOST}")
+        check_model(self.model)
         if not 0 < self.learning_rate < 1:
             raise UsageError(f"learning rate {self.learning_rate} is outside (0, 1)")
         if not 0 <= self.weight_decay < 1:

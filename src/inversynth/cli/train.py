@@ -7,11 +7,12 @@ import dataclasses
 import sys
 from typing import Any
 
+from ..architectures import MODELS
 from ..errors import UsageError
 
 HELP = {
     "synth": "whose sounds to learn",
-    "model": "one of the paper's networks: C1, C2, C3, C4, C5, C6, C6XL, CE2E, CE2E_2D",
+    "model": f"one of the paper's networks: {', '.join(MODELS)}",
     "data": "train on this dataset (the last --validation items are held out)",
     "epochs": "at most this many epochs; the learning rate falls over all of them",
     "steps": "steps of the optimiser between two validations",
