@@ -66,6 +66,7 @@ def page(card: dict[str, Any]) -> str:
         f"- AdamW, highest learning rate {settings['learning_rate']:g}, cosine over {settings['epochs']} epochs of "
         f"{settings['steps']} steps, batches of {settings['batch_size']}, seed {settings['seed']}; the weights with "
         f"the lowest loss on {settings['validation']:,} held-out sounds (epoch {trained['best_epoch']:.0f}).",
+        *([f"- {trained['note']}"] if trained["note"] else []),
         f"- Validation loss over the last five epochs: {', '.join(f'{loss:.4f}' for loss in trained['last_losses'])}.",
         f"- One window of 1 s on one thread: median {found['inference_ms']['p50']:.2f} ms, 99th percentile "
         f"{found['inference_ms']['p99']:.2f} ms.",
@@ -114,6 +115,7 @@ def main() -> int:
     parser.add_argument("--run", type=Path, required=True, help="run folder of inversynth train")
     parser.add_argument("--measures", type=Path, required=True, help="what benchmarks/evaluate.py wrote")
     parser.add_argument("--out", type=Path, required=True, help="folder of the model")
+    parser.add_argument("--note", default="", help="a sentence on what the settings don't tell")
     args = parser.parse_args()
     try:
         rows = history(args.run)
@@ -126,6 +128,7 @@ def main() -> int:
                 "hours": rows[-1]["seconds"] / 3600,
                 "best_epoch": best["epoch"],
                 "last_losses": [row["val_loss"] for row in rows[-5:]],
+                "note": args.note,
                 "history": rows,
             },
             "measures": read_json(args.measures, "what benchmarks/evaluate.py wrote"),

@@ -264,9 +264,11 @@ def test_a_file_becomes_a_midi_file_with_the_levels_that_the_model_hears(
     assert lines[0].startswith(f"listening to {target} (1.00 s at 16384 Hz), capture mode, above -50 dBFS")
     assert " on cpu; channel 5" in lines[1]
     assert lines[2:4] == [f"sending to {out} (written at the end)", f"sending to {TextSink.description}"]
-    assert lines[4].endswith("note 1")
-    assert re.fullmatch(r"1 note; inference p50 .* ms, p99 .* ms, max .* ms", lines[6])
-    assert lines[7].startswith("4 messages sent, 0 dropped")
+    named = [f"{param.midi} {param.name}" for param in sine.space]
+    assert lines[4] == f"control changes: {', '.join(named)}"
+    assert lines[5].endswith("note 1")
+    assert re.fullmatch(r"1 note; inference p50 .* ms, p99 .* ms, max .* ms", lines[7])
+    assert lines[8].startswith("4 messages sent, 0 dropped")
 
 
 @pytest.mark.parametrize(
