@@ -24,18 +24,18 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 
 $(VENV)/bin/python:
+	scripts/system-packages demo $(PYTHON)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "inversynth needs Python 3.11 or later; try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no venv: on Debian, apt-get install python3-venv" >&2; exit 1; }
 
 $(VENV)/.demo: $(SOURCES) | $(VENV)/bin/python
-	scripts/system-packages demo
 	@echo "installing inversynth and onnxruntime into $(VENV) (about a minute)"
 	@$(BIN)/python -m pip install -q -e '.[cpu]'
 	@touch $@
 
 $(VENV)/.test: $(SOURCES) | $(VENV)/bin/python
-	scripts/system-packages test
+	scripts/system-packages test $(BIN)/python
 	@echo "installing inversynth, TensorFlow and the tools of the tests into $(VENV) (some minutes)"
 	@$(BIN)/python -m pip install -q -e '.[cpu,train,dev]'
 	@touch $@ $(VENV)/.demo
