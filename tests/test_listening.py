@@ -6,33 +6,17 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from inversynth import sampling
 from inversynth.audio import resample
 from inversynth.listening import Capture, Follow, clean, fit, window
 from inversynth.render import synth
 from inversynth.spec import AudioFormat
+from sounds import RATE, Sound, join, silence, tone
 
-Sound = NDArray[np.float32]
-RATE = 16384
 THRESHOLD = 10 ** (-50 / 20)
 SIZES = (1, 64, 65, 8192, 8193)
 PAPER = synth("paper")
-
-
-def silence(seconds: float) -> Sound:
-    return np.zeros(round(seconds * RATE), np.float32)
-
-
-def tone(seconds: float, amplitude: float = 0.5, hz: float = 440.0) -> Sound:
-    """A tone that starts at full strength."""
-    turns = hz / RATE * np.arange(round(seconds * RATE))
-    return np.asarray(amplitude * np.cos(2 * np.pi * turns), np.float32)
-
-
-def join(*parts: Sound) -> Sound:
-    return np.concatenate(parts).astype(np.float32)
 
 
 def capture() -> Capture:

@@ -15,50 +15,17 @@ import mido
 import numpy as np
 import pytest
 import soundfile
-from numpy.typing import NDArray
 
 import onnx_file
 from inversynth import live
 from inversynth.audio import FileSource, Source, StreamClock, WallClock
 from inversynth.cli import main
 from inversynth.errors import InversynthError, UsageError
-from inversynth.listening import Capture, Follow
 from inversynth.live import Sender, Settings
 from inversynth.midi import ControlMap, Pacer, Sink, TextSink
 from inversynth.render import synth
 from inversynth.spec import AudioFormat, ParamSpace
-
-Sound = NDArray[np.float32]
-RATE = 16384
-THRESHOLD = 10 ** (-50 / 20)
-SIZES = (1, 64, 65, 8192, 8193)
-PAPER = synth("paper")
-
-
-def silence(seconds: float) -> Sound:
-    return np.zeros(round(seconds * RATE), np.float32)
-
-
-def tone(seconds: float, amplitude: float = 0.5, hz: float = 440.0) -> Sound:
-    """A tone that starts at full strength."""
-    turns = hz / RATE * np.arange(round(seconds * RATE))
-    return np.asarray(amplitude * np.cos(2 * np.pi * turns), np.float32)
-
-
-def join(*parts: Sound) -> Sound:
-    return np.concatenate(parts).astype(np.float32)
-
-
-def capture() -> Capture:
-    return Capture(RATE, 1.0, THRESHOLD)
-
-
-def heard(ear: Capture | Follow, sound: Sound, size: int = 256) -> list[Sound]:
-    windows = []
-    for at in range(0, len(sound), size):
-        windows += ear.process(sound[at : at + size])
-    return windows + ear.finish()
-
+from sounds import RATE, Sound, join, silence, tone
 
 # -- the bridge -------------------------------------------------------------------------------
 
@@ -71,7 +38,7 @@ class Loudness:
         self.space = ParamSpace([*synth("sine").space][:2])
         self.windows: list[Sound] = []
 
-    def predict_one(self, window: Sound) -> list[NDArray[np.float32]]:
+    def predict_one(self, window: Sound) -> list[Sound]:
         self.windows.append(window.copy())
         at = (np.abs(window).max(), abs(window[-1]))
         return [np.eye(16, dtype=np.float32)[min(round(15 * float(x)), 15)] for x in at]

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 
+import reference
 from inversynth.errors import MismatchError, UsageError
 from inversynth.render import SYNTHS
 from inversynth.spec import AudioFormat, Param, ParamSpace
@@ -119,7 +120,7 @@ def test_a_parameter_is_not_heard_under_the_condition_it_names() -> None:
 
 
 def test_the_paper_names_b_0_as_what_silences_each_modulation_rate() -> None:
-    for w in paper.WAVEFORMS:
+    for w in reference.WAVEFORMS:
         assert paper.SPACE[f"{w}_mod_frequency"].inert_when == (f"{w}_mod_amplitude", 0)
     assert sum(param.inert_when is not None for param in paper.SPACE) == 4
 

@@ -203,6 +203,8 @@ def window(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> 
     if not len(sound):
         return np.zeros(audio.samples, np.float32)
     ear = Capture(sample_rate, audio.seconds, _level(sound) * 10 ** (QUIET_DB / 20), QUIET_BEGIN_DB)
-    windows = ear.process(sound) or ear.finish()
-    short = sound[: round(audio.seconds * sample_rate)] - (sound.max() + sound.min()) / 2
+    size = round(audio.seconds * sample_rate)
+    blocks = (ear.process(sound[at : at + size]) for at in range(0, len(sound), size))
+    windows = next(filter(None, blocks), None) or ear.finish()  # what follows the first note isn't listened to
+    short = sound[:size] - (sound.max() + sound.min()) / 2
     return fit(windows[0] if windows else short, sample_rate, audio)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from ..spec import AudioFormat, Param, ParamSpace
 
-WAVEFORMS = ("sin", "saw", "tri", "sqr")
 FORMAT = AudioFormat(16384, 1.0)
 NOTE_OFF_S = 0.75
 
