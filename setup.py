@@ -5,16 +5,18 @@ import sys
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
+# No fused operations but those the kernel asks for: all its paths then compute the same. None needs -march or the
+# like: each path says in its source what it may use, and the processor decides at run time.
 flags = (
-    ["/O2"]
+    ["/O2", "/std:c11"]
     if sys.platform == "win32"
-    else ["-std=c11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra"]
+    else ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra"]
 )
 
 native = Extension(
     "inversynth._native",
-    sources=["ext/_native.pyx", "ext/bank.c"],
-    depends=["ext/bank.h"],
+    sources=["ext/_native.pyx", "ext/bank.c", "ext/bank_portable.c", "ext/bank_avx2.c", "ext/bank_avx512.c"],
+    depends=["ext/bank.h", "ext/kernel.h", "ext/lanes.h"],
     include_dirs=["ext"],
     extra_compile_args=flags,
 )

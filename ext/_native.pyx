@@ -1,11 +1,26 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Thin bindings of bank.c: memory views in, memory views filled, the GIL released."""
 
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.stdint cimport uintptr_t
+
 cdef extern from "bank.h" nogil:
     int PAPER_PARAMS
     int SINE_PARAMS
-    void inversynth_paper(const double *values, size_t count, float *out, size_t samples, double sample_rate,
-                          double note_off)
+    cdef struct inversynth_path:
+        const char *name
+        int lanes
+        const char *arithmetic
+    cdef struct inversynth_stream:
+        pass
+    size_t inversynth_paths(const inversynth_path **paths)
+    void inversynth_paper(const inversynth_path *path, const double *values, size_t count, float *out, size_t samples,
+                          double sample_rate, double note_off)
+    size_t inversynth_stream_bytes(const inversynth_path *path, size_t count)
+    void inversynth_stream_prepare(inversynth_stream *stream, const inversynth_path *path, const double *values,
+                                   size_t count, double sample_rate, double note_off)
+    void inversynth_stream_process(inversynth_stream *stream, float *out, size_t stride, size_t samples)
+    void inversynth_stream_change(inversynth_stream *stream, const double *values)
     void inversynth_sine(const double *values, size_t count, float *out, size_t samples, double sample_rate)
 
 
@@ -15,12 +30,65 @@ cdef int check(const double[:, ::1] values, float[:, ::1] out, int params) excep
     return 0
 
 
-def paper(const double[:, ::1] values, float[:, ::1] out, double sample_rate, double note_off):
-    """Fills out (n, samples) with the patches values (n, 23); see inversynth.render for the checks."""
+cdef const inversynth_path *at(int number) except NULL:
+    cdef const inversynth_path *found[3]
+    if not 0 <= number < <int>inversynth_paths(found):
+        raise ValueError(f"no path {number}")
+    return found[number]
+
+
+def paths():
+    """(name, lanes, arithmetic) of each path of the kernel that this processor can run, slowest first."""
+    cdef const inversynth_path *found[3]
+    return tuple(
+        (found[i].name.decode(), found[i].lanes, found[i].arithmetic.decode()) for i in range(inversynth_paths(found))
+    )
+
+
+def paper(const double[:, ::1] values, float[:, ::1] out, double sample_rate, double note_off, int path):
+    """Fills out (n, samples) with the patches values (n, 23) by paths()[path]; see inversynth.render for the checks."""
+    cdef const inversynth_path *kernel = at(path)
     check(values, out, PAPER_PARAMS)
     if out.shape[0] and out.shape[1]:
         with nogil:
-            inversynth_paper(&values[0, 0], values.shape[0], &out[0, 0], out.shape[1], sample_rate, note_off)
+            inversynth_paper(kernel, &values[0, 0], values.shape[0], &out[0, 0], out.shape[1], sample_rate, note_off)
+
+
+cdef class PaperStream:
+    """The patches values (n, 23), n > 0, in pieces; see inversynth.render.Stream."""
+
+    cdef void *memory
+    cdef inversynth_stream *stream
+    cdef Py_ssize_t count
+
+    def __cinit__(self, const double[:, ::1] values, double sample_rate, double note_off, int path):
+        cdef const inversynth_path *kernel = at(path)
+        self.count = values.shape[0]
+        self.memory = PyMem_Malloc(inversynth_stream_bytes(kernel, self.count) + 64)
+        if not self.memory:
+            raise MemoryError
+        self.stream = <inversynth_stream *>((<uintptr_t>self.memory + 63) // 64 * 64)
+        if not self.count or values.shape[1] != PAPER_PARAMS:
+            raise ValueError(f"values must be (n, {PAPER_PARAMS}), n > 0")
+        inversynth_stream_prepare(self.stream, kernel, &values[0, 0], self.count, sample_rate, note_off)
+
+    def __dealloc__(self):
+        PyMem_Free(self.memory)
+
+    def process(self, float[:, ::1] out):
+        """Fills out (n, samples) with the next samples."""
+        if out.shape[0] != self.count:
+            raise ValueError(f"out must be ({self.count}, samples)")
+        if out.shape[1]:
+            with nogil:
+                inversynth_stream_process(self.stream, &out[0, 0], out.shape[1], out.shape[1])
+
+    def change(self, const double[:, ::1] values):
+        """Fades to the patches values (n, 23) from the next sample on."""
+        if values.shape[0] != self.count or values.shape[1] != PAPER_PARAMS:
+            raise ValueError(f"values must be ({self.count}, {PAPER_PARAMS})")
+        with nogil:
+            inversynth_stream_change(self.stream, &values[0, 0])
 
 
 def sine(const double[:, ::1] values, float[:, ::1] out, double sample_rate):

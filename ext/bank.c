@@ -1,50 +1,161 @@
-/* The paper's synth and the two-sine synth.
- *
- * Every sample's phase is computed from its time in closed form, so nothing drifts, and an item is the
- * same whatever stands beside it and however long it is. Work goes block by block: loops over a block
- * have no branches and no dependence from sample to sample, so compilers vectorise them; only the
- * filter is a recursion. */
+/* Which path to take, whole batches, and the two-sine synth. */
 #include "bank.h"
 
 #include <math.h>
+#include <stdint.h>
+#include <string.h>
 
-#define PI 3.14159265358979323846
-#define TWO_PI (2.0 * PI)
+#if (defined(__x86_64__) || defined(_M_X64)) && defined(_MSC_VER)
+#include <intrin.h>
+#endif
 
-enum { BLOCK = 128 };
-enum { SIN, SAW, TRI, SQR, OSCILLATORS };
-enum { FREQUENCY, MOD_FREQUENCY, AMPLITUDE, MOD_AMPLITUDE, OSCILLATOR_PARAMS };
-enum {
-    ATTACK = OSCILLATORS * OSCILLATOR_PARAMS,
-    DECAY,
-    SUSTAIN,
-    RELEASE,
-    CUTOFF,
-    RESONANCE,
-    GATE_FREQUENCY
+extern const struct inversynth_path inversynth_portable;
+#if defined(__x86_64__) || defined(_M_X64)
+extern const struct inversynth_path inversynth_avx2, inversynth_avx512;
+
+#ifdef _MSC_VER
+/* Bits of CPUID leaf 7, and that the system saves the registers, as the Intel manual, volume 1, chapters 14 and 15 say. */
+static int has(int which)
+{
+    int info[4];
+    __cpuid(info, 1);
+    if (!(info[2] & 1 << 27) || !(info[2] & 1 << 12))
+        return 0;
+    const unsigned long long saved = _xgetbv(0), wanted = which == 512 ? 0xe6 : 0x06;
+    if ((saved & wanted) != wanted)
+        return 0;
+    __cpuidex(info, 7, 0);
+    const unsigned bits = which == 512 ? 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31 | 1u << 5 : 1u << 5;
+    return ((unsigned)info[1] & bits) == bits;
+}
+#else
+static int has(int which)
+{
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        return 0;
+    return which != 512 || (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"));
+}
+#endif
+#endif
+
+size_t inversynth_paths(const struct inversynth_path *paths[3])
+{
+    size_t count = 0;
+    paths[count++] = &inversynth_portable;
+#if defined(__x86_64__) || defined(_M_X64)
+    if (has(2))
+        paths[count++] = &inversynth_avx2;
+    if (has(512))
+        paths[count++] = &inversynth_avx512;
+#endif
+    return count;
+}
+
+void inversynth_paper(const struct inversynth_path *path, const double *values, size_t count, float *out,
+                      size_t samples, double sample_rate, double note_off)
+{
+    unsigned char memory[BANK_BYTES + 64];
+    void *bank = memory + (64 - (uintptr_t)memory % 64);
+    const size_t lanes = (size_t)path->lanes;
+    for (size_t i = 0; i < count; i += lanes) {
+        path->prepare(bank, values + i * PAPER_PARAMS, count - i < lanes ? count - i : lanes, sample_rate, note_off);
+        path->process(bank, out + i * samples, samples, samples);
+    }
+}
+
+enum { PIECE = 64 }; /* samples that fade at a time */
+
+struct inversynth_stream {
+    const struct inversynth_path *path;
+    size_t count, groups;
+    size_t fade, left;   /* samples: length of a fade, and what is left of the one going on */
+    int waiting;         /* is there a change that waits for the end of the fade? */
+    double *values;      /* those that wait: count x PAPER_PARAMS */
+    unsigned char *bank; /* groups banks, then the same as they were before the change */
+    float old[MAX_LANES * PIECE];
 };
 
-/* floor for |x| < 2^51, in operations that every vector unit has: adding 1.5 * 2^52 rounds to nearest. */
-static inline double floor_small(double x)
+static size_t at_64(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+size_t inversynth_stream_bytes(const struct inversynth_path *path, size_t count)
 {
-    const double magic = 6755399441055744.0;
-    double nearest = (x + magic) - magic;
-    return nearest > x ? nearest - 1.0 : nearest;
+    const size_t groups = (count + (size_t)path->lanes - 1) / (size_t)path->lanes;
+    return at_64(sizeof(struct inversynth_stream)) + 2 * groups * BANK_BYTES + count * PAPER_PARAMS * sizeof(double);
 }
 
-/* Distance of a phase (in turns) from a quarter turn, to the nearest turn: 0.25 at 0, 0 at 1/4, 0.5 at 3/4. */
-static inline double from_quarter(double phase)
+void inversynth_stream_prepare(struct inversynth_stream *stream, const struct inversynth_path *path,
+                               const double *values, size_t count, double sample_rate, double note_off)
 {
+    const size_t lanes = (size_t)path->lanes;
+    memset(stream, 0, sizeof *stream);
+    stream->path = path;
+    stream->count = count;
+    stream->groups = (count + lanes - 1) / lanes;
+    stream->fade = (size_t)ceil(FADE_S * sample_rate);
+    stream->bank = (unsigned char *)stream + at_64(sizeof *stream);
+    stream->values = (double *)(void *)(stream->bank + 2 * stream->groups * BANK_BYTES);
+    for (size_t g = 0; g < stream->groups; g++) {
+        const size_t first = g * lanes, here = count - first < lanes ? count - first : lanes;
+        path->prepare(stream->bank + g * BANK_BYTES, values + first * PAPER_PARAMS, here, sample_rate, note_off);
+    }
+}
+
+static void begin_fade(struct inversynth_stream *stream, const double *values)
+{
+    memcpy(stream->bank + stream->groups * BANK_BYTES, stream->bank, stream->groups * BANK_BYTES);
+    for (size_t g = 0; g < stream->groups; g++)
+        stream->path->change(stream->bank + g * BANK_BYTES, values + g * (size_t)stream->path->lanes * PAPER_PARAMS);
+    stream->left = stream->fade;
+    stream->waiting = 0;
+}
+
+void inversynth_stream_change(struct inversynth_stream *stream, const double *values)
+{
+    if (!stream->left) {
+        begin_fade(stream, values);
+    } else {
+        memcpy(stream->values, values, stream->count * PAPER_PARAMS * sizeof *values);
+        stream->waiting = 1;
+    }
+}
+
+void inversynth_stream_process(struct inversynth_stream *stream, float *out, size_t stride, size_t samples)
+{
+    const size_t lanes = (size_t)stream->path->lanes;
+    while (samples) {
+        size_t length = samples;
+        if (stream->left && length > stream->left)
+            length = stream->left;
+        if (stream->left && length > PIECE)
+            length = PIECE;
+        for (size_t g = 0; g < stream->groups; g++) {
+            unsigned char *bank = stream->bank + g * BANK_BYTES;
+            float *rows = out + g * lanes * stride;
+            stream->path->process(bank, rows, stride, length);
+            if (!stream->left)
+                continue;
+            stream->path->process(bank + stream->groups * BANK_BYTES, stream->old, PIECE, length);
+            for (size_t i = 0; i < lanes && g * lanes + i < stream->count; i++)
+                for (size_t n = 0; n < length; n++) {
+                    const float share = (float)(stream->left - n) / (float)stream->fade;
+                    rows[i * stride + n] += share * (stream->old[i * PIECE + n] - rows[i * stride + n]);
+                }
+        }
+        out += length;
+        samples -= length;
+        if (stream->left && !(stream->left -= length) && stream->waiting)
+            begin_fade(stream, stream->values);
+    }
+}
+
+/* sin(2 pi phase), phase in turns below 2^51; the Taylor series to the 15th power on a quarter turn, error below 1e-11. */
+static double sin_turns(double phase)
+{
+    const double magic = 6755399441055744.0; /* 1.5 * 2^52: adding it rounds to the nearest whole number */
     double q = phase - 0.25;
-    q -= floor_small(q + 0.5);
-    return fabs(q);
-}
-
-/* sin(2 pi phase), phase in turns; the Taylor series to the 15th power on a quarter turn, error below 1e-11. */
-static inline double sin_turns(double phase)
-{
-    double y = (0.25 - from_quarter(phase)) * TWO_PI;
-    double z = y * y;
+    q -= (q + magic) - magic;
+    const double y = (0.25 - fabs(q)) * 6.28318530717958647693, z = y * y;
     double p = -1.0 / 1307674368000.0;
     p = p * z + 1.0 / 6227020800.0;
     p = p * z - 1.0 / 39916800.0;
@@ -53,110 +164,6 @@ static inline double sin_turns(double phase)
     p = p * z + 1.0 / 120.0;
     p = p * z - 1.0 / 6.0;
     return y + y * z * p;
-}
-
-static inline double wave_sin(double p) { return sin_turns(p); }
-static inline double wave_saw(double p) { return 2.0 * (p - floor_small(p + 0.5)); }
-static inline double wave_tri(double p) { return 1.0 - 4.0 * from_quarter(p); }
-static inline double wave_sqr(double p) { return p - floor_small(p) < 0.5 ? 1.0 : -1.0; }
-
-/* Adds amplitude * wave(f t + B / (2 pi v) (1 - cos(2 pi v t))): frequency modulation of f by B sin(2 pi v t) Hz. */
-#define ADD_OSCILLATOR(wave)                                                              \
-    static void add_##wave(const double *osc, const double *time, double *mix)            \
-    {                                                                                     \
-        const double f = osc[FREQUENCY], v = osc[MOD_FREQUENCY], a = osc[AMPLITUDE];      \
-        const double turns = osc[MOD_AMPLITUDE] / (TWO_PI * v);                           \
-        for (int k = 0; k < BLOCK; k++) {                                                 \
-            double t = time[k];                                                           \
-            double phase = f * t + turns * (1.0 - sin_turns(v * t + 0.25));               \
-            mix[k] += a * wave(phase);                                                    \
-        }                                                                                 \
-    }
-ADD_OSCILLATOR(wave_sin)
-ADD_OSCILLATOR(wave_saw)
-ADD_OSCILLATOR(wave_tri)
-ADD_OSCILLATOR(wave_sqr)
-
-/* Second-order low-pass of the Audio EQ Cookbook (R. Bristow-Johnson), direct form II transposed. */
-struct lowpass {
-    double b0, b1, a1, a2; /* b2 = b0; normalised by a0 */
-    double s1, s2;
-};
-
-static void lowpass_init(struct lowpass *filter, double cutoff, double q, double sample_rate)
-{
-    const double w = TWO_PI * cutoff / sample_rate;
-    const double alpha = sin(w) / (2.0 * q), c = cos(w), a0 = 1.0 + alpha;
-    filter->b0 = (1.0 - c) / 2.0 / a0;
-    filter->b1 = (1.0 - c) / a0;
-    filter->a1 = -2.0 * c / a0;
-    filter->a2 = (1.0 - alpha) / a0;
-    filter->s1 = filter->s2 = 0.0;
-}
-
-static void lowpass_block(struct lowpass *filter, double *x)
-{
-    struct lowpass f = *filter;
-    for (int k = 0; k < BLOCK; k++) {
-        double in = x[k], y = f.b0 * in + f.s1;
-        f.s1 = f.b1 * in - f.a1 * y + f.s2;
-        f.s2 = f.b0 * in - f.a2 * y;
-        x[k] = y;
-    }
-    *filter = f;
-}
-
-/* Linear ADSR: 0 -> 1 -> sustain, and from note_off on the level reached by then -> 0. */
-static inline double held_level(const double *patch, double t)
-{
-    const double attack = patch[ATTACK], sustain = patch[SUSTAIN];
-    double rise = t / attack;
-    double fall = 1.0 - (1.0 - sustain) * ((t - attack) / patch[DECAY]);
-    fall = fall > sustain ? fall : sustain;
-    return t < attack ? rise : fall;
-}
-
-static void apply_envelope(const double *patch, const double *time, double note_off, double *x)
-{
-    const double held = held_level(patch, note_off), slope = 1.0 / patch[RELEASE];
-    for (int k = 0; k < BLOCK; k++) {
-        double t = time[k];
-        double left = 1.0 - (t - note_off) * slope;
-        left = left > 0.0 ? left * held : 0.0;
-        double level = held_level(patch, t);
-        x[k] *= t < note_off ? level : left;
-    }
-}
-
-static void paper_item(const double *patch, float *out, size_t samples, double sample_rate, double note_off)
-{
-    double time[BLOCK], x[BLOCK];
-    struct lowpass filter;
-    lowpass_init(&filter, patch[CUTOFF], patch[RESONANCE], sample_rate);
-    for (size_t start = 0; start < samples; start += BLOCK) {
-        const size_t length = samples - start < BLOCK ? samples - start : BLOCK;
-        for (int k = 0; k < BLOCK; k++) {
-            time[k] = ((double)start + k) / sample_rate;
-            x[k] = 0.0;
-        }
-        add_wave_sin(patch + SIN * OSCILLATOR_PARAMS, time, x);
-        add_wave_saw(patch + SAW * OSCILLATOR_PARAMS, time, x);
-        add_wave_tri(patch + TRI * OSCILLATOR_PARAMS, time, x);
-        add_wave_sqr(patch + SQR * OSCILLATOR_PARAMS, time, x);
-        apply_envelope(patch, time, note_off, x);
-        lowpass_block(&filter, x);
-        for (int k = 0; k < BLOCK; k++)
-            x[k] *= 0.5 + 0.5 * sin_turns(patch[GATE_FREQUENCY] * time[k]);
-        for (size_t k = 0; k < length; k++)
-            out[start + k] = (float)x[k];
-    }
-}
-
-void inversynth_paper(const double *values, size_t count, float *out, size_t samples, double sample_rate,
-                      double note_off)
-{
-    for (size_t i = 0; i < count; i++)
-        paper_item(values + i * PAPER_PARAMS, out + i * samples, samples, sample_rate, note_off);
 }
 
 void inversynth_sine(const double *values, size_t count, float *out, size_t samples, double sample_rate)

@@ -1,4 +1,4 @@
-/* Renderers of whole batches. Pure functions: no globals, no allocation, safe from any thread. */
+/* Renderers of whole batches, and the same as a stream. No globals that are written, no allocation: safe from any thread. */
 #ifndef INVERSYNTH_BANK_H
 #define INVERSYNTH_BANK_H
 
@@ -7,10 +7,43 @@
 /* Columns of a patch, in the order of the parameter space of each synth. */
 enum { PAPER_PARAMS = 23, SINE_PARAMS = 4 };
 
-/* values: count x PAPER_PARAMS, row-major, in units. out: count x samples.
- * note_off in seconds. Requires 0 < sample_rate and cutoff < sample_rate / 2. */
-void inversynth_paper(const double *values, size_t count, float *out, size_t samples, double sample_rate,
-                      double note_off);
+/* The kernel of the paper's synth, for one kind of processor. A bank holds the state of up to `lanes` sounds, in
+ * BANK_BYTES of memory at a multiple of 64; lanes that are not used cost as much as those that are.
+ * Values are rows of PAPER_PARAMS, in units, times in seconds; 2 * cutoff < sample_rate, sample_rate > 7680.
+ * What a sound is depends on its own row and its own position alone. */
+enum { BANK_BYTES = 16384, MAX_LANES = 16 };
+
+struct inversynth_path {
+    const char *name;
+    int lanes;
+    const char *arithmetic; /* paths of the same arithmetic give the same bits */
+    /* Puts `count` sounds at their beginning. */
+    void (*prepare)(void *bank, const double *values, size_t count, double sample_rate, double note_off);
+    /* Writes the next `samples` samples of sound i to out + i * stride. */
+    void (*process)(void *bank, float *out, size_t stride, size_t samples);
+    /* Other values from the next sample on; phases, filter and position stay. */
+    void (*change)(void *bank, const double *values);
+};
+
+/* The paths that this processor can run, slowest first; always at least one. */
+size_t inversynth_paths(const struct inversynth_path *paths[3]);
+
+/* values: count x PAPER_PARAMS. out: count x samples. */
+void inversynth_paper(const struct inversynth_path *path, const double *values, size_t count, float *out,
+                      size_t samples, double sample_rate, double note_off);
+
+/* The same as a stream, with values that change as it plays: the sound with the old ones fades into that with the new
+ * ones over FADE_S, each going on from the same state. A change during a fade waits for its end; the last one counts.
+ * All its memory, inversynth_stream_bytes at a multiple of 64, is given to it; nothing else is ever taken. */
+#define FADE_S 0.010
+
+struct inversynth_stream;
+
+size_t inversynth_stream_bytes(const struct inversynth_path *path, size_t count);
+void inversynth_stream_prepare(struct inversynth_stream *stream, const struct inversynth_path *path,
+                               const double *values, size_t count, double sample_rate, double note_off);
+void inversynth_stream_process(struct inversynth_stream *stream, float *out, size_t stride, size_t samples);
+void inversynth_stream_change(struct inversynth_stream *stream, const double *values);
 
 /* values: count x SINE_PARAMS. out: count x samples. */
 void inversynth_sine(const double *values, size_t count, float *out, size_t samples, double sample_rate);

@@ -10,7 +10,9 @@ WAVEFORMS = ("sin", "saw", "tri", "sqr")
 
 
 def waveform(name: str, phase: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The ideal waveform at a phase in turns."""
+    """The ideal waveform at a phase in turns; an edge that falls on a sample comes before it."""
+    if name in ("saw", "sqr"):
+        phase = phase + 1e-9  # more than float64 phases are off by, less than anyone hears
     fraction = phase - np.floor(phase)
     if name == "sin":
         return np.sin(2 * np.pi * fraction)
@@ -49,7 +51,7 @@ def lowpass(x: NDArray[np.float64], cutoff: float, q: float, sample_rate: float)
 def paper(
     patch: dict[str, float], sample_rate: int, samples: int, note_off: float = 0.75
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """(samples,) the sound, and where an edge of saw or square lies within a thousandth of a turn of the sample."""
+    """(samples,) the sound, and where an edge of saw or square lies within a millionth of a turn of the sample."""
     t = np.arange(samples) / sample_rate
     mix = np.zeros(samples)
     near_edge = np.zeros(samples, bool)
@@ -58,7 +60,7 @@ def paper(
         mix += patch[f"{name}_amplitude"] * waveform(name, p)
         if name in ("saw", "sqr"):
             edges = p * 2 if name == "sqr" else p + 0.5
-            near_edge |= np.abs(edges - np.rint(edges)) < 1e-9
+            near_edge |= np.abs(edges - np.rint(edges)) < 1e-6 * (2 if name == "sqr" else 1)
     sound = lowpass(mix * envelope(patch, t, note_off), patch["cutoff"], patch["resonance"], sample_rate)
     return sound * (1 + np.sin(2 * np.pi * patch["gate_frequency"] * t)) / 2, near_edge
 

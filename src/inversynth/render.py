@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +22,39 @@ from .synths import sine as sine_tables
 Fill = Callable[[NDArray[np.float64], NDArray[np.float32], int], None]
 """Fills out (n, samples) float32 from values (n, P) float64 at a sample rate; pure, releases the GIL."""
 
+SIMD = "INVERSYNTH_SIMD"
+"""The environment variable that names the path of the kernel to take; by default the fastest this processor can run."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """A path of the native kernel: its number, the sounds it renders side by side, and how it rounds."""
+
+    number: int
+    name: str
+    lanes: int
+    arithmetic: str
+    """Paths of the same arithmetic render the same bytes."""
+
+
+@functools.cache
+def kernel_path() -> Path:
+    """The path that this process takes; raises `UsageError` if INVERSYNTH_SIMD names none this processor can run."""
+    paths = [Path(number, *about) for number, about in enumerate(_native.paths())]
+    wanted = os.environ.get(SIMD) or paths[-1].name
+    for path in paths:
+        if path.name == wanted:
+            return path
+    raise UsageError(f"{SIMD}={wanted}: this processor can run {', '.join(path.name for path in paths)}")
+
+
+class NativeStream(Protocol):
+    """What a synth's own stream can do; both calls release the GIL."""
+
+    def process(self, out: NDArray[np.float32]) -> None: ...
+
+    def change(self, values: NDArray[np.float64]) -> None: ...
+
 
 @dataclass(frozen=True)
 class Synth:
@@ -29,6 +64,8 @@ class Synth:
     space: ParamSpace
     format: AudioFormat
     fill: Fill
+    open: Callable[[NDArray[np.float64], int], NativeStream] | None = None
+    """Opens a stream of (n, P) values, n > 0, at a sample rate."""
 
     def render(
         self,
@@ -36,31 +73,29 @@ class Synth:
         sample_rate: int | None = None,
         seconds: float | None = None,
         workers: int | None = None,
+        out: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Renders patches.
 
         values: (n, P) in units, in the order of `space`; sample_rate in Hz and seconds default to
-        `format`; workers: threads, by default one a core. Returns (n, samples) float32, as it comes:
-        neither clipped nor normalised. Item i depends on row i alone. Raises `UsageError` for a
-        value outside its range, or a sample rate that this synth can't be rendered at.
+        `format`; workers: threads, by default one a core; out: where to, (n, samples) float32, C-contiguous
+        (fresh memory costs as much time as the rendering). Returns (n, samples) float32, as it comes: neither
+        clipped nor normalised. Item i depends on row i alone. Raises `UsageError` for a value outside its
+        range, a sample rate that this synth can't be rendered at, or an `out` of another shape or type.
         """
         audio = AudioFormat(
             self.format.sample_rate if sample_rate is None else sample_rate,
             self.format.seconds if seconds is None else seconds,
         )
-        rows = np.ascontiguousarray(self.space.check_values(values))
-        nyquist = audio.sample_rate / 2
-        top = max((param.high for param in self.space if param.name == "cutoff"), default=0.0)
-        if top >= nyquist:
-            raise UsageError(
-                f"sample rate {audio.sample_rate} Hz is too low: a cutoff of {top:g} Hz needs more than {2 * top:g} Hz"
-            )
-        out = np.empty((len(rows), audio.samples), np.float32)
+        rows = self._checked(values, audio.sample_rate)
+        out = _room(out, (len(rows), audio.samples))
         threads = min(workers or os.cpu_count() or 1, len(rows))
         if threads <= 1:
             self.fill(rows, out, audio.sample_rate)
         else:
-            bounds = np.linspace(0, len(rows), threads + 1).astype(int)
+            # Whole vectors, but for the last.
+            groups = -(-len(rows) // kernel_path().lanes)
+            bounds = np.minimum(np.linspace(0, groups, threads + 1).astype(int) * kernel_path().lanes, len(rows))
             with ThreadPoolExecutor(threads) as pool:
                 jobs = [
                     pool.submit(self.fill, rows[a:b], out[a:b], audio.sample_rate)
@@ -70,9 +105,70 @@ class Synth:
                     job.result()
         return out
 
+    def stream(self, values: ArrayLike, sample_rate: int | None = None) -> Stream:
+        """Plays patches from their beginning, piece by piece; values and errors as in `render`."""
+        if self.open is None:
+            raise UsageError(f"{self.name} can't be played as a stream")
+        rate = self.format.sample_rate if sample_rate is None else sample_rate
+        rows = self._checked(values, AudioFormat(rate, self.format.seconds).sample_rate)
+        if not len(rows):
+            raise UsageError("a stream needs at least one patch")
+        return Stream(self, rate, self.open(rows, rate), len(rows))
+
+    def _checked(self, values: ArrayLike, sample_rate: int) -> NDArray[np.float64]:
+        rows = np.ascontiguousarray(self.space.check_values(values))
+        top = max((param.high for param in self.space if param.name == "cutoff"), default=0.0)
+        if top >= sample_rate / 2:
+            raise UsageError(
+                f"sample rate {sample_rate} Hz is too low: a cutoff of {top:g} Hz needs more than {2 * top:g} Hz"
+            )
+        return rows
+
+
+class Stream:
+    """Sounds that play on from call to call: `process` gives what `Synth.render` gives, in pieces of any size.
+
+    Its memory is taken when it is made; `process` with an `out` takes no more. Not for two threads at a time.
+    """
+
+    def __init__(self, synth: Synth, sample_rate: int, native: NativeStream, count: int) -> None:
+        self.synth, self.sample_rate, self.count = synth, sample_rate, count
+        self._native = native
+
+    def process(self, samples: int, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """(n, samples) float32: the next samples, into `out` where it is given (as in `Synth.render`)."""
+        if samples < 0:
+            raise UsageError(f"{samples} samples are less than none")
+        out = _room(out, (self.count, samples))
+        self._native.process(out)
+        return out
+
+    def change(self, values: ArrayLike) -> None:
+        """Goes on with other patches, (n, P) values in units, from the next sample on and without a click.
+
+        Phases, filter and the note's position stay; the sound fades over 10 ms from the old patches to the new. Of
+        changes that come during a fade, the last one begins when it is over.
+        """
+        rows = np.ascontiguousarray(self.synth.space.check_values(values))
+        if len(rows) != self.count:
+            raise UsageError(f"{len(rows)} patches are given to a stream of {self.count}")
+        self._native.change(rows)
+
+
+def _room(out: NDArray[np.float32] | None, shape: tuple[int, int]) -> NDArray[np.float32]:
+    if out is None:
+        return np.empty(shape, np.float32)
+    if out.shape != shape or out.dtype != np.float32 or not (out.flags.c_contiguous and out.flags.writeable):
+        raise UsageError(f"out is {out.dtype} {out.shape}; it must be a contiguous, writable float32 array of {shape}")
+    return out
+
 
 def _fill_paper(values: NDArray[np.float64], out: NDArray[np.float32], sample_rate: int) -> None:
-    _native.paper(values, out, sample_rate, paper_tables.NOTE_OFF_S)
+    _native.paper(values, out, sample_rate, paper_tables.NOTE_OFF_S, kernel_path().number)
+
+
+def _open_paper(values: NDArray[np.float64], sample_rate: int) -> NativeStream:
+    return _native.PaperStream(values, sample_rate, paper_tables.NOTE_OFF_S, kernel_path().number)
 
 
 def _fill_sine(values: NDArray[np.float64], out: NDArray[np.float32], sample_rate: int) -> None:
@@ -82,7 +178,7 @@ def _fill_sine(values: NDArray[np.float64], out: NDArray[np.float32], sample_rat
 SYNTHS = {
     synth.name: synth
     for synth in (
-        Synth("paper", paper_tables.SPACE, paper_tables.FORMAT, _fill_paper),
+        Synth("paper", paper_tables.SPACE, paper_tables.FORMAT, _fill_paper, _open_paper),
         Synth("sine", sine_tables.SPACE, sine_tables.FORMAT, _fill_sine),
     )
 }

@@ -1,0 +1,231 @@
+/* The vector vocabulary of the kernel: LANES sounds side by side, one in each lane.
+ *
+ * Which vectors is decided by PATH_AVX512 or PATH_AVX2, that one of the bank_*.c files defines; without them it is
+ * what every processor of the kind has: SSE2, NEON, or one lane of plain C. All but SSE2 and plain C multiply and add
+ * with a single rounding, and give the same bits. */
+#ifndef INVERSYNTH_LANES_H
+#define INVERSYNTH_LANES_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#elif defined(__aarch64__) || defined(_M_ARM64)
+#include <arm_neon.h>
+#endif
+
+/* From here on functions may use the path's instructions, until PATH_END. MSVC needs no leave. */
+#if defined(__clang__)
+#define PATH_END _Pragma("clang attribute pop")
+#elif defined(__GNUC__)
+#define PATH_END _Pragma("GCC pop_options")
+#else
+#define PATH_END
+#endif
+#if defined(PATH_AVX512) && defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma"))), apply_to = function)
+#elif defined(PATH_AVX512) && defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")
+#elif defined(PATH_AVX2) && defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#elif defined(PATH_AVX2) && defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+
+#if defined(PATH_AVX512)
+
+enum { LANES = 16 };
+typedef __m512 vf;
+typedef __m512i vi;
+#define f_all(x) _mm512_set1_ps(x)
+#define f_load(p) _mm512_load_ps(p)
+#define f_store(p, a) _mm512_store_ps(p, a)
+#define f_add(a, b) _mm512_add_ps(a, b)
+#define f_sub(a, b) _mm512_sub_ps(a, b)
+#define f_mul(a, b) _mm512_mul_ps(a, b)
+#define f_mul_add(a, b, c) _mm512_fmadd_ps(a, b, c)  /* a b + c */
+#define f_sub_mul(a, b, c) _mm512_fnmadd_ps(a, b, c) /* c - a b */
+#define f_sub_mul_once(a, b, c) f_sub_mul(a, b, c)   /* the same, with one rounding on every path */
+#define f_store_row(p, a) _mm512_storeu_ps(p, a)
+#define f_min(a, b) _mm512_min_ps(a, b)
+#define f_max(a, b) _mm512_max_ps(a, b)
+#define f_abs(a) _mm512_abs_ps(a)
+#define f_of(i) _mm512_cvtepi32_ps(i)
+#define f_signed(a, i) /* a > 0 with the sign of i */ \
+    _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(a), i, _mm512_set1_epi32(INT32_MIN), 0xf8))
+#define i_load(p) _mm512_load_si512(p)
+#define i_store(p, a) _mm512_store_si512(p, a)
+#define i_add(a, b) _mm512_add_epi32(a, b)
+#define i_of(a) _mm512_cvtps_epi32(a) /* to the nearest, ties to even */
+
+static inline void transpose(vf *v)
+{
+    vf a[16], b[16];
+    for (int i = 0; i < 16; i += 2) {
+        a[i] = _mm512_unpacklo_ps(v[i], v[i + 1]);
+        a[i + 1] = _mm512_unpackhi_ps(v[i], v[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4)
+        for (int j = 0; j < 2; j++) {
+            b[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a[i + j]), _mm512_castps_pd(a[i + j + 2])));
+            b[i + 2 * j + 1] =
+                _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a[i + j]), _mm512_castps_pd(a[i + j + 2])));
+        }
+    for (int i = 0; i < 4; i++) {
+        vf low = _mm512_shuffle_f32x4(b[i], b[i + 4], 0x88), high = _mm512_shuffle_f32x4(b[i], b[i + 4], 0xdd);
+        vf low2 = _mm512_shuffle_f32x4(b[i + 8], b[i + 12], 0x88), high2 = _mm512_shuffle_f32x4(b[i + 8], b[i + 12], 0xdd);
+        v[i] = _mm512_shuffle_f32x4(low, low2, 0x88);
+        v[i + 8] = _mm512_shuffle_f32x4(low, low2, 0xdd);
+        v[i + 4] = _mm512_shuffle_f32x4(high, high2, 0x88);
+        v[i + 12] = _mm512_shuffle_f32x4(high, high2, 0xdd);
+    }
+}
+
+#elif defined(PATH_AVX2)
+
+enum { LANES = 8 };
+typedef __m256 vf;
+typedef __m256i vi;
+#define f_all(x) _mm256_set1_ps(x)
+#define f_load(p) _mm256_load_ps(p)
+#define f_store(p, a) _mm256_store_ps(p, a)
+#define f_add(a, b) _mm256_add_ps(a, b)
+#define f_sub(a, b) _mm256_sub_ps(a, b)
+#define f_mul(a, b) _mm256_mul_ps(a, b)
+#define f_mul_add(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define f_sub_mul(a, b, c) _mm256_fnmadd_ps(a, b, c)
+#define f_sub_mul_once(a, b, c) f_sub_mul(a, b, c)
+#define f_store_row(p, a) _mm256_storeu_ps(p, a)
+#define f_min(a, b) _mm256_min_ps(a, b)
+#define f_max(a, b) _mm256_max_ps(a, b)
+#define f_abs(a) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a)
+#define f_of(i) _mm256_cvtepi32_ps(i)
+#define f_signed(a, i) _mm256_or_ps(a, _mm256_and_ps(_mm256_castsi256_ps(i), _mm256_set1_ps(-0.0f)))
+#define i_load(p) _mm256_load_si256((const __m256i *)(p))
+#define i_store(p, a) _mm256_store_si256((__m256i *)(p), a)
+#define i_add(a, b) _mm256_add_epi32(a, b)
+#define i_of(a) _mm256_cvtps_epi32(a)
+
+static inline void transpose(vf *v)
+{
+    vf a[8], b[8];
+    for (int i = 0; i < 8; i += 2) {
+        a[i] = _mm256_unpacklo_ps(v[i], v[i + 1]);
+        a[i + 1] = _mm256_unpackhi_ps(v[i], v[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4)
+        for (int j = 0; j < 2; j++) {
+            b[i + 2 * j] = _mm256_shuffle_ps(a[i + j], a[i + j + 2], 0x44);
+            b[i + 2 * j + 1] = _mm256_shuffle_ps(a[i + j], a[i + j + 2], 0xee);
+        }
+    for (int i = 0; i < 4; i++) {
+        v[i] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x20);
+        v[i + 4] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
+    }
+}
+
+#elif defined(__x86_64__) || defined(_M_X64)
+
+enum { LANES = 4 };
+#define ARITHMETIC_PLAIN 1
+typedef __m128 vf;
+typedef __m128i vi;
+#define f_all(x) _mm_set1_ps(x)
+#define f_load(p) _mm_load_ps(p)
+#define f_store(p, a) _mm_store_ps(p, a)
+#define f_add(a, b) _mm_add_ps(a, b)
+#define f_sub(a, b) _mm_sub_ps(a, b)
+#define f_mul(a, b) _mm_mul_ps(a, b)
+#define f_mul_add(a, b, c) _mm_add_ps(_mm_mul_ps(a, b), c)
+#define f_sub_mul(a, b, c) _mm_sub_ps(c, _mm_mul_ps(a, b))
+#define f_store_row(p, a) _mm_storeu_ps(p, a)
+#define f_min(a, b) _mm_min_ps(a, b)
+#define f_max(a, b) _mm_max_ps(a, b)
+#define f_abs(a) _mm_andnot_ps(_mm_set1_ps(-0.0f), a)
+#define f_of(i) _mm_cvtepi32_ps(i)
+#define f_signed(a, i) _mm_or_ps(a, _mm_and_ps(_mm_castsi128_ps(i), _mm_set1_ps(-0.0f)))
+#define i_load(p) _mm_load_si128((const __m128i *)(p))
+#define i_store(p, a) _mm_store_si128((__m128i *)(p), a)
+#define i_add(a, b) _mm_add_epi32(a, b)
+#define i_of(a) _mm_cvtps_epi32(a)
+
+/* In double precision the product is exact, and the sum is rounded to float once but in some case of 2^29. */
+static inline vf f_sub_mul_once(vf a, vf b, vf c)
+{
+    const __m128d low = _mm_mul_pd(_mm_cvtps_pd(a), _mm_cvtps_pd(b));
+    const __m128d high = _mm_mul_pd(_mm_cvtps_pd(_mm_movehl_ps(a, a)), _mm_cvtps_pd(_mm_movehl_ps(b, b)));
+    return _mm_movelh_ps(_mm_cvtpd_ps(_mm_sub_pd(_mm_cvtps_pd(c), low)),
+                         _mm_cvtpd_ps(_mm_sub_pd(_mm_cvtps_pd(_mm_movehl_ps(c, c)), high)));
+}
+
+static inline void transpose(vf *v) { _MM_TRANSPOSE4_PS(v[0], v[1], v[2], v[3]); }
+
+#elif defined(__aarch64__) || defined(_M_ARM64)
+
+enum { LANES = 4 };
+typedef float32x4_t vf;
+typedef int32x4_t vi;
+#define f_all(x) vdupq_n_f32(x)
+#define f_load(p) vld1q_f32(p)
+#define f_store(p, a) vst1q_f32(p, a)
+#define f_add(a, b) vaddq_f32(a, b)
+#define f_sub(a, b) vsubq_f32(a, b)
+#define f_mul(a, b) vmulq_f32(a, b)
+#define f_mul_add(a, b, c) vfmaq_f32(c, a, b)
+#define f_sub_mul(a, b, c) vfmsq_f32(c, a, b)
+#define f_sub_mul_once(a, b, c) f_sub_mul(a, b, c)
+#define f_store_row(p, a) vst1q_f32(p, a)
+#define f_min(a, b) vminq_f32(a, b)
+#define f_max(a, b) vmaxq_f32(a, b)
+#define f_abs(a) vabsq_f32(a)
+#define f_of(i) vcvtq_f32_s32(i)
+#define f_signed(a, i) vbslq_f32(vdupq_n_u32(0x80000000u), vreinterpretq_f32_s32(i), a)
+#define i_load(p) vld1q_s32(p)
+#define i_store(p, a) vst1q_s32(p, a)
+#define i_add(a, b) vaddq_s32(a, b)
+#define i_of(a) vcvtnq_s32_f32(a)
+
+static inline void transpose(vf *v)
+{
+    const float32x4x2_t a = vtrnq_f32(v[0], v[1]), b = vtrnq_f32(v[2], v[3]);
+    v[0] = vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0]));
+    v[1] = vcombine_f32(vget_low_f32(a.val[1]), vget_low_f32(b.val[1]));
+    v[2] = vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0]));
+    v[3] = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
+}
+
+#else
+
+enum { LANES = 1 };
+#define ARITHMETIC_PLAIN 1
+typedef float vf;
+typedef int32_t vi;
+#define f_all(x) ((float)(x))
+#define f_load(p) (*(p))
+#define f_store(p, a) (*(p) = (a))
+#define f_add(a, b) ((a) + (b))
+#define f_sub(a, b) ((a) - (b))
+#define f_mul(a, b) ((a) * (b))
+#define f_mul_add(a, b, c) ((a) * (b) + (c))
+#define f_sub_mul(a, b, c) ((c) - (a) * (b))
+#define f_sub_mul_once(a, b, c) ((float)((double)(c) - (double)(a) * (double)(b)))
+#define f_store_row(p, a) (*(p) = (a))
+#define f_min(a, b) ((a) < (b) ? (a) : (b))
+#define f_max(a, b) ((a) > (b) ? (a) : (b))
+#define f_abs(a) fabsf(a)
+#define f_of(i) ((float)(i))
+#define f_signed(a, i) ((i) < 0 ? -(a) : (a))
+#define i_load(p) (*(p))
+#define i_store(p, a) (*(p) = (a))
+#define i_add(a, b) ((int32_t)((uint32_t)(a) + (uint32_t)(b)))
+#define i_of(a) ((int32_t)lrintf(a))
+
+static inline void transpose(vf *v) { (void)v; }
+
+#endif
+#endif
