@@ -5,12 +5,12 @@
 #include <stdint.h>
 #include <string.h>
 
-#if (defined(__x86_64__) || defined(_M_X64)) && defined(_MSC_VER)
+#if defined(X86_64) && defined(_MSC_VER)
 #include <intrin.h>
 #endif
 
 extern const struct inversynth_path inversynth_portable;
-#if defined(__x86_64__) || defined(_M_X64)
+#ifdef X86_64
 extern const struct inversynth_path inversynth_avx2, inversynth_avx512;
 
 #ifdef _MSC_VER
@@ -43,7 +43,7 @@ size_t inversynth_paths(const struct inversynth_path *paths[3])
 {
     size_t count = 0;
     paths[count++] = &inversynth_portable;
-#if defined(__x86_64__) || defined(_M_X64)
+#ifdef X86_64
     if (has(2))
         paths[count++] = &inversynth_avx2;
     if (has(512))

@@ -4,6 +4,13 @@
 
 #include <stddef.h>
 
+/* Processors with paths of their own; with PLAIN, none, and no vectors either. */
+#if (defined(__x86_64__) || defined(_M_X64)) && !defined(PLAIN)
+#define X86_64
+#elif (defined(__aarch64__) || defined(_M_ARM64)) && !defined(PLAIN)
+#define ARM_64
+#endif
+
 /* Columns of a patch, in the order of the parameter space of each synth. */
 enum { PAPER_PARAMS = 23, SINE_PARAMS = 4 };
 

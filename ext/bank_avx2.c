@@ -1,7 +1,7 @@
 /* The kernel for processors with AVX2 and FMA. */
 #include "bank.h"
 
-#if defined(__x86_64__) || defined(_M_X64)
+#ifdef X86_64
 #define PATH_AVX2
 #include "kernel.h"
 

@@ -9,7 +9,6 @@
  *     p(t) = f t + D (1 - cos(2 pi v t)),  D = B / (2 pi v).
  * With x = 2 pi v / sample_rate its second difference is e[n] = D k cos(x n), k = 4 sin^2(x / 2), and e itself obeys
  * e[n+1] = e[n] + g[n], g[n+1] = g[n] - k e[n+1]. Phases are 32-bit integers, 2^32 to the turn, that wrap for free. */
-#include "bank.h"
 #include "lanes.h"
 
 #define PI 3.14159265358979323846
@@ -369,12 +368,12 @@ static void patch(struct bank *b, const double *values)
 }
 
 /* Turns every rotor by n times its angle of a sample, forward or back; |n| <= BLOCK. */
-static void rotate(struct bank *b, const doubles *angle, double n)
+static void rotate(struct bank *b, double n)
 {
     doubles x, s, c;
     const double sign = n < 0.0 ? -1.0 : 1.0;
     for (int i = 0; i < ROTORS; i++) {
-        EACH_LANE x[l] = angle[i][l] * n * sign;
+        EACH_LANE x[l] = b->angle[i][l] * n * sign;
         sine_cosine(x, s, c);
         EACH_LANE
         {
@@ -391,7 +390,7 @@ static void change(void *bank, const double *values)
     struct bank *b = bank;
     const size_t inside = b->position % BLOCK;
     doubles turns[OSCILLATORS];
-    rotate(b, b->angle, (double)inside);
+    rotate(b, (double)inside);
     for (int i = 0; i < OSCILLATORS; i++)
         EACH_LANE turns[i][l] = b->turns[i][l] + inside * b->step[i][l] + b->swing[i][l] * (1.0 - b->cosine[i][l]);
     patch(b, values);
@@ -399,7 +398,7 @@ static void change(void *bank, const double *values)
         EACH_LANE b->turns[i][l] = turns[i][l] - b->swing[i][l] * (1.0 - b->cosine[i][l]);
     at_block(b);
     EACH_LANE at_envelope(b, l);
-    rotate(b, b->angle, -(double)inside);
+    rotate(b, -(double)inside);
     for (int i = 0; i < OSCILLATORS; i++)
         EACH_LANE b->turns[i][l] -= inside * b->step[i][l];
 }

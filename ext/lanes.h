@@ -6,18 +6,21 @@
 #ifndef INVERSYNTH_LANES_H
 #define INVERSYNTH_LANES_H
 
+#include "bank.h"
+
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(X86_64)
 #include <immintrin.h>
-#elif defined(__aarch64__) || defined(_M_ARM64)
+#elif defined(ARM_64)
 #include <arm_neon.h>
 #endif
 
-/* From here on functions may use the path's instructions, until PATH_END. MSVC needs no leave. */
+/* From here on functions may use the path's instructions, until PATH_END. MSVC needs no leave, nor does a
+ * test that brings its own instructions (NO_TARGET). */
 #if defined(__clang__)
 #define PATH_END _Pragma("clang attribute pop")
 #elif defined(__GNUC__)
@@ -25,7 +28,10 @@
 #else
 #define PATH_END
 #endif
-#if defined(PATH_AVX512) && defined(__clang__)
+#if defined(NO_TARGET)
+#undef PATH_END
+#define PATH_END
+#elif defined(PATH_AVX512) && defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma"))), apply_to = function)
 #elif defined(PATH_AVX512) && defined(__GNUC__)
 #pragma GCC push_options
@@ -52,8 +58,6 @@ typedef __m512i vi;
 #define f_sub_mul(a, b, c) _mm512_fnmadd_ps(a, b, c) /* c - a b */
 #define f_sub_mul_once(a, b, c) f_sub_mul(a, b, c)   /* the same, with one rounding on every path */
 #define f_store_row(p, a) _mm512_storeu_ps(p, a)
-#define f_min(a, b) _mm512_min_ps(a, b)
-#define f_max(a, b) _mm512_max_ps(a, b)
 #define f_abs(a) _mm512_abs_ps(a)
 #define f_of(i) _mm512_cvtepi32_ps(i)
 #define f_signed(a, i) /* a > 0 with the sign of i */ \
@@ -101,8 +105,6 @@ typedef __m256i vi;
 #define f_sub_mul(a, b, c) _mm256_fnmadd_ps(a, b, c)
 #define f_sub_mul_once(a, b, c) f_sub_mul(a, b, c)
 #define f_store_row(p, a) _mm256_storeu_ps(p, a)
-#define f_min(a, b) _mm256_min_ps(a, b)
-#define f_max(a, b) _mm256_max_ps(a, b)
 #define f_abs(a) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a)
 #define f_of(i) _mm256_cvtepi32_ps(i)
 #define f_signed(a, i) _mm256_or_ps(a, _mm256_and_ps(_mm256_castsi256_ps(i), _mm256_set1_ps(-0.0f)))
@@ -129,7 +131,7 @@ static inline void transpose(vf *v)
     }
 }
 
-#elif defined(__x86_64__) || defined(_M_X64)
+#elif defined(X86_64)
 
 enum { LANES = 4 };
 #define ARITHMETIC_PLAIN 1
@@ -144,8 +146,6 @@ typedef __m128i vi;
 #define f_mul_add(a, b, c) _mm_add_ps(_mm_mul_ps(a, b), c)
 #define f_sub_mul(a, b, c) _mm_sub_ps(c, _mm_mul_ps(a, b))
 #define f_store_row(p, a) _mm_storeu_ps(p, a)
-#define f_min(a, b) _mm_min_ps(a, b)
-#define f_max(a, b) _mm_max_ps(a, b)
 #define f_abs(a) _mm_andnot_ps(_mm_set1_ps(-0.0f), a)
 #define f_of(i) _mm_cvtepi32_ps(i)
 #define f_signed(a, i) _mm_or_ps(a, _mm_and_ps(_mm_castsi128_ps(i), _mm_set1_ps(-0.0f)))
@@ -165,7 +165,7 @@ static inline vf f_sub_mul_once(vf a, vf b, vf c)
 
 static inline void transpose(vf *v) { _MM_TRANSPOSE4_PS(v[0], v[1], v[2], v[3]); }
 
-#elif defined(__aarch64__) || defined(_M_ARM64)
+#elif defined(ARM_64)
 
 enum { LANES = 4 };
 typedef float32x4_t vf;
@@ -180,8 +180,6 @@ typedef int32x4_t vi;
 #define f_sub_mul(a, b, c) vfmsq_f32(c, a, b)
 #define f_sub_mul_once(a, b, c) f_sub_mul(a, b, c)
 #define f_store_row(p, a) vst1q_f32(p, a)
-#define f_min(a, b) vminq_f32(a, b)
-#define f_max(a, b) vmaxq_f32(a, b)
 #define f_abs(a) vabsq_f32(a)
 #define f_of(i) vcvtq_f32_s32(i)
 #define f_signed(a, i) vbslq_f32(vdupq_n_u32(0x80000000u), vreinterpretq_f32_s32(i), a)
@@ -215,8 +213,6 @@ typedef int32_t vi;
 #define f_sub_mul(a, b, c) ((c) - (a) * (b))
 #define f_sub_mul_once(a, b, c) ((float)((double)(c) - (double)(a) * (double)(b)))
 #define f_store_row(p, a) (*(p) = (a))
-#define f_min(a, b) ((a) < (b) ? (a) : (b))
-#define f_max(a, b) ((a) > (b) ? (a) : (b))
 #define f_abs(a) fabsf(a)
 #define f_of(i) ((float)(i))
 #define f_signed(a, i) ((i) < 0 ? -(a) : (a))

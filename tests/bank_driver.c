@@ -1,28 +1,63 @@
 /* Reads patches from standard input, renders them into memory of exactly their size, writes the samples.
- * Arguments: paper|sine, count, samples, sample_rate. */
+ * Arguments: paper|sine, path ("" is the best), count, samples, sample_rate, block (0: all at once, else as a
+ * stream of blocks of that size). */
 #include "bank.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+static const struct inversynth_path *find(const char *name)
+{
+    const struct inversynth_path *paths[3];
+    const size_t count = inversynth_paths(paths);
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(name, paths[i]->name))
+            return paths[i];
+#ifdef EMULATED
+    extern const struct inversynth_path inversynth_avx512;
+    if (!strcmp(name, "avx512"))
+        return &inversynth_avx512;
+#endif
+    return *name ? NULL : paths[count - 1];
+}
+
+static int stream(const struct inversynth_path *path, const double *values, size_t count, float *out, size_t samples,
+                  double sample_rate, size_t block)
+{
+    unsigned char *memory = malloc(inversynth_stream_bytes(path, count) + 64);
+    if (!memory)
+        return 1;
+    struct inversynth_stream *stream = (void *)(memory + (64 - (uintptr_t)memory % 64));
+    inversynth_stream_prepare(stream, path, values, count, sample_rate, 0.75);
+    for (size_t n = 0; n < samples; n += block)
+        inversynth_stream_process(stream, out + n, samples, samples - n < block ? samples - n : block);
+    free(memory);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 5)
+    if (argc != 7)
         return 2;
     const int paper = strcmp(argv[1], "paper") == 0;
+    const struct inversynth_path *path = find(argv[2]);
     const size_t params = paper ? PAPER_PARAMS : SINE_PARAMS;
-    const size_t count = strtoul(argv[2], NULL, 10), samples = strtoul(argv[3], NULL, 10);
-    const double sample_rate = strtod(argv[4], NULL);
+    const size_t count = strtoul(argv[3], NULL, 10), samples = strtoul(argv[4], NULL, 10);
+    const double sample_rate = strtod(argv[5], NULL);
+    const size_t block = strtoul(argv[6], NULL, 10);
     double *values = malloc(count * params * sizeof *values);
     float *out = malloc(count * samples * sizeof *out);
-    int failed = !values || !out || fread(values, sizeof *values, count * params, stdin) != count * params;
+    int failed = !path || !values || !out || fread(values, sizeof *values, count * params, stdin) != count * params;
     if (!failed) {
-        if (paper)
-            inversynth_paper(values, count, out, samples, sample_rate, 0.75);
-        else
+        if (!paper)
             inversynth_sine(values, count, out, samples, sample_rate);
-        failed = fwrite(out, sizeof *out, count * samples, stdout) != count * samples;
+        else if (!block)
+            inversynth_paper(path, values, count, out, samples, sample_rate, 0.75);
+        else
+            failed = stream(path, values, count, out, samples, sample_rate, block);
+        failed = failed || fwrite(out, sizeof *out, count * samples, stdout) != count * samples;
     }
     free(values);
     free(out);

@@ -1,44 +1,84 @@
-"""The C of ext/ by itself: strict compilers have nothing to say, and sanitizers find nothing wrong."""
+"""The C of ext/ by itself: no compiler warns, no sanitizer finds anything, and other processors come to the same samples."""
 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from inversynth import sampling
-from inversynth.render import SYNTHS
+from inversynth import _native, sampling
+from inversynth.render import SYNTHS, synth
+from inversynth.synths.paper import NOTE_OFF_S
 
 ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "ext").glob("bank*.c"))
 STRICT = ("-std=c11", "-pedantic", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wvla", f"-I{ROOT / 'ext'}")
-SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined,float-divide-by-zero", "-fno-sanitize-recover=all")
+PLAIN = ("-O2", "-ffp-contract=off")
+SANITIZERS = ("-fsanitize=address,undefined,float-divide-by-zero", "-fno-sanitize-recover=all")
+SANITIZED = ("-g", "-O1", "-ffp-contract=off", *SANITIZERS)
+X86 = platform.machine() in ("x86_64", "AMD64")
+PATHS = {name: (number, arithmetic) for number, (name, _, arithmetic) in enumerate(_native.paths())}
 
-compilers = pytest.mark.parametrize(
-    "compiler",
-    [
-        pytest.param(name, marks=pytest.mark.skipif(not shutil.which(name), reason=f"{name} is not installed"))
-        for name in ("gcc", "clang")
-    ],
-)
+
+def needs(*programs: str) -> pytest.MarkDecorator:
+    missing = [program for program in programs if not shutil.which(program)]
+    return pytest.mark.skipif(bool(missing), reason=f"{' and '.join(missing)} not installed")
+
+
+compilers = pytest.mark.parametrize("compiler", [pytest.param(name, marks=needs(name)) for name in ("gcc", "clang")])
 
 
 def built(compiler: str, folder: Path, *options: str) -> Path:
     driver = folder / "driver"
-    sources = [str(ROOT / "ext" / "bank.c"), str(ROOT / "tests" / "bank_driver.c")]
+    sources = map(str, [*SOURCES, ROOT / "tests" / "bank_driver.c"])
     subprocess.run([compiler, *STRICT, *options, *sources, "-o", str(driver), "-lm"], check=True)
     return driver
+
+
+def patches(name: str = "paper") -> NDArray[np.float64]:
+    """Corners of the space, and random patches; their number fills no vector."""
+    space = SYNTHS[name].space
+    corners = [np.zeros((1, len(space)), np.int64), space.levels[None] - 1]
+    corners += [np.random.default_rng(0).integers(0, 2, (8, len(space))) * (space.levels - 1)]
+    return space.values_of_levels(np.concatenate([*corners, sampling.draw(space, 0, 0, 9)]))
+
+
+def driven(
+    driver: Path, name: str, path: str, rate: int, samples: int, block: int = 0, run: tuple[str, ...] = ()
+) -> NDArray[np.float32]:
+    """What the driver renders of `patches`, started by `run` (an emulator)."""
+    values = patches(name)
+    done = subprocess.run(
+        [*run, str(driver), name, path, *map(str, (len(values), samples, rate, block))],
+        input=values.tobytes(),
+        capture_output=True,
+        env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"},
+    )
+    assert (done.returncode, b"" if run else done.stderr) == (0, b"")  # emulators tell what else they lack
+    return np.frombuffer(done.stdout, np.float32).reshape(len(values), samples)
+
+
+def own(path: str, rate: int, samples: int) -> NDArray[np.float32]:
+    """What the extension renders of `patches`."""
+    values = patches()
+    out = np.empty((len(values), samples), np.float32)
+    _native.paper(values, out, rate, NOTE_OFF_S, PATHS[path][0])
+    return out
 
 
 @compilers
 @pytest.mark.parametrize("level", ["-O0", "-O3"])
 def test_the_bank_compiles_without_a_warning(compiler: str, level: str, tmp_path: Path) -> None:
-    source, target = str(ROOT / "ext" / "bank.c"), str(tmp_path / "bank.o")
-    done = subprocess.run([compiler, *STRICT, level, "-c", source, "-o", target], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    for source in SOURCES:
+        command = [compiler, *STRICT, level, "-c", str(source), "-o", str(tmp_path / "bank.o")]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 @compilers
@@ -49,24 +89,67 @@ def test_sanitizers_find_nothing_and_the_sound_is_the_extensions(compiler: str, 
     if subprocess.run(command, capture_output=True).returncode:
         pytest.skip(f"{compiler} has no sanitizers here")
     driver = built(compiler, tmp_path, *SANITIZED)
-    for name, synth in SYNTHS.items():
-        params = len(synth.space)
-        levels = np.concatenate(
-            [
-                np.zeros((1, params), np.int64),
-                synth.space.levels[None] - 1,
-                np.random.default_rng(0).integers(0, 2, (8, params)) * (synth.space.levels - 1),
-                sampling.draw(synth.space, 0, 0, 4),
-            ]
-        )
-        values = synth.space.values_of_levels(levels)
-        for samples, rate in ((1, 16384), (127, 8001), (128, 16384), (129, 44100), (12345, 16384), (40001, 48000)):
-            done = subprocess.run(
-                [str(driver), name, str(len(values)), str(samples), str(rate)],
-                input=values.tobytes(),
-                capture_output=True,
-                env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"},
-            )
-            assert (done.returncode, done.stderr.decode()) == (0, "")
-            sounds = np.frombuffer(done.stdout, np.float32).reshape(len(values), samples)
-            assert np.mean(np.abs(sounds - synth.render(values, rate, samples / rate)) < 1e-5) > 0.995
+    for samples, rate in ((1, 16384), (127, 8001), (128, 16384), (129, 44100), (12345, 16384), (40001, 48000)):
+        for path in PATHS:
+            assert np.array_equal(driven(driver, "paper", path, rate, samples), own(path, rate, samples))
+            assert np.array_equal(driven(driver, "paper", path, rate, samples, 100), own(path, rate, samples))
+        sine = synth("sine").render(patches("sine"), rate, samples / rate)
+        assert np.abs(driven(driver, "sine", "", rate, samples) - sine).max() < 1e-6
+
+
+@pytest.mark.parametrize("rate", [16384, 48000])
+def test_the_paths_of_the_same_arithmetic_give_the_same_bits_and_all_the_same_sound(rate: int) -> None:
+    reference = own("portable", rate, rate)
+    fused = [own(path, rate, rate) for path, (_, arithmetic) in PATHS.items() if arithmetic == "fma"]
+    for sounds in fused:
+        assert np.array_equal(sounds, fused[0])
+        assert np.abs(sounds - reference).max() < 1e-4
+
+
+# -- other processors ---------------------------------------------------------------------------
+
+
+@pytest.mark.skipif("avx2" not in PATHS, reason="this processor lacks AVX2")
+@needs("gcc")
+@pytest.mark.parametrize("block", [0, 100])
+def test_sixteen_lanes_give_the_bits_of_eight(block: int, tmp_path: Path) -> None:
+    """The AVX-512 path, with its instructions in plain C: this processor may lack them."""
+    options = ["gcc", "-std=gnu11", "-O1", "-ffp-contract=off", "-mavx2", "-mfma", "-w", f"-I{ROOT / 'ext'}"]
+    emulated, driver, header = tmp_path / "avx512.o", tmp_path / "driver", ROOT / "tests" / "avx512_in_c.h"
+    source, rest = ROOT / "ext" / "bank_avx512.c", [file for file in SOURCES if file.name != "bank_avx512.c"]
+    command = [*options, "-include", header, "-DNO_TARGET", "-c", source, "-o", emulated]
+    subprocess.run(list(map(str, command)), check=True)
+    command = [*options, "-DEMULATED", *rest, ROOT / "tests" / "bank_driver.c", emulated, "-o", driver, "-lm"]
+    subprocess.run(list(map(str, command)), check=True)
+    for samples, rate in ((1, 16384), (129, 44100), (16384, 16384)):
+        assert np.array_equal(driven(driver, "paper", "avx512", rate, samples, block), own("avx2", rate, samples))
+
+
+@needs("aarch64-linux-gnu-gcc", "qemu-aarch64")
+def test_neon_gives_the_bits_of_the_other_paths_that_fuse_multiply_and_add(tmp_path: Path) -> None:
+    driver = built("aarch64-linux-gnu-gcc", tmp_path, *PLAIN, "-static")
+    for block in (0, 100):
+        sounds = driven(driver, "paper", "portable", 16384, 16384, block, run=("qemu-aarch64",))
+        if "avx2" in PATHS:
+            assert np.array_equal(sounds, own("avx2", 16384, 16384))
+        assert np.abs(sounds - own("portable", 16384, 16384)).max() < 1e-4
+
+
+@pytest.mark.skipif(not X86, reason="emulates processors of this kind")
+@needs("gcc", "qemu-x86_64")
+@pytest.mark.parametrize(("processor", "path"), [("Nehalem", "portable"), ("Haswell", "avx2")])
+def test_a_processor_takes_the_best_path_that_it_can_run(processor: str, path: str, tmp_path: Path) -> None:
+    driver = built("gcc", tmp_path, *PLAIN, "-static")
+    emulator = ("qemu-x86_64", "-cpu", processor)
+    sounds = driven(driver, "paper", "", 16384, 16384, run=emulator)
+    assert np.array_equal(sounds, driven(driver, "paper", path, 16384, 16384, run=emulator))
+    if path in PATHS:
+        assert np.array_equal(sounds, own(path, 16384, 16384))
+
+
+@needs("gcc")
+def test_plain_c_with_one_lane_gives_the_sound_of_the_vectors(tmp_path: Path) -> None:
+    """For processors that lanes.h knows no vectors of."""
+    driver = built("gcc", tmp_path, *PLAIN, "-DPLAIN")
+    sounds = driven(driver, "paper", "portable", 16384, 16384)
+    assert np.abs(sounds - own("portable", 16384, 16384)).max() < 1e-4

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 import reference
-from inversynth import sampling
+from inversynth import _native, sampling
 from inversynth.errors import UsageError
-from inversynth.render import SYNTHS, synth
+from inversynth.render import SIMD, SYNTHS, kernel_path, synth
 from inversynth.synths.paper import NOTE_OFF_S
 
 PAPER, SINE = synth("paper"), synth("sine")
@@ -96,6 +99,194 @@ def test_a_shorter_rendering_is_the_start_of_a_longer_one(name: str, samples: in
     values = synth.space.values_of_levels(sampling.draw(synth.space, 4, 0, 3))
     longer = synth.render(values, 16384, 8193 / 16384)
     assert np.array_equal(synth.render(values, 16384, samples / 16384), longer[:, :samples])
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 8, 9, 15, 17, 33])
+def test_any_number_of_patches_fills_its_own_rows_and_no_others(count: int) -> None:
+    guarded = np.full((count + 2, 500), 7, np.float32)
+    PAPER.render(random_patches(count), 16384, 500 / 16384, out=guarded[1:-1])
+    assert np.array_equal(guarded[1:-1], PAPER.render(random_patches(count), 16384, 500 / 16384))
+    assert (guarded[[0, -1]] == 7).all()
+
+
+def test_sounds_go_where_they_are_asked_to() -> None:
+    out = np.empty((3, 1638), np.float32)
+    assert PAPER.render(random_patches(3), seconds=0.1, out=out) is out
+    assert np.array_equal(out, PAPER.render(random_patches(3), seconds=0.1))
+
+
+@pytest.mark.parametrize(
+    "out",
+    [
+        np.empty((3, 1638)),
+        np.empty((3, 1637), np.float32),
+        np.empty((1638, 3), np.float32).T,
+        np.empty((3, 3276), np.float32)[:, ::2],
+        np.broadcast_to(np.float32(0), (3, 1638)),
+    ],
+    ids=["float64", "short", "transposed", "strided", "read-only"],
+)
+def test_a_place_that_sounds_cannot_go_to_is_refused(out: NDArray[np.float32]) -> None:
+    with pytest.raises(UsageError, match=r"contiguous, writable float32 array of \(3, 1638\)"):
+        PAPER.render(random_patches(3), seconds=0.1, out=out)
+
+
+# -- the paths of the kernel --------------------------------------------------------------------
+
+PATHS = [name for name, _, _ in _native.paths()]
+
+
+def render_in_a_process(simd: str, seconds: float = 0.5) -> subprocess.CompletedProcess[bytes]:
+    script = (
+        "import sys, numpy as np; from test_render import PAPER, random_patches\n"
+        f"sys.stdout.buffer.write(PAPER.render(random_patches(21), seconds={seconds}).tobytes())"
+    )
+    environment = {**os.environ, SIMD: simd, "PYTHONPATH": str(Path(__file__).parent)}
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_environment_variable_chooses_the_path_and_all_paths_give_one_sound(path: str) -> None:
+    done = render_in_a_process(path)
+    assert done.returncode == 0, done.stderr
+    sounds = np.frombuffer(done.stdout, np.float32).reshape(21, 8192)
+    number = PATHS.index(path)
+    expected = np.empty_like(sounds)
+    _native.paper(random_patches(21), expected, 16384, NOTE_OFF_S, number)
+    assert np.array_equal(sounds, expected)
+    assert np.abs(sounds - PAPER.render(random_patches(21), seconds=0.5)).max() < 1e-4
+
+
+def test_the_fastest_path_is_taken_where_none_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SIMD, "")
+    assert kernel_path.__wrapped__().name == PATHS[-1]
+
+
+def test_a_path_that_there_is_not_is_refused_with_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SIMD, "mmx")
+    with pytest.raises(UsageError, match=f"INVERSYNTH_SIMD=mmx: this processor can run {', '.join(PATHS)}"):
+        kernel_path.__wrapped__()
+
+
+def test_the_command_line_refuses_a_path_that_there_is_not(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "inversynth", "render", "--num-examples", "1", "--out", str(tmp_path / "ds")]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, SIMD: "mmx"})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "INVERSYNTH_SIMD=mmx" in done.stderr
+
+
+# -- streams ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", [1, 64, 65, 8192, 8193])
+def test_a_stream_gives_the_samples_of_the_whole_whatever_its_blocks(block: int) -> None:
+    count, samples = (3, 20000) if block > 1 else (11, 13000)
+    values = random_patches(count)
+    stream = PAPER.stream(values, 16384)
+    pieces = [stream.process(min(block, samples - at)) for at in range(0, samples, block)]
+    assert np.array_equal(np.concatenate(pieces, axis=1), PAPER.render(values, 16384, samples / 16384))
+
+
+def test_a_stream_plays_on_through_blocks_of_many_sizes_into_memory_that_it_is_given() -> None:
+    sizes = np.random.default_rng(3).integers(0, 300, 150)
+    stream, whole = PAPER.stream(random_patches(9), 44100), PAPER.render(random_patches(9), 44100, sizes.sum() / 44100)
+    at = 0
+    for size in sizes:
+        out = np.empty((9, size), np.float32)
+        assert stream.process(int(size), out) is out
+        assert np.array_equal(out, whole[:, at : at + size])
+        at += size
+
+
+def test_the_same_values_again_change_nothing() -> None:
+    values = random_patches(5)
+    stream = PAPER.stream(values)
+    sound = [stream.process(1000)]
+    stream.change(values)
+    sound.append(stream.process(9000))
+    assert np.abs(np.concatenate(sound, axis=1) - PAPER.render(values, 16384, 10000 / 16384)).max() < 1e-4
+
+
+OTHERS: dict[str, dict[str, float]] = {
+    "quieter": {"sin_amplitude": 0.1},
+    "another note": {"sin_frequency": 880.0},
+    "vibrato": {"sin_mod_amplitude": 500.0, "sin_mod_frequency": 7.0},
+    "darker": {"cutoff": 300.0},
+    "resonant": {"cutoff": 900.0, "resonance": 10.0},
+    "soft": {"sustain": 0.3},
+    "gated": {"gate_frequency": 9.0},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
+@pytest.mark.parametrize("at", [2048, 3333])
+def test_a_change_of_values_makes_no_click(other: dict[str, float], at: int) -> None:
+    """A click is energy far above the note: it is measured in the band above 8 kHz."""
+    before, after = patch(decay=0.001), patch(**{"decay": 0.001, **other})
+    stream = PAPER.stream(before, 48000)
+    sound = [stream.process(at)]
+    stream.change(after)
+    sound.append(stream.process(9600 - at))
+    changed = np.concatenate(sound, axis=1)[0]
+
+    def above_the_note(sound: NDArray[np.float32]) -> float:
+        around = sound[at - 1024 : at + 1024] * np.hanning(2048)
+        spectrum = np.abs(np.fft.rfft(around))
+        return float(20 * np.log10(spectrum[2048 // 6 :].max() / spectrum.max()))
+
+    whole = [PAPER.render(values, 48000, 0.2)[0] for values in (before, after)]
+    assert above_the_note(changed) < above_the_note(whole[0]) + 4
+    assert above_the_note(np.where(np.arange(9600) < at, *whole)) > above_the_note(changed) + 20  # a click is heard
+
+
+def test_after_a_change_the_sound_is_that_of_the_new_values_at_phases_that_went_on() -> None:
+    stream = PAPER.stream(patch(decay=0.001, gate_frequency=0.5), 48000)
+    first = stream.process(4801)
+    stream.change(patch(decay=0.001, gate_frequency=0.5, sin_frequency=660.0, sin_amplitude=0.5))
+    sound = np.concatenate([first, stream.process(9599)], axis=1)[0]
+    t = np.arange(len(sound)) / 48000
+    phase = np.where(t < 4801 / 48000, 440 * t, 440 * 4801 / 48000 + 660 * (t - 4801 / 48000))
+    gate = (1 + np.sin(2 * np.pi * 0.5 * t)) / 2
+    dry = np.where(t < 4801 / 48000, 1.0, 0.5) * np.sin(2 * np.pi * phase)
+    expected = reference.lowpass(dry, 4000.0, 0.7071, 48000) * gate
+    rest = slice(7000, None)  # the fade and the filter's memory of it are over
+    assert np.abs(sound[rest] - expected[rest]).max() < 5e-3  # the three others play on at a thousandth
+
+
+def test_of_changes_during_a_fade_the_last_one_counts() -> None:
+    loud, quiet, middle = (
+        patch(decay=0.001),
+        patch(decay=0.001, sin_amplitude=0.01),
+        patch(decay=0.001, sin_amplitude=0.5),
+    )
+    once, thrice = PAPER.stream(loud, 48000), PAPER.stream(loud, 48000)
+    for stream in (once, thrice):
+        stream.process(1000)
+        stream.change(quiet)
+        stream.process(100)
+    thrice.change(loud)
+    thrice.change(middle)
+    once.change(middle)
+    assert np.array_equal(thrice.process(5000), once.process(5000))
+
+
+def test_a_stream_refuses_what_it_cannot_play() -> None:
+    stream = PAPER.stream(random_patches(2))
+    with pytest.raises(UsageError, match="3 patches are given to a stream of 2"):
+        stream.change(random_patches(3))
+    with pytest.raises(UsageError, match=r"sin_frequency: 0 .* outside"):
+        stream.change(np.zeros((2, 23)))
+    with pytest.raises(UsageError, match="-1 samples"):
+        stream.process(-1)
+    with pytest.raises(UsageError, match=r"float32 array of \(2, 10\)"):
+        stream.process(10, np.empty((2, 9), np.float32))
+    with pytest.raises(UsageError, match="at least one patch"):
+        PAPER.stream(np.empty((0, 23)))
+    with pytest.raises(UsageError, match="8000 Hz is too low"):
+        PAPER.stream(random_patches(1), 8000)
+    with pytest.raises(UsageError, match="sine can't be played as a stream"):
+        SINE.stream([[100, 0.5, 800, 0.5]])
 
 
 def test_no_patches_give_no_sounds() -> None:
