@@ -48,6 +48,7 @@ struct bank {
     doubles step[OSCILLATORS], swing[OSCILLATORS]; /* turns: f / sample_rate, D */
     doubles lag[ROTORS], lead[ROTORS]; /* D (1 - cos x), D sin x; of the gater, D = 1 */
     doubles attack, decay, sustain, release, held; /* s, level; the level where the note ends */
+    doubles start, growth; /* of the envelope's line: level, 1/s */
 
     /* The state of the loop, and what it takes from the patch. */
     ALIGNED int32_t phase[OSCILLATORS][LANES];
@@ -60,7 +61,7 @@ struct bank {
 
     double sample_rate, note_off;
     size_t position, count; /* samples since the note began; sounds */
-    size_t corner[CORNERS][LANES]; /* first samples of decay, sustain, release and silence */
+    size_t corner[CORNERS][LANES], next; /* first samples of decay, sustain, release and silence; the next of them */
 };
 
 _Static_assert(sizeof(struct bank) <= BANK_BYTES, "a bank has no room");
@@ -113,47 +114,55 @@ static void at_block(struct bank *b)
         low_bits(phase, b->phase[i]);
         low_bits(speed, b->speed[i]);
     }
+    const double t = (double)b->position / b->sample_rate;
     EACH_LANE
     {
+        b->level[l] = (float)(b->start[l] + b->growth[l] * t);
         b->gate[l] = (float)b->sine[GATE][l];
         b->gate_turn[l] = (float)(b->lead[GATE][l] * b->cosine[GATE][l] - b->lag[GATE][l] * b->sine[GATE][l]);
     }
 }
 
-/* The envelope of one lane at the position: its level, and what it grows by in a sample. */
+/* The line that the envelope of one lane is on from the position on: its level is start + growth * t. */
 static void at_envelope(struct bank *b, int l)
 {
-    const double dt = 1.0 / b->sample_rate, t = (double)b->position * dt;
-    double level = b->sustain[l], slope = 0.0;
+    double start = b->sustain[l], growth = 0.0;
     if (b->position >= b->corner[TO_SILENCE][l]) {
-        level = 0.0;
+        start = 0.0;
     } else if (b->position >= b->corner[TO_RELEASE][l]) {
-        slope = -b->held[l] / b->release[l];
-        level = b->held[l] + slope * (t - b->note_off);
+        growth = -b->held[l] / b->release[l];
+        start = b->held[l] - growth * b->note_off;
     } else if (b->position < b->corner[TO_DECAY][l]) {
-        slope = 1.0 / b->attack[l];
-        level = slope * t;
+        growth = 1.0 / b->attack[l];
+        start = 0.0;
     } else if (b->position < b->corner[TO_SUSTAIN][l]) {
-        slope = (b->sustain[l] - 1.0) / b->decay[l];
-        level = 1.0 + slope * (t - b->attack[l]);
+        growth = (b->sustain[l] - 1.0) / b->decay[l];
+        start = 1.0 - growth * b->attack[l];
     }
-    b->level[l] = (float)level;
-    b->slope[l] = (float)(slope * dt);
+    b->start[l] = start;
+    b->growth[l] = growth;
+    b->slope[l] = (float)(growth / b->sample_rate);
 }
 
-/* Takes every lane round the corners that lie here; returns the distance to the next corner, at most `length`. */
-static size_t to_corner(struct bank *b, size_t length)
+/* Takes round its corner every lane that has one here, or all; finds the next corner of any. */
+static void at_corner(struct bank *b, int all)
 {
-    for (int i = 0; i < CORNERS; i++)
-        EACH_LANE
-        {
+    const double t = (double)b->position / b->sample_rate;
+    b->next = SIZE_MAX;
+    EACH_LANE
+    {
+        int here = all;
+        for (int i = 0; i < CORNERS; i++) {
             const size_t corner = b->corner[i][l];
-            if (corner == b->position)
-                at_envelope(b, l);
-            else if (corner > b->position && corner - b->position < length)
-                length = corner - b->position;
+            here |= corner == b->position;
+            if (corner > b->position && corner < b->next)
+                b->next = corner;
         }
-    return length;
+        if (here) {
+            at_envelope(b, l);
+            b->level[l] = (float)(b->start[l] + b->growth[l] * t);
+        }
+    }
 }
 
 /* A block has ended: turns every rotor by a block, and silences what no float32 can hold. */
@@ -286,11 +295,13 @@ static void process(void *bank, float *out, size_t stride, size_t samples)
     ALIGNED float wave[BLOCK * LANES];
     while (samples) {
         const size_t left = BLOCK - b->position % BLOCK;
-        if (left == BLOCK) {
+        size_t length = left < samples ? left : samples;
+        if (left == BLOCK)
             at_block(b);
-            EACH_LANE at_envelope(b, l);
-        }
-        const size_t length = to_corner(b, left < samples ? left : samples);
+        if (b->position == b->next)
+            at_corner(b, 0);
+        if (b->next - b->position < length)
+            length = b->next - b->position;
         begin(b, wave, length);
         finish(b, wave, length);
         to_rows(wave, length, out, stride, b->count);
@@ -396,8 +407,8 @@ static void change(void *bank, const double *values)
     patch(b, values);
     for (int i = 0; i < OSCILLATORS; i++)
         EACH_LANE b->turns[i][l] = turns[i][l] - b->swing[i][l] * (1.0 - b->cosine[i][l]);
+    at_corner(b, 1);
     at_block(b);
-    EACH_LANE at_envelope(b, l);
     rotate(b, -(double)inside);
     for (int i = 0; i < OSCILLATORS; i++)
         EACH_LANE b->turns[i][l] -= inside * b->step[i][l];
@@ -413,6 +424,7 @@ static void prepare(void *bank, const double *values, size_t count, double sampl
     for (int i = 0; i < ROTORS; i++)
         EACH_LANE b->cosine[i][l] = 1.0;
     patch(b, values);
+    at_corner(b, 1);
 }
 
 #define PATH(name, arithmetic) {name, LANES, arithmetic, prepare, process, change}
