@@ -37,7 +37,7 @@ $(VENV)/.demo: $(SOURCES) | $(VENV)/bin/python
 $(VENV)/.test: $(SOURCES) | $(VENV)/bin/python
 	scripts/system-packages test $(BIN)/python
 	@echo "installing inversynth, TensorFlow and the tools of the tests into $(VENV) (some minutes)"
-	@$(BIN)/python -m pip install -q -e '.[cpu,train,dev]'
+	@$(BIN)/python -m pip install -q -e '.[cpu,train,ray,remote,dev]'
 	@touch $@ $(VENV)/.demo
 
 clean:

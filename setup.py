@@ -16,7 +16,7 @@ flags = (
 native = Extension(
     "inversynth._native",
     sources=["ext/_native.pyx", "ext/bank.c", "ext/bank_portable.c", "ext/bank_avx2.c", "ext/bank_avx512.c"],
-    depends=["ext/bank.h", "ext/kernel.h", "ext/lanes.h"],
+    depends=["ext/bank.h", "ext/convert.h", "ext/kernel.h", "ext/lanes.h"],
     include_dirs=["ext"],
     extra_compile_args=flags,
 )

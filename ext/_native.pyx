@@ -2,7 +2,7 @@
 """Thin bindings of bank.c: memory views in, memory views filled, the GIL released."""
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport int16_t, uint16_t, uintptr_t
 
 cdef extern from "bank.h" nogil:
     int PAPER_PARAMS
@@ -11,6 +11,9 @@ cdef extern from "bank.h" nogil:
         const char *name
         int lanes
         const char *arithmetic
+        void (*to_half)(const float *input, uint16_t *out, size_t count) noexcept nogil
+        void (*to_int16)(const float *input, int16_t *out, float *peaks, size_t count,
+                         size_t samples) noexcept nogil
     cdef struct inversynth_stream:
         pass
     size_t inversynth_paths(const inversynth_path **paths)
@@ -97,3 +100,23 @@ def sine(const double[:, ::1] values, float[:, ::1] out, double sample_rate):
     if out.shape[0] and out.shape[1]:
         with nogil:
             inversynth_sine(&values[0, 0], values.shape[0], &out[0, 0], out.shape[1], sample_rate)
+
+
+def to_half(const float[:, ::1] audio, uint16_t[:, ::1] out, int path):
+    """Fills out (n, samples), the bits of float16, from audio (n, samples)."""
+    cdef const inversynth_path *kernel = at(path)
+    if audio.shape[0] != out.shape[0] or audio.shape[1] != out.shape[1]:
+        raise ValueError("audio and out must be of the same shape")
+    if audio.shape[0] and audio.shape[1]:
+        with nogil:
+            kernel.to_half(&audio[0, 0], &out[0, 0], audio.shape[0] * audio.shape[1])
+
+
+def to_int16(const float[:, ::1] audio, int16_t[:, ::1] out, float[::1] peaks, int path):
+    """Fills out (n, samples) with 32767ths of each row's peak, and peaks (n,), from audio (n, samples)."""
+    cdef const inversynth_path *kernel = at(path)
+    if audio.shape[0] != out.shape[0] or audio.shape[1] != out.shape[1] or peaks.shape[0] != out.shape[0]:
+        raise ValueError("audio and out must be of the same shape, and peaks as long")
+    if audio.shape[0] and audio.shape[1]:
+        with nogil:
+            kernel.to_int16(&audio[0, 0], &out[0, 0], &peaks[0], audio.shape[0], audio.shape[1])

@@ -3,6 +3,7 @@
 #define INVERSYNTH_BANK_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Processors with paths of their own; with PLAIN, none, and no vectors either. */
 #if (defined(__x86_64__) || defined(_M_X64)) && !defined(PLAIN)
@@ -30,6 +31,10 @@ struct inversynth_path {
     void (*process)(void *bank, float *out, size_t stride, size_t samples);
     /* Other values from the next sample on; phases, filter and position stay. */
     void (*change)(void *bank, const double *values);
+
+    /* Samples as they are stored: half precision, or 32767ths of a row's peak. The same bits on every path. */
+    void (*to_half)(const float *in, uint16_t *out, size_t count);
+    void (*to_int16)(const float *in, int16_t *out, float *peaks, size_t count, size_t samples);
 };
 
 /* The paths that this processor can run, slowest first; always at least one. */

@@ -9,6 +9,7 @@
  *     p(t) = f t + D (1 - cos(2 pi v t)),  D = B / (2 pi v).
  * With x = 2 pi v / sample_rate its second difference is e[n] = D k cos(x n), k = 4 sin^2(x / 2), and e itself obeys
  * e[n+1] = e[n] + g[n], g[n+1] = g[n] - k e[n+1]. Phases are 32-bit integers, 2^32 to the turn, that wrap for free. */
+#include "convert.h"
 #include "lanes.h"
 
 #define PI 3.14159265358979323846
@@ -427,4 +428,4 @@ static void prepare(void *bank, const double *values, size_t count, double sampl
     at_corner(b, 1);
 }
 
-#define PATH(name, arithmetic) {name, LANES, arithmetic, prepare, process, change}
+#define PATH(name, arithmetic) {name, LANES, arithmetic, prepare, process, change, to_half, to_int16}

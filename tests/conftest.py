@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import machines
 import onnx_file
 from inversynth.render import synth
 
@@ -28,3 +30,10 @@ def sine_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "sine"
     assert train(Settings("sine", "C1", epochs=1, steps=10, batch_size=16, validation=32, warmup_steps=2), run)
     return run
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """The URL of a bucket on an S3 server of this machine."""
+    with machines.s3_server() as url:
+        yield url

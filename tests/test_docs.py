@@ -5,6 +5,7 @@ A block that needs what a test machine hasn't is preceded by `<!-- not run: the 
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -29,6 +30,8 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 def test_the_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
     if any("inversynth train" in code for _, code in blocks(page)):
         pytest.importorskip("keras", reason="training needs Keras (the extra `train`)")
+    if any("--engine ray" in code for _, code in blocks(page)):
+        pytest.importorskip("ray", reason="needs the extra `ray`")
     shutil.copy(ROOT / "demo" / "recording.flac", tmp_path / "sound.flac")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     for language, code in blocks(page):
@@ -60,3 +63,12 @@ def test_the_figures_of_the_readme_are_those_of_the_card() -> None:
         row = re.search(rf"\| {name} \| ([\d.]+) \| [\d.]+ \| ([\d.]+) \|", readme)
         assert row, name
         assert (float(row[1]), float(row[2])) == (round(figure, 2), round(chances[name], 2))
+
+
+def test_the_tables_of_the_datasets_page_are_those_of_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    benchmark = importlib.import_module("dataset")
+    found = json.loads((ROOT / "benchmarks" / "dataset.json").read_text())
+    page = (ROOT / "docs" / "datasets.md").read_text()
+    assert benchmark.markdown(found) in page
+    assert benchmark.rewritten(page, found) == page

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,14 @@ pytest.importorskip("keras", reason="training needs Keras (the extra `train`)")
 
 import keras
 
-from inversynth import sampling
+from inversynth import sampling, training
 from inversynth.dataset import DatasetSettings, render_dataset
 from inversynth.errors import MismatchError, UsageError
 from inversynth.render import SYNTHS, synth
 from inversynth.spec import ParamSpace
 from inversynth.training import (
     HISTORY,
+    Batch,
     FreshSounds,
     Run,
     Settings,
@@ -36,6 +37,7 @@ from inversynth.training import (
     _row_keys,
     load_arrays,
     prefetch,
+    save_arrays,
     train,
 )
 
@@ -98,6 +100,41 @@ def test_a_finished_run_can_be_given_more_epochs(tmp_path: Path) -> None:
     train(short, run)
     assert train(dataclasses.replace(short, epochs=2), run, resume=True)
     assert len(rows(run)) == 2
+
+
+def test_the_history_says_how_much_of_the_time_was_waiting_for_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = FreshSounds.batches
+
+    def late(self: FreshSounds, cursor: int) -> Iterator[tuple[Batch, int]]:
+        for item in batches(self, cursor):
+            time.sleep(0.1)
+            yield item
+
+    monkeypatch.setattr(FreshSounds, "batches", late)
+    monkeypatch.setattr(training, "prefetch", lambda items: items)  # nothing is made ahead: all of it is waited for
+    train(dataclasses.replace(SMALL, epochs=2), tmp_path / "run")
+    for row in rows(tmp_path / "run"):
+        assert 0.1 * int(row["step"]) <= float(row["waited"]) <= float(row["seconds"]) + 0.1
+
+
+def test_a_run_from_before_waiting_was_measured_goes_on(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    short = dataclasses.replace(SMALL, epochs=1)
+    train(short, run)
+    row = rows(run)[0]
+    del row["waited"]
+    (run / "history.csv").write_text(",".join(row) + "\n" + ",".join(row.values()) + "\n")
+    weights, meta = load_arrays(run / "last.npz")
+    del meta["waited"]
+    save_arrays(run / "last.npz", weights, **meta)
+    settings = json.loads((run / "settings.json").read_text())
+    del settings["settings"]["split"]
+    (run / "settings.json").write_text(json.dumps(settings))
+    assert train(dataclasses.replace(short, epochs=2), run, resume=True)
+    assert [line["epoch"] for line in rows(run)] == ["1", "2"]
+    assert float(rows(run)[0]["waited"]) == 0
 
 
 def test_a_dataset_that_grew_is_refused_since_its_validation_set_is_another(tmp_path: Path) -> None:
@@ -255,6 +292,20 @@ def test_fresh_sounds_are_those_of_their_stream_and_never_a_validation_patch() -
     assert levels.tolist() == expected[:64]
     np.testing.assert_array_equal(audio, sine.render(sine.space.values_of_levels(levels)))
     assert next(source.batches(cursor))[0][1].tolist() == expected[64:128]
+
+
+@pytest.mark.parametrize("ahead", [1, 7, 64])
+def test_how_many_patches_are_drawn_ahead_changes_nothing(ahead: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, cursor = FreshSounds(synth("sine"), dataclasses.replace(SMALL, validation=20000, batch_size=10)), 0
+    straight = source.batches(0)
+    expected = [next(straight) for _ in range(5)]
+    monkeypatch.setattr(training, "AHEAD", ahead)
+    for (audio, levels), after in expected:
+        (other, rows_), reached = next(source.batches(cursor))
+        assert np.array_equal(other, audio)
+        assert np.array_equal(rows_, levels)
+        assert reached == after
+        cursor = reached
 
 
 def test_a_validation_set_that_leaves_nothing_to_train_on_is_refused() -> None:

@@ -17,3 +17,7 @@ class UsageError(InversynthError, ValueError):
 
 class MismatchError(UsageError):
     """Two artefacts do not belong together: other parameter space, sample rate, length or settings."""
+
+
+class DamageError(UsageError):
+    """A file isn't what this program wrote there."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import json
 import os
 import re
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_type_hints
@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InversynthError, UsageError
+from .errors import DamageError, InversynthError, UsageError
 
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "make room and try again"),
@@ -42,12 +42,12 @@ def write_error(path: str | Path, error: OSError) -> InversynthError:
 
 
 @contextlib.contextmanager
-def writing(path: str | Path) -> Iterator[Path]:
+def writing(path: str | Path, sync: bool = True) -> Iterator[Path]:
     """Gives a temporary file in the same folder; on leaving it becomes `path`, whole, or nothing is left.
 
-    The temporary name keeps the suffix of `path`, for libraries that go by it. Folders that aren't there
-    are made. Raises `InversynthError`, at once where it can, if the file can't be written; never replaces
-    what is no plain file (a device, a folder).
+    sync: False leaves it to the caller to `sync_files` once all are written. The temporary name keeps the
+    suffix of `path`, for libraries that go by it. Folders that aren't there are made. Raises `InversynthError`,
+    at once where it can, if the file can't be written; never replaces what is no plain file (a device, a folder).
     """
     target = Path(path)
     made: list[Path] = []
@@ -59,8 +59,8 @@ def writing(path: str | Path) -> Iterator[Path]:
             raise OSError(errno.EISDIR if target.is_dir() else errno.ENXIO, "it is not a plain file")
         temporary.touch()
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
+        if sync:
+            _sync(temporary)
         os.replace(temporary, target)
         made = []
     except OSError as error:
@@ -70,6 +70,20 @@ def writing(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
             for folder in made:
                 folder.rmdir()
+
+
+def sync_files(paths: Iterable[Path]) -> None:
+    """Returns when files are on the disk: those of `writing` with sync=False, all at once where the system can."""
+    if hasattr(os, "sync"):
+        os.sync()
+    else:
+        for path in paths:
+            _sync(path)
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
 
 
 def make_folder(path: str | Path) -> Path:
@@ -85,6 +99,33 @@ def make_folder(path: str | Path) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps other processes out of what they do in a folder under this lock; the system frees it when this one dies.
+
+    Raises `InversynthError` if another has it. Locks nothing where the system (Windows) or the file system
+    (some networks') has no locks of folders.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InversynthError(
+                f"another process is at work in {folder}; wait until it is done, or choose another folder"
+            ) from None
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def sweep(folder: Path) -> None:
     """Removes from a folder, which this process alone writes to, what killed ones left of `writing`."""
     for file in folder.glob(".*.tmp.*"):
@@ -93,21 +134,28 @@ def sweep(folder: Path) -> None:
 
 
 def wav(sound: NDArray[np.float32], sample_rate: int) -> bytes:
-    """(samples,) float32 as a WAV file of 32-bit floats, not clipped.
+    """(samples,) float32 as a WAV file of 32-bit floats, not clipped; the same sound gives the same bytes.
 
-    In memory, since libsndfile doesn't say why it can't write, and takes no name that isn't UTF-8.
+    Written here, since libsndfile puts the time of day into it. The form is that of "Multimedia Programming
+    Interface and Data Specifications 1.0" (IBM and Microsoft, 1991), format 3. Raises `UsageError` from 4 GB on.
     """
-    import soundfile
+    data = np.ascontiguousarray(sound, "<f4").tobytes()
+    if len(data) > 0xFFFFFF00:
+        raise UsageError(f"a sound of {len(sound)} samples is longer than a WAV file can hold; ask for fewer seconds")
+    head = struct.pack("<4s4sIHHIIHHH", b"WAVE", b"fmt ", 18, 3, 1, sample_rate, 4 * sample_rate, 4, 32, 0)
+    head += struct.pack("<4sII4sI", b"fact", 4, len(sound), b"data", len(data))
+    return struct.pack("<4sI", b"RIFF", len(head) + len(data)) + head + data
 
-    file = io.BytesIO()
-    soundfile.write(file, sound, sample_rate, subtype="FLOAT", format="WAV")
-    return file.getvalue()
+
+def to_json(data: Any) -> bytes:
+    """`data` as indented JSON."""
+    return (json.dumps(data, indent=2) + "\n").encode()
 
 
 def write_json(path: str | Path, data: Any) -> None:
     """Writes `data` as indented JSON."""
     with writing(path) as temporary:
-        temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+        temporary.write_bytes(to_json(data))
 
 
 def check_types(record: Any) -> None:
@@ -124,12 +172,17 @@ def check_types(record: Any) -> None:
 
 
 def read_json(path: str | Path, what: str) -> Any:
-    """Reads JSON; raises `UsageError` naming `what` it should have been."""
+    """Reads JSON; raises `UsageError`, if it is there and no JSON `DamageError`, naming `what` it should have been."""
+    return from_json(Path(path).read_bytes, path, what)
+
+
+def from_json(read: Callable[[], bytes], path: str | Path, what: str) -> Any:
+    """`read_json` of the bytes that `read` gives, from the file that errors call `path`."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(read().decode())
     except FileNotFoundError:
         raise UsageError(f"{path} is not there; it should be {what}") from None
     except OSError as error:
         raise UsageError(f"{path} can't be read ({error.strerror}); it should be {what}") from None
     except (ValueError, RecursionError):
-        raise UsageError(f"{path} is damaged: it should be {what}, as JSON") from None
+        raise DamageError(f"{path} is damaged: it should be {what}, as JSON") from None

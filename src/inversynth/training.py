@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from . import sampling
+from . import sampling, splits
 from .architectures import check_model
 from .dataset import Dataset, open_dataset
 from .errors import InversynthError, MismatchError, UsageError
@@ -36,19 +36,29 @@ from .spec import AudioFormat, ParamSpace
 Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
 """Audio (n, samples) float32 and levels (n, P)."""
 
-HISTORY = ("epoch", "step", "sounds", "seconds", "learning_rate", "loss", "val_loss", "val_mpr", "val_top1", "val_mae")
+MEASURES = ("val_loss", "val_mpr", "val_top1", "val_mae")
+HISTORY = ("epoch", "step", "sounds", "seconds", "waited", "learning_rate", "loss", *MEASURES)
+"""The columns of `history.csv`; of the `seconds` since the run began, `waited` went by waiting for data."""
 
 MOST = 1 << 20
 """The most epochs, steps, and sounds of a batch or a validation set."""
+VALIDATION = "validation"
+"""The part of a split that a run is measured on."""
+AHEAD = 1024
+"""Fresh patches drawn at a time, at least; drawing a batch alone would cost as much as rendering it."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is, apart from where it is kept. `data` is a dataset's folder, or None for fresh sounds."""
+    """What a run is, apart from where it is kept.
+
+    `data` is a dataset's folder, or None for fresh sounds; `split` is the part of it that is trained on.
+    """
 
     synth: str = "paper"
     model: str = "C6XL"
     data: str | None = None
+    split: str | None = None
     epochs: int = 100
     steps: int = 250
     batch_size: int = 64
@@ -66,6 +76,10 @@ class Settings:
             if not 1 <= getattr(self, name) <= MOST:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1 and at most {MOST}")
         check_model(self.model)
+        if self.split is not None and self.data is None:
+            raise UsageError(f"a part {self.split!r} of no dataset; name its folder with --data, or leave --split out")
+        if self.split == VALIDATION:
+            raise UsageError(f"the part {VALIDATION} is what a run is measured on; train on another")
         if not 0 < self.learning_rate < 1:
             raise UsageError(f"learning rate {self.learning_rate} is outside (0, 1)")
         if not 0 <= self.weight_decay < 1:
@@ -124,49 +138,74 @@ class FreshSounds:
         self.identity: dict[str, Any] = {}
         self._synth, self._settings = synth, settings
         levels = sampling.draw(self.space, settings.seed, 0, settings.validation, sampling.VALIDATION)
-        self._held_out = np.unique(_row_keys(self.space, levels))
+        self._held_out = set(_row_keys(self.space, levels).tolist())
         if len(self._held_out) > 0.5 * math.prod(int(n) for n in self.space.levels):
             raise UsageError(f"a validation set of {settings.validation} leaves too few patches to train on")
-        self.validation = self._rendered(levels), levels
+        self.validation = synth.render(self.space.values_of_levels(levels)), levels
 
-    def _rendered(self, levels: NDArray[np.int64], workers: int | None = None) -> NDArray[np.float32]:
-        return self._synth.render(self.space.values_of_levels(levels), workers=workers)
+    def _patches(self, cursor: int) -> Iterator[tuple[NDArray[Any], ...]]:
+        """Levels and values of many patches at a time, and for each the position after it."""
+        count = max(AHEAD, self._settings.batch_size)
+        while True:
+            levels = sampling.draw(self.space, self._settings.seed, cursor, count, sampling.TRAINING)
+            keys = _row_keys(self.space, levels).tolist()
+            kept = np.array([i for i, key in enumerate(keys) if key not in self._held_out], np.int64)
+            yield levels[kept], self.space.values_of_levels(levels[kept]), cursor + kept + 1
+            cursor += count
 
     def batches(self, cursor: int) -> Iterator[tuple[Batch, int]]:
-        want, seed = self._settings.batch_size, self._settings.seed
+        want, patches = self._settings.batch_size, self._patches(cursor)
+        ahead = next(patches)
         while True:
-            rows = np.empty((0, len(self.space)), np.int64)
-            while len(rows) < want:
-                drawn = sampling.draw(self.space, seed, cursor, want - len(rows), sampling.TRAINING)
-                cursor += len(drawn)
-                rows = np.concatenate([rows, drawn[~np.isin(_row_keys(self.space, drawn), self._held_out)]])
-            yield (self._rendered(rows, workers=1), rows), cursor
+            while len(ahead[0]) < want:
+                ahead = tuple(np.concatenate(both) for both in zip(ahead, next(patches), strict=True))
+            levels, values, after = (rows[:want] for rows in ahead)
+            ahead = tuple(rows[want:] for rows in ahead)
+            yield (self._synth.render(values, workers=1), levels), int(after[-1])
 
 
 class DatasetSounds:
-    """The items of a dataset, every one once an epoch, in an order that (seed, epoch) alone decides.
+    """The items of a dataset, or of a part of its split, every one once an epoch, in an order that (seed, epoch)
+    alone decides.
 
-    The last `settings.validation` items are the validation set; an item before them that sounds the same
-    patch as any of them is left out. Raises `MismatchError` if the dataset is of another synth or
-    parameter space, `UsageError` if less than a batch is left to train on.
+    The first `settings.validation` items of the part `validation` are the validation set. Where there is no such
+    part, it is the last items, and an item before them that sounds the same patch as any of them is left
+    out. Raises `MismatchError` if the dataset is of another synth or parameter space, `UsageError` if there is
+    no such part or less than a batch is left to train on.
     """
 
     def __init__(self, dataset: Dataset, synth: Synth, settings: Settings) -> None:
         if dataset.synth != synth.name:
-            raise MismatchError(f"{dataset.path} holds sounds of {dataset.synth}, not of {synth.name}")
-        synth.space.require(dataset.space, str(dataset.path))
+            raise MismatchError(f"{dataset.store} holds sounds of {dataset.synth}, not of {synth.name}")
+        synth.space.require(dataset.space, str(dataset.store))
         self.space, self.audio = synth.space, dataset.audio
-        self.identity = {"count": len(dataset), "seed": dataset.seed, "normalise": dataset.manifest.normalise}
+        self.identity: dict[str, Any] = {
+            "count": len(dataset),
+            "seed": dataset.seed,
+            "normalise": dataset.manifest.normalise,
+            "dtype": dataset.manifest.dtype,
+        }
         self._dataset, self._settings = dataset, settings
-        first = max(len(dataset) - settings.validation, 0)
-        keys = _row_keys(self.space, dataset.levels)
-        self._items = np.flatnonzero(~np.isin(keys[:first], keys[first:]))
-        if len(self._items) < settings.batch_size:
+        items, held_out = np.arange(len(dataset)), np.empty(0, np.int64)
+        what = f"a validation set of {settings.validation}"
+        if settings.split is not None:
+            split = splits.read(dataset)
+            self.identity["split"] = {"shares": split.shares, "seed": split.seed}
+            items = split.items(settings.split)
+            if VALIDATION in split.shares:
+                held_out, what = split.items(VALIDATION)[: settings.validation], f"the part {settings.split}"
+        if not len(held_out):
+            first = max(len(items) - settings.validation, 0)
+            items, held_out = items[:first], items[first:]
+            keys = _row_keys(self.space, dataset.levels)
+            items = items[~np.isin(keys[items], keys[held_out])]
+        self._items = items
+        if len(items) < settings.batch_size:
             raise UsageError(
-                f"{dataset.path} is too small: of its {len(dataset)} sounds, a validation set of {settings.validation} "
-                f"leaves {len(self._items)} to train on, less than a batch of {settings.batch_size}; render more"
+                f"{dataset.store} is too small: of its {len(dataset)} sounds, {what} leaves {len(items)} to train on, "
+                f"less than a batch of {settings.batch_size}; render more"
             )
-        self.validation = dataset.read(np.arange(first, len(dataset)))
+        self.validation = dataset.read(held_out)
 
     def batches(self, cursor: int) -> Iterator[tuple[Batch, int]]:
         want, count = self._settings.batch_size, len(self._items)
@@ -298,6 +337,8 @@ def _source(settings: Settings) -> Source:
 class Trainer:
     """One run: the network, its optimiser, its position."""
 
+    POSITION = ("step", "cursor", "stale", "seconds", "waited", "loss_sum", "best")
+
     def __init__(self, settings: Settings, source: Source) -> None:
         from . import networks  # isort: skip  (first: it says what to install)
         import keras
@@ -318,7 +359,7 @@ class Trainer:
         )
         self.optimizer.build(self.network.trainable_variables)
         self.step = self.cursor = self.stale = 0
-        self.seconds = self.loss_sum = 0.0
+        self.seconds = self.waited = self.loss_sum = 0.0
         self.best = math.inf
 
     def save(self, path: Path) -> None:
@@ -329,7 +370,7 @@ class Trainer:
             [np.asarray(v) for v in variables],
             weights=len(self.network.weights),
             fingerprint=self.source.space.fingerprint,
-            **{key: getattr(self, key) for key in ("step", "cursor", "stale", "seconds", "loss_sum", "best")},
+            **{key: getattr(self, key) for key in self.POSITION},
         )
 
     def load(self, path: Path) -> None:
@@ -342,8 +383,8 @@ class Trainer:
             raise MismatchError(f"{path} holds another network; train it with its own settings")
         for array, variable in zip(arrays, variables, strict=True):
             variable.assign(array)
-        for key in ("step", "cursor", "stale", "seconds", "loss_sum", "best"):
-            setattr(self, key, meta[key])
+        for key in self.POSITION:
+            setattr(self, key, meta.get(key, 0.0) if key == "waited" else meta[key])  # once it wasn't measured
 
     def train_step(self, batch: Batch) -> float:
         """One step of the optimiser; returns the batch's loss."""
@@ -411,6 +452,7 @@ def train(
         while trainer.step < total and trainer.stale < settings.patience:
             started = time.monotonic()
             batch, cursor = next(batches)
+            trainer.waited += time.monotonic() - started
             loss = trainer.train_step(batch)
             if not math.isfinite(loss):
                 raise InversynthError(
@@ -426,7 +468,8 @@ def train(
                     "epoch": trainer.step // settings.steps,
                     "step": trainer.step,
                     "sounds": trainer.step * settings.batch_size,
-                    "seconds": round(trainer.seconds, 1),
+                    "seconds": round(trainer.seconds, 3),
+                    "waited": round(trainer.waited, 3),
                     "learning_rate": settings.learning_rate_at(trainer.step - 1),
                     "loss": trainer.loss_sum / settings.steps,
                     **trainer.validate(),
@@ -463,7 +506,10 @@ def _read_history(path: Path, until_step: int) -> list[dict[str, Any]]:
     try:
         with open(path, newline="", encoding="utf-8") as file:
             kinds = {key: int if key in ("epoch", "step", "sounds") else float for key in HISTORY}
-            rows = [{key: kind(row[key]) for key, kind in kinds.items()} for row in csv.DictReader(file)]
+            rows = [
+                {key: kind(row[key]) for key, kind in kinds.items()}
+                for row in ({"waited": "0", **row} for row in csv.DictReader(file))
+            ]
     except (KeyError, TypeError, ValueError, csv.Error):
         raise UsageError(f"{path} is damaged; remove it to go on without the history so far") from None
     return [row for row in rows if row["step"] <= until_step]

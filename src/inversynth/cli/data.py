@@ -1,39 +1,62 @@
-"""`inversynth data`: what a dataset holds, and whether it is whole."""
+"""`inversynth data`: what a dataset holds, whether it is whole, its other forms, and its parts."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from .. import splits
 from ..dataset import open_dataset, verify
+from ..errors import UsageError
+from ..exports import EXPORTS, check
 from . import tell_error
 from .render import progress
 
+ACTIONS = {
+    "info": "say what a dataset holds",
+    "verify": "read all of it and name damaged files",
+    "export": "write it in a form that other programs read",
+    "split": "say which items are for training, validation and the test",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares `info DIR` and `verify DIR`."""
+    """Declares the actions, each with the folder of a dataset."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for name, text in (("info", "say what a dataset holds"), ("verify", "read all of it and name damaged files")):
-        action = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        action.add_argument("path", type=Path, metavar="DIR", help="folder of the dataset")
+    made = {}
+    for name, text in ACTIONS.items():
+        made[name] = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        made[name].add_argument("path", metavar="DIR", help="folder of the dataset, or its URL")
+    made["export"].add_argument("--format", choices=list(EXPORTS), required=True, help="what to write")
+    made["export"].add_argument("--out", required=True, metavar="PATH", help="where to: a folder, or an .h5 file")
+    shares = ",".join(f"{name}={share:g}" for name, share in splits.DEFAULT.items())
+    made["split"].add_argument(
+        "--parts", default=shares, metavar="NAME=SHARE,...", help="the parts and their shares (%(default)s)"
+    )
+    made["split"].add_argument("--seed", type=int, default=0, help="another seed is another split (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Returns 1 if a file is damaged or missing."""
+    if args.action == "export":
+        return _export(args.path, args.format, args.out)
+    if args.action == "split":
+        return _split(args.path, args.parts, args.seed)
     return _info(args.path) if args.action == "info" else _verify(args.path)
 
 
-def _info(path: Path) -> int:
+def _info(path: str) -> int:
     dataset = open_dataset(path)
     manifest = dataset.manifest
-    size = sum(part.bytes for number in range(manifest.shards) for part in manifest.parts(number))
     rows = {
         "synth": f"{dataset.synth} ({len(dataset.space)} parameters, fingerprint {dataset.space.fingerprint})",
-        "sounds": f"{len(dataset)} in {manifest.shards} shards of up to {manifest.shard_size}, {size / 1e6:.1f} MB",
-        "audio": f"{dataset.audio.seconds:g} s at {dataset.audio.sample_rate} Hz, {dataset.audio.samples} samples"
+        "sounds": f"{len(dataset)} in {manifest.shards} shards of up to {manifest.shard_size}, "
+        f"{manifest.bytes / 1e6:.1f} MB",
+        "audio": f"{dataset.audio.seconds:g} s at {dataset.audio.sample_rate} Hz, {dataset.audio.samples} samples, "
+        + manifest.dtype
         + (", normalised" if manifest.normalise else ""),
         "seed": str(dataset.seed),
-        "rendered by": f"inversynth {manifest.inversynth}",
+        "rendered by": f"inversynth {manifest.inversynth}, arithmetic {manifest.arithmetic}",
     }
     for name, text in rows.items():
         print(f"{name:<12} {text}")
@@ -44,7 +67,7 @@ def _info(path: Path) -> int:
     return 0
 
 
-def _verify(path: Path) -> int:
+def _verify(path: str) -> int:
     with progress("verifying") as report:
         lines = verify(path, report)
     for line in lines:
@@ -54,3 +77,31 @@ def _verify(path: Path) -> int:
         return 1
     print(f"{path}: every file is whole")
     return 0
+
+
+def _export(path: str, form: str, out: str) -> int:
+    check(form, out)
+    dataset = open_dataset(path)
+    with progress(form) as report:
+        EXPORTS[form](dataset, Path(out), report)
+    print(f"{out}: {len(dataset)} sounds of {dataset.synth}")
+    return 0
+
+
+def _split(path: str, parts: str, seed: int) -> int:
+    dataset = open_dataset(path)
+    made = splits.split(dataset, _shares(parts), seed)
+    for name, count in made.counts.items():
+        print(f"{name:<12} {count} sounds, {100 * count / len(made.part):.2f} % (asked: {100 * made.shares[name]:g} %)")
+    print(f"{dataset.store.name(splits.SPLITS)}: equal patches stay together, so the shares hold on average")
+    return 0
+
+
+def _shares(text: str) -> dict[str, float]:
+    try:
+        pairs = [(name, float(share)) for name, share in (part.split("=") for part in text.split(","))]
+    except ValueError:
+        raise UsageError(f"{text!r} are no parts; give them as train=0.8,validation=0.1,test=0.1") from None
+    if len(dict(pairs)) < len(pairs):
+        raise UsageError(f"{text!r} names a part twice")
+    return dict(pairs)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..dataset import DatasetSettings, Report, export_hdf5, export_wav, render_dataset, require_h5py
-from ..errors import UsageError
+from ..dataset import DTYPES, DatasetSettings, Report, render_dataset
+from ..engines import ENGINES
+from ..exports import EXPORTS, check
 from ..render import SYNTHS
 
 PLAIN_S = 5.0
@@ -25,49 +27,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--num-examples", type=int, default=own.count, metavar="N", help="how many sounds (%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=own.seed, help="item i is a function of seed and i (%(default)s)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the dataset")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the dataset, or a URL such as s3://...")
     parser.add_argument("--length", type=float, default=own.seconds, metavar="S", help="seconds (the synth's own)")
     parser.add_argument(
         "--sample-rate", type=int, default=own.sample_rate, metavar="HZ", help="sample rate (the synth's own)"
     )
     parser.add_argument("--normalise", action="store_true", help="scale each sound to a peak of 1")
+    parser.add_argument("--dtype", choices=list(DTYPES), default=own.dtype, help="samples are stored as (%(default)s)")
     parser.add_argument(
-        "--shard-size", type=int, default=own.shard_size, metavar="N", help="sounds a file (%(default)s)"
+        "--shard-size", type=int, default=own.shard_size, metavar="N", help="sounds a file (about 32 MB of them)"
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="threads (one a core)")
+    parser.add_argument("--workers", type=int, metavar="N", help="shards rendered at a time (two a core)")
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="where to render (%(default)s)")
+    parser.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster, or auto (a cluster of this machine)")
     parser.add_argument(
         "--overwrite", action="store_true", help="start again from nothing; else go on with what is in DIR"
     )
-    parser.add_argument(
-        "--wav", nargs="?", const="", metavar="DIR", help="write WAV files as well, into DIR (the dataset's folder wav)"
-    )
-    parser.add_argument("--hdf5", type=Path, metavar="FILE", help="write one HDF5 file as well")
+    for form, text in (("wav", "WAV files and patches.csv"), ("webdataset", "tar files for the library webdataset")):
+        parser.add_argument(
+            f"--{form}",
+            nargs="?",
+            const="",
+            metavar="DIR",
+            help=f"write {text} as well (into the dataset's folder {form})",
+        )
+    parser.add_argument("--hdf5", metavar="FILE", help="write one HDF5 file as well")
 
 
 def run(args: argparse.Namespace) -> int:
     """Renders, exports, and says where and how fast."""
     settings = DatasetSettings(
-        args.synth, args.num_examples, args.seed, args.length, args.sample_rate, args.normalise, args.shard_size
+        args.synth,
+        args.num_examples,
+        args.seed,
+        args.length,
+        args.sample_rate,
+        args.normalise,
+        args.shard_size,
+        args.dtype,
     )
-    if args.hdf5:
-        if args.hdf5.suffix not in (".h5", ".hdf5"):
-            raise UsageError(f"{args.hdf5} is not the name of an HDF5 file; end it with .h5 or .hdf5")
-        require_h5py()
+    places = {
+        form: getattr(args, form) or os.path.join(args.out, form) for form in EXPORTS if getattr(args, form) is not None
+    }
+    for form, place in places.items():
+        check(form, place)
     try:
         with progress("rendering") as report:
-            dataset = render_dataset(settings, args.out, args.workers, args.overwrite, report)
-        if args.wav is not None:
-            with progress("WAV files") as report:
-                export_wav(dataset, args.wav or args.out / "wav", report)
-        if args.hdf5:
-            with progress("HDF5 file") as report:
-                export_hdf5(dataset, args.hdf5, report)
+            dataset = render_dataset(
+                settings, args.out, args.workers, args.overwrite, report, args.engine, args.address
+            )
+        for form, place in places.items():
+            with progress(form) as report:
+                EXPORTS[form](dataset, Path(place), report)
     except KeyboardInterrupt:
         print("inversynth: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     audio = dataset.audio
     print(
-        f"{dataset.path}: {len(dataset)} sounds of {dataset.synth}, seed {dataset.seed}, "
+        f"{dataset.store}: {len(dataset)} sounds of {dataset.synth}, seed {dataset.seed}, "
         f"{audio.seconds:g} s at {audio.sample_rate} Hz"
     )
     return 0

@@ -13,7 +13,8 @@ from ..errors import UsageError
 HELP = {
     "synth": "whose sounds to learn",
     "model": f"one of the paper's networks: {', '.join(MODELS)}",
-    "data": "train on this dataset (the last --validation items are held out)",
+    "data": "train on this dataset (without --split, its last --validation items are held out)",
+    "split": "train on this part of the dataset (see: inversynth data split); measure on the part validation",
     "epochs": "at most this many epochs; the learning rate falls over all of them",
     "steps": "steps of the optimiser between two validations",
     "batch_size": "sounds a step",
@@ -41,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             source.add_argument(flag, metavar="DIR", help=HELP["data"])
             source.add_argument("--render", action="store_true", help="draw fresh sounds while training (the default)")
         else:
-            kind: Any = type(field.default)
-            text = f"{HELP[field.name]} (default: {field.default})"
+            kind: Any = str if field.default is None else type(field.default)
+            text = HELP[field.name] + (f" (default: {field.default})" if field.default is not None else "")
             parser.add_argument(flag, type=kind, metavar=kind.__name__.upper(), help=text)
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, with its own settings")
     parser.add_argument("--tensorboard", action="store_true", help="write logs for TensorBoard to RUN/tensorboard")
@@ -102,8 +103,9 @@ class _Display:
             self.progress.update(self.task, completed=facts["step"], total=facts["total"], loss=facts["loss"])
         else:
             self.console.print(
-                f"epoch {facts['epoch']}/{self.epochs}  {facts['sounds']:,} sounds  {facts['seconds']:.0f} s  "
-                f"loss {facts['loss']:.4f}  validation: loss {facts['val_loss']:.4f}  MPR {facts['val_mpr']:.2f}  "
+                f"epoch {facts['epoch']}/{self.epochs}  {facts['sounds']:,} sounds  {facts['seconds']:.0f} s "
+                f"({facts['waited']:.1f} s waiting for data)  loss {facts['loss']:.4f}  "
+                f"validation: loss {facts['val_loss']:.4f}  MPR {facts['val_mpr']:.2f}  "
                 f"top-1 {facts['val_top1']:.3f}  MAE {facts['val_mae']:.2f}",
                 highlight=False,
                 soft_wrap=True,

@@ -1,0 +1,185 @@
+"""Reading a dataset: nothing is used that isn't whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..engines import engine
+from ..errors import UsageError
+from ..stores import Entry, LocalStore, Store, store
+from .manifest import MANIFEST, PARTIAL, SHARD_FILE, Manifest, Part
+from .samples import restore
+
+Report = Callable[[int, int, int], None]
+"""Told (items done, items in all, items of those rendered just now) after each shard."""
+OPEN_SHARDS = 1 << 14
+"""Shards that are mapped into memory at a time; a system maps about four times as many files."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """The task of reading all of a shard: its number to the entries of its files, as they now stand there."""
+
+    manifest: Manifest
+    out: str
+
+    @classmethod
+    def of(cls, manifest: Manifest, folder: Store) -> Look:
+        """The task for the shards of a manifest; it carries none of its entries."""
+        return cls(dataclasses.replace(manifest, files={}), folder.address)
+
+    def __call__(self, number: int) -> dict[str, Entry | None]:
+        folder = store(self.out)
+        return {part.name: part.look(folder) for part in self.manifest.parts(number)}
+
+
+def wrongs(folder: Store, manifest: Manifest, number: int, seen: dict[str, Entry | None]) -> list[str]:
+    """One line for each file of a shard that isn't what the manifest says, by a look at them."""
+    lines = [part.wrong(folder, seen[part.name], manifest.files.get(part.name)) for part in manifest.parts(number)]
+    return [line for line in lines if line]
+
+
+@dataclass(frozen=True)
+class _Shard:
+    audio: NDArray[Any]
+    levels: NDArray[Any]
+    peaks: NDArray[np.float32] | None
+
+
+class Dataset:
+    """An open dataset: `store`, `manifest`, `space`, `audio` (its format), `synth` (a name), `seed`.
+
+    The SHA-256 of a file is compared with the manifest's before anything of it is used, once; several shards
+    that a batch touches first are read at a time. Raises `UsageError` naming a file that isn't whole.
+    """
+
+    def __init__(self, folder: Store, manifest: Manifest) -> None:
+        self.store, self.manifest = folder, manifest
+        self.space, self.audio = manifest.space, manifest.audio
+        self.synth, self.seed = manifest.synth, manifest.seed
+        self._shards: dict[int, _Shard] = {}
+        self._whole: set[str] = set()
+
+    @property
+    def path(self) -> Path:
+        """The folder it lies in; raises `UsageError` if it lies elsewhere."""
+        if not isinstance(self.store, LocalStore):
+            raise UsageError(f"{self.store} is no folder of this machine")
+        return self.store.path
+
+    def __len__(self) -> int:
+        return self.manifest.count
+
+    @cached_property
+    def levels(self) -> NDArray[np.int64]:
+        """(n, P) int64 levels of all items."""
+        parts = (self.manifest.parts(number)[1] for number in range(self.manifest.shards))
+        return np.concatenate([self._opened(part) for part in parts]).astype(np.int64)
+
+    def read(self, indices: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Items in any order: audio (k, samples) float32 and levels (k, P) int64, for k indices of 0..n-1."""
+        at = np.asarray(indices, np.int64)
+        if at.ndim != 1 or np.any((at < 0) | (at >= len(self))):
+            raise UsageError(f"indices must be a row of numbers of 0..{len(self) - 1}")
+        audio = np.empty((len(at), self.audio.samples), np.float32)
+        levels = np.empty((len(at), len(self.space)), np.int64)
+        numbers, rows = (part.tolist() for part in np.divmod(at, self.manifest.shard_size))
+        shards = self._open(set(numbers))
+        for i, (number, row) in enumerate(zip(numbers, rows, strict=True)):
+            shard = shards[number]
+            restore(shard.audio[row], None if shard.peaks is None else shard.peaks[row], audio[i])
+            levels[i] = shard.levels[row]
+        return audio, levels
+
+    def _open(self, numbers: set[int]) -> dict[int, _Shard]:
+        """Shards by their numbers: those that are open, and the others read at a time."""
+        shards = {number: self._shards[number] for number in numbers & self._shards.keys()}
+        new = numbers - shards.keys()
+        with engine() as threads, closing(threads.run(self._shard, new)) as opened:
+            for number, shard in opened:
+                shards[number] = self._shards[number] = shard
+                if len(self._shards) > OPEN_SHARDS:
+                    del self._shards[next(iter(self._shards))]
+        return shards
+
+    def _shard(self, number: int) -> _Shard:
+        audio, *rest = self.manifest.parts(number)
+        levels, *peaks = (np.array(self._opened(part)) for part in rest)
+        return _Shard(self._opened(audio), levels, peaks[0] if peaks else None)
+
+    def _opened(self, part: Part) -> NDArray[Any]:
+        try:
+            data = self.store.map(part.name)
+            if part.name in self._whole:
+                return part.array(data)
+            seen: Entry | None = {"bytes": data.nbytes, "sha256": hashlib.sha256(data.data).hexdigest()}
+        except OSError as error:
+            seen = None if isinstance(error, FileNotFoundError) else {"error": error.strerror}
+        wrong = part.wrong(self.store, seen, self.manifest.files.get(part.name))
+        if wrong:
+            raise UsageError(f"{wrong}; {_repair(self.store)}")
+        self._whole.add(part.name)
+        return part.array(data)
+
+
+def open_dataset(path: str | Path) -> Dataset:
+    """Opens a dataset, after a look at the size of each of its files.
+
+    Raises `UsageError` if it isn't finished, or naming the file that is missing or cut short.
+    """
+    folder = store(path)
+    manifest = _finished(folder)
+    sizes = folder.sizes()
+    for number in range(manifest.shards):
+        seen = {part.name: _of_size(sizes.get(part.name)) for part in manifest.parts(number)}
+        for line in wrongs(folder, manifest, number, seen):
+            raise UsageError(f"{line}; {_repair(folder)}")
+    return Dataset(folder, manifest)
+
+
+def verify(path: str | Path, report: Report | None = None) -> list[str]:
+    """Reads all of a dataset; returns one line for each damaged or missing file.
+
+    Raises `UsageError` if its manifest is missing or damaged, or it isn't finished.
+    """
+    folder = store(path)
+    manifest = _finished(folder)
+    lines: dict[int, list[str]] = {}
+    done = 0
+    with engine() as threads, closing(threads.run(Look.of(manifest, folder), range(manifest.shards))) as looks:
+        for number, seen in looks:
+            lines[number] = wrongs(folder, manifest, number, seen)
+            done += len(manifest.items(number))
+            if report:
+                report(done, manifest.count, 0)
+    return [line for number in sorted(lines) for line in lines[number]]
+
+
+def _of_size(size: int | None) -> Entry | None:
+    return None if size is None else {"bytes": size}
+
+
+def _repair(folder: Store) -> str:
+    return f"see all that is wrong with: inversynth data verify {folder}; rendering it again repairs it"
+
+
+def _finished(folder: Store) -> Manifest:
+    if not folder.exists():
+        raise UsageError(f"{folder} is not a folder; give the folder of a dataset")
+    if folder.has(PARTIAL):
+        raise UsageError(f"{folder} is not finished; render it to its end with the command that began it")
+    if not folder.has(MANIFEST) and any(map(SHARD_FILE.fullmatch, folder.sizes())):
+        raise UsageError(
+            f"{folder.name(MANIFEST)} is missing, though shards are there; render it again with its own command"
+        )
+    return Manifest.read(folder, MANIFEST)

@@ -1,0 +1,195 @@
+"""Rendering a dataset: a shard is a task, and the manifest comes last."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import engines, render, sampling
+from ..engines import Engine, checkpoint
+from ..errors import DamageError, InversynthError, MismatchError
+from ..stores import Entry, Store, store
+from .manifest import MANIFEST, PARTIAL, SHARD_FILE, DatasetSettings, Manifest
+from .reading import Dataset, Look, Report, open_dataset, wrongs
+from .samples import stored
+
+BLOCK_BYTES = 1 << 20
+"""A worker holds about this much sound at a time: what fits into its core's cache is fastest."""
+SAVE_S = 1.0
+"""Least time between two writes of the partial manifest; what is lost with it is rendered again."""
+SAVE_SHARE = 0.05
+"""The most of its time that goes into writing the partial manifest."""
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """The task of rendering a shard: its number to the entries of the files it writes into the folder `out`.
+
+    Knows nothing of the other shards; may run anywhere, and again.
+    """
+
+    settings: DatasetSettings
+    out: str
+
+    def __call__(self, number: int) -> dict[str, Entry]:
+        """Raises `InversynthError` if a file can't be written, or the dataset isn't there where this runs."""
+        settings, manifest, folder = self.settings, Manifest.of(self.settings), store(self.out)
+        if not folder.has(PARTIAL):
+            raise InversynthError(
+                f"{folder.name(PARTIAL)} is not there on {socket.gethostname()}; every machine that renders must see "
+                "the same place: a folder that they share, or a URL"
+            )
+        synth, items = render.synth(settings.synth), manifest.items(number)
+        levels = sampling.draw(synth.space, settings.seed, items.start, len(items))
+        values = synth.space.values_of_levels(levels)
+        lanes = render.kernel_path().lanes
+        rows = min(len(items), lanes * max(1, BLOCK_BYTES // (4 * manifest.audio.samples * lanes)))
+        buffer = np.empty((rows, manifest.audio.samples), np.float32)
+        peaks: list[NDArray[np.float32] | None] = []
+
+        def sounds() -> Iterator[NDArray[Any]]:
+            for start in range(0, len(items), rows):
+                checkpoint()
+                block = values[start : start + rows]
+                audio = buffer[: len(block)]
+                synth.fill(block, audio, manifest.sample_rate)  # levels need no check of their values
+                data, peak = stored(audio, settings.dtype, settings.normalise)
+                peaks.append(peak)
+                yield data
+
+        contents: list[Iterable[Any]] = [sounds(), [levels], peaks]  # the peaks are known when the sounds are written
+        parts = manifest.parts(number)
+        return {part.name: part.write(folder, blocks) for part, blocks in zip(parts, contents, strict=False)}
+
+
+def render_dataset(
+    settings: DatasetSettings,
+    out: str | Path,
+    workers: int | None = None,
+    overwrite: bool = False,
+    report: Report | None = None,
+    engine: str = "local",
+    address: str | None = None,
+) -> Dataset:
+    """Renders a dataset into `out`, a folder or a URL (see `stores`), or goes on with what stands there.
+
+    Shards that are whole are kept, damaged and missing ones rendered, all of them where the manifest is lost,
+    and a dataset of the same settings but fewer items is extended; the bytes are those of a single run.
+    workers: how many shards are rendered at a time, by default two a core. overwrite: start from nothing.
+    engine, address: where (see `engines.engine`). Raises
+    `MismatchError` if `out` holds a dataset of other settings or of more items, `UsageError` for a wrong option,
+    and `InversynthError` if it can't be written, or another process renders into it; on that, as on Ctrl-C,
+    the same call goes on later.
+    """
+    folder, wanted = store(out), Manifest.of(settings)
+    _check_room(folder, wanted)
+    with engines.engine(engine, workers, address) as runner, folder.begun():
+        found = None if overwrite else _found(folder)
+        if found is not None:
+            _check_same(folder, found, wanted)
+            wanted.files = found.files
+        wanted.write(folder, PARTIAL)
+        folder.remove(MANIFEST)
+        for name in _shard_files(folder):
+            if name not in wanted.files:
+                folder.remove(name)
+        _Rendering(wanted, folder, report).run(ShardTask(settings, folder.address), runner)
+        wanted.write(folder, PARTIAL)
+        folder.rename(PARTIAL, MANIFEST)
+    return open_dataset(out)
+
+
+def _shard_files(folder: Store) -> dict[str, int]:
+    return {name: size for name, size in folder.sizes().items() if SHARD_FILE.fullmatch(name)}
+
+
+def _found(folder: Store) -> Manifest | None:
+    """The manifest that is there; a damaged one is as good as none."""
+    for name in (PARTIAL, MANIFEST):
+        if folder.has(name):
+            try:
+                return Manifest.read(folder, name)
+            except DamageError:
+                return None
+    return None
+
+
+def _check_same(folder: Store, found: Manifest, wanted: Manifest) -> None:
+    what = f"{folder} holds a dataset"
+    do = "choose another folder, or --overwrite it"
+    wrong = [
+        f"{name} {getattr(found, name)}, not {getattr(wanted, name)}"
+        for name in Manifest.IDENTITY
+        if getattr(found, name) != getattr(wanted, name)
+    ]
+    if wrong:
+        if found.arithmetic != wanted.arithmetic:
+            do = f"it was begun on another kind of processor, whose samples differ in their last bits; {do}"
+        raise MismatchError(f"{what} of {'; '.join(wrong)}; {do}")
+    wanted.space.require(found.space, str(folder))
+    if found.count > wanted.count:
+        raise MismatchError(f"{what} of {found.count} examples, more than {wanted.count}; ask for as many, or {do}")
+
+
+def _check_room(folder: Store, manifest: Manifest) -> None:
+    need, free = manifest.bytes - sum(_shard_files(folder).values()), folder.free_bytes()
+    if free is not None and need > free:
+        raise InversynthError(
+            f"{manifest.count} examples need {need / 1e9:.3g} GB more in {folder}, where {free / 1e9:.3g} GB are free; "
+            "ask for fewer, or choose another folder"
+        )
+
+
+class _Rendering:
+    """Brings every shard into `folder` and its files into `manifest`; saves that now and then, and on an error."""
+
+    def __init__(self, manifest: Manifest, folder: Store, report: Report | None) -> None:
+        self.manifest, self.folder, self.report = manifest, folder, report
+        self.done = self.rendered = 0
+        self.next_save = time.monotonic() + SAVE_S
+
+    def run(self, task: ShardTask, runner: Engine) -> None:
+        """Looks at the shards that the manifest names, and has the others rendered."""
+        try:
+            left = self._not_whole(runner)
+            with closing(runner.run(task, left)) as made:
+                for number, entries in made:
+                    self.manifest.files.update(entries)
+                    self._tell(number, rendered=True)
+        except BaseException:
+            with contextlib.suppress(InversynthError):
+                self.manifest.write(self.folder, PARTIAL)
+            raise
+
+    def _not_whole(self, runner: Engine) -> list[int]:
+        manifest = self.manifest
+        named = [n for n in range(manifest.shards) if all(part.name in manifest.files for part in manifest.parts(n))]
+        left = set(range(manifest.shards)) - set(named)
+        with closing(runner.run(Look.of(manifest, self.folder), named)) as looks:
+            for number, seen in looks:
+                if wrongs(self.folder, manifest, number, seen):
+                    left.add(number)
+                else:
+                    self._tell(number, rendered=False)
+        return sorted(left)
+
+    def _tell(self, number: int, rendered: bool) -> None:
+        items = len(self.manifest.items(number))
+        self.done += items
+        self.rendered += items if rendered else 0
+        now = time.monotonic()
+        if rendered and now > self.next_save:
+            self.manifest.write(self.folder, PARTIAL)
+            ended = time.monotonic()
+            self.next_save = ended + max(SAVE_S, (ended - now) / SAVE_SHARE)
+        if self.report:
+            self.report(self.done, self.manifest.count, self.rendered)
