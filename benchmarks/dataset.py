@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import re
 import shutil
 import statistics
 import sys
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pages
 from evaluate import machine
 from rich import box
 from rich.console import Console
@@ -36,7 +36,6 @@ from inversynth.files import read_json, write_json
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs" / "datasets.md"
-MARKS = ("<!-- figures of benchmarks/dataset.json -->", "<!-- end of the figures -->")
 DTYPES = ("float32", "float16", "int16")
 BATCH = 64
 CHUNK = 1 << 20
@@ -241,16 +240,7 @@ def markdown(found: dict[str, Any]) -> str:
 
 def rewritten(text: str, found: dict[str, Any]) -> str:
     """A page with these figures between its marks."""
-    first, last = map(re.escape, MARKS)
-    new = f"{MARKS[0]}\n{markdown(found)}\n{MARKS[1]}"
-    return re.sub(f"{first}.*{last}", lambda _: new, text, flags=re.DOTALL)
-
-
-def rounded(figures: Any) -> Any:
-    """Rates to four digits."""
-    if isinstance(figures, dict):
-        return {name: rounded(figure) for name, figure in figures.items()}
-    return float(f"{figures:.4g}") if isinstance(figures, float) else figures
+    return pages.rewritten(text, "benchmarks/dataset.json", markdown(found))
 
 
 def main() -> int:
@@ -283,7 +273,7 @@ def main() -> int:
                 if disk is None:
                     parser.error(f"{args.disk} is not a folder")
                 found = {"machine": machine(), **measure(disk, memory, count, repeats, steps, console)}
-            found = rounded(found | {"billion": billion(found)})
+            found = pages.rounded(found | {"billion": billion(found)})
             write_json(args.out, found)
         if not args.quick:
             DOCS.write_text(rewritten(DOCS.read_text(encoding="utf-8"), found), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The C of ext/ by itself: no compiler warns, no sanitizer finds a fault, and other processors come to the same samples."""
+"""The C of ext/ by itself: no compiler warns, no sanitizer finds a fault, other processors come to the same samples."""
 
 from __future__ import annotations
 
