@@ -3,8 +3,8 @@
     python benchmarks/render.py --out benchmarks/render.json
 
 Each contender renders in a process of its own, pinned to its cores, and shows how far it is from the independent
-float64 synth of the tests. Rivals that aren't installed are left out. They need much, and some of it doesn't go with the
-rest: give them an environment of their own, and name its Python:
+float64 synth of the tests. Rivals that aren't installed are left out. They need much, and some of it doesn't go with
+the rest: give them an environment of their own, and name its Python:
 
     python -m venv rivals && rivals/bin/pip install -r benchmarks/rivals/requirements.txt
     python benchmarks/render.py --rivals-python rivals/bin/python
@@ -21,8 +21,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,8 @@ HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs" / "bank.md"
 RATE, NOTE_OFF_S = 16384, 0.75
 RIVALS = {"numpy": "NumPy and SciPy", "numba": "Numba", "torch": "PyTorch", "jax": "JAX", "faust": "Faust"}
+ONE_CORE = ("numpy", "faust")
+"""Rivals that keep to one core by themselves: here they get a thread a core, each with its own of everything."""
 OTHERS = {"torchsynth": "torchsynth", "synthax": "SynthAX"}
 """Synths of their own, for context."""
 QUOTED = ("torchsynth, on one GPU, by its authors", 714.0, "arXiv 2104.12922: 16,200 times real time at 44.1 kHz")
@@ -92,14 +97,21 @@ def rival(name: str, threads: int, count: int, seconds: float) -> dict[str, Any]
     from inversynth.synths.paper import SPACE
 
     module = importlib.import_module(f"rivals.{name}_")
-    render = module.make(Task(RATE, RATE, NOTE_OFF_S, threads))
+    task, pool, own = Task(RATE, RATE, NOTE_OFF_S, threads), ThreadPoolExecutor(threads), threading.local()
+
+    def render(values: NDArray[np.float64], out: NDArray[np.float32]) -> None:
+        if not hasattr(own, "render"):
+            own.render = module.make(task)
+        own.render(values, out)
+
     values = SPACE.values_of_levels(sampling.draw(SPACE, 0, 0, count))
     out, found = np.zeros((count, RATE), np.float32), []
     for batch in sorted({min(batch, count) for batch in module.BATCHES}):
 
         def work(batch: int = batch) -> None:
-            for start in range(0, count - batch + 1, batch):
-                render(values[start : start + batch], out[start : start + batch])
+            parts = [slice(start, start + batch) for start in range(0, count - batch + 1, batch)]
+            deal = pool.map if name in ONE_CORE and threads > 1 else map
+            deque(deal(render, (values[part] for part in parts), (out[part] for part in parts)), maxlen=0)
 
         done = count // batch * batch
         found.append({"batch": batch, **best_of(work, done * RATE, seconds), "error": error(values[:done], out)})
@@ -153,7 +165,8 @@ def child(name: str, threads: int, count: int, seconds: float) -> dict[str, Any]
 def run(python: str, name: str, threads: int, count: int, seconds: float, path: str = "") -> dict[str, Any]:
     """What a contender's own process found, or why it found nothing."""
     cores = ",".join(map(str, sorted(os.sched_getaffinity(0))[:threads])) if hasattr(os, "sched_getaffinity") else ""
-    limits = {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
+    each = 1 if name in ONE_CORE else threads
+    limits = {f"{library}_NUM_THREADS": str(each) for library in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
     places = [str(HERE), str(HERE.parent / "src")]
     environment = {**os.environ, **limits, "PYTHONPATH": os.pathsep.join(places), "INVERSYNTH_SIMD": path}
     words = [python, __file__, "--contender", name, "--threads", str(threads), "--num-sounds", str(count)]

@@ -32,15 +32,15 @@
 #undef PATH_END
 #define PATH_END
 #elif defined(PATH_AVX512) && defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx2,f16c,fma"))), apply_to = function)
 #elif defined(PATH_AVX512) && defined(__GNUC__)
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")
+#pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,avx2,f16c,fma")
 #elif defined(PATH_AVX2) && defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,f16c,fma"))), apply_to = function)
 #elif defined(PATH_AVX2) && defined(__GNUC__)
 #pragma GCC push_options
-#pragma GCC target("avx2,fma")
+#pragma GCC target("avx2,f16c,fma")
 #endif
 
 #if defined(PATH_AVX512)

@@ -72,3 +72,11 @@ def test_the_tables_of_the_datasets_page_are_those_of_the_benchmark(monkeypatch:
     page = (ROOT / "docs" / "datasets.md").read_text()
     assert benchmark.markdown(found) in page
     assert benchmark.rewritten(page, found) == page
+
+
+def test_the_tables_of_the_banks_page_are_those_of_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    markdown = importlib.import_module("render").markdown(json.loads((ROOT / "benchmarks" / "render.json").read_text()))
+    page = (ROOT / "docs" / "bank.md").read_text()
+    assert markdown in page
+    assert importlib.import_module("pages").rewritten(page, "benchmarks/render.json", markdown) == page

@@ -6,7 +6,7 @@ import functools
 import itertools
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +24,16 @@ Fill = Callable[[NDArray[np.float64], NDArray[np.float32], int], None]
 
 SIMD = "INVERSYNTH_SIMD"
 """The environment variable that names the path of the kernel to take; by default the fastest this processor can run."""
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that stay: to start them takes as long as rendering a dozen sounds."""
+    return ThreadPoolExecutor(threads)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of them
 
 
 @dataclass(frozen=True)
@@ -96,13 +106,15 @@ class Synth:
             # Whole vectors, but for the last.
             groups = -(-len(rows) // kernel_path().lanes)
             bounds = np.minimum(np.linspace(0, groups, threads + 1).astype(int) * kernel_path().lanes, len(rows))
-            with ThreadPoolExecutor(threads) as pool:
-                jobs = [
-                    pool.submit(self.fill, rows[a:b], out[a:b], audio.sample_rate)
-                    for a, b in itertools.pairwise(bounds)
-                ]
-                for job in jobs:
-                    job.result()
+            (first, after), *rest = itertools.pairwise(bounds)
+            pool = _pool(threads - 1)
+            jobs = [pool.submit(self.fill, rows[a:b], out[a:b], audio.sample_rate) for a, b in rest]
+            try:
+                self.fill(rows[first:after], out[first:after], audio.sample_rate)
+            finally:
+                wait(jobs)
+            for job in jobs:
+                job.result()
         return out
 
     def stream(self, values: ArrayLike, sample_rate: int | None = None) -> Stream:
