@@ -21,12 +21,10 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import numpy as np
@@ -41,7 +39,7 @@ DOCS = HERE.parent / "docs" / "bank.md"
 RATE, NOTE_OFF_S = 16384, 0.75
 RIVALS = {"numpy": "NumPy and SciPy", "numba": "Numba", "torch": "PyTorch", "jax": "JAX", "faust": "Faust"}
 ONE_CORE = ("numpy", "faust")
-"""Rivals that keep to one core by themselves: here they get a thread a core, each with its own of everything."""
+"""Rivals that keep to one core by themselves: here they get a process a core, and their rates are added."""
 OTHERS = {"torchsynth": "torchsynth", "synthax": "SynthAX"}
 """Synths of their own, for context."""
 QUOTED = ("torchsynth, on one GPU, by its authors", 714.0, "arXiv 2104.12922: 16,200 times real time at 44.1 kHz")
@@ -97,21 +95,14 @@ def rival(name: str, threads: int, count: int, seconds: float) -> dict[str, Any]
     from inversynth.synths.paper import SPACE
 
     module = importlib.import_module(f"rivals.{name}_")
-    task, pool, own = Task(RATE, RATE, NOTE_OFF_S, threads), ThreadPoolExecutor(threads), threading.local()
-
-    def render(values: NDArray[np.float64], out: NDArray[np.float32]) -> None:
-        if not hasattr(own, "render"):
-            own.render = module.make(task)
-        own.render(values, out)
-
+    render = module.make(Task(RATE, RATE, NOTE_OFF_S, threads))
     values = SPACE.values_of_levels(sampling.draw(SPACE, 0, 0, count))
     out, found = np.zeros((count, RATE), np.float32), []
     for batch in sorted({min(batch, count) for batch in module.BATCHES}):
 
         def work(batch: int = batch) -> None:
-            parts = [slice(start, start + batch) for start in range(0, count - batch + 1, batch)]
-            deal = pool.map if name in ONE_CORE and threads > 1 else map
-            deque(deal(render, (values[part] for part in parts), (out[part] for part in parts)), maxlen=0)
+            for start in range(0, count - batch + 1, batch):
+                render(values[start : start + batch], out[start : start + batch])
 
         done = count // batch * batch
         found.append({"batch": batch, **best_of(work, done * RATE, seconds), "error": error(values[:done], out)})
@@ -164,18 +155,30 @@ def child(name: str, threads: int, count: int, seconds: float) -> dict[str, Any]
 
 def run(python: str, name: str, threads: int, count: int, seconds: float, path: str = "") -> dict[str, Any]:
     """What a contender's own process found, or why it found nothing."""
-    cores = ",".join(map(str, sorted(os.sched_getaffinity(0))[:threads])) if hasattr(os, "sched_getaffinity") else ""
-    each = 1 if name in ONE_CORE else threads
-    limits = {f"{library}_NUM_THREADS": str(each) for library in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
+    cores = sorted(os.sched_getaffinity(0))[:threads] if hasattr(os, "sched_getaffinity") else []
+    shares = [cores]
+    if name in ONE_CORE:
+        shares, threads = [[core] for core in cores] or [[]] * threads, 1
+    limits = {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
     places = [str(HERE), str(HERE.parent / "src")]
     environment = {**os.environ, **limits, "PYTHONPATH": os.pathsep.join(places), "INVERSYNTH_SIMD": path}
     words = [python, __file__, "--contender", name, "--threads", str(threads), "--num-sounds", str(count)]
-    words += ["--seconds", str(seconds), "--cores", cores]
-    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=900)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["it died"]
-        return {"missing": lines[-1]}
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    words += ["--seconds", str(seconds), "--cores"]
+    started = [
+        subprocess.Popen([*words, ",".join(map(str, share))], text=True, env=environment, stdout=PIPE, stderr=PIPE)
+        for share in shares
+    ]
+    found: list[dict[str, Any]] = []
+    for process in started:
+        out, problems = process.communicate(timeout=900)
+        if process.returncode:
+            found.append({"missing": (problems.strip().splitlines() or ["it died"])[-1]})
+        else:
+            found.append(dict(json.loads(out.splitlines()[-1])))
+    failed = [at for at in found if "missing" in at]
+    if failed:
+        return failed[0]
+    return {**found[0], **{figure: sum(at[figure] for at in found) for figure in ("best", "median")}}
 
 
 def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:

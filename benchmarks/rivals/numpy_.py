@@ -31,7 +31,7 @@ def make(task: Task) -> Render:
 
     def product(left: list[Array], right: list[Array]) -> Array:
         """(n, samples): what a block gives times what a sample within it gives, summed, as matrices do it fastest."""
-        both = np.matmul(np.stack(left, -1), np.stack(right, 1)).reshape(len(left[0]), -1)
+        both: Array = np.matmul(np.stack(left, -1), np.stack(right, 1)).reshape(len(left[0]), -1)
         return both[:, : task.samples]
 
     def phase(values: Exact, lag: float) -> Array:
@@ -45,7 +45,7 @@ def make(task: Task) -> Render:
         left = [turns.astype(np.float32), np.ones_like(cosine), cosine * -size, sine * size]
         p = product(left, [np.ones_like(near), near, *circle(v * fine)])
         p -= np.rint(p)
-        return p
+        return np.asarray(p, np.float32)
 
     def scaled(x: Array, by: Exact, plus: Exact) -> Array:
         y = np.multiply(x, by.astype(np.float32))
