@@ -114,7 +114,7 @@ def test_the_paths_of_the_same_arithmetic_give_the_same_bits_and_all_the_same_so
 @pytest.mark.parametrize("block", [0, 100])
 def test_sixteen_lanes_give_the_bits_of_eight(block: int, tmp_path: Path) -> None:
     """The AVX-512 path, with its instructions in plain C: this processor may lack them."""
-    options = ["gcc", "-std=gnu11", "-O1", "-ffp-contract=off", "-mavx2", "-mfma", "-w", f"-I{ROOT / 'ext'}"]
+    options = ["gcc", "-std=gnu11", "-O1", "-ffp-contract=off", "-mavx2", "-mf16c", "-mfma", "-w", f"-I{ROOT / 'ext'}"]
     emulated, driver, header = tmp_path / "avx512.o", tmp_path / "driver", ROOT / "tests" / "avx512_in_c.h"
     source, rest = ROOT / "ext" / "bank_avx512.c", [file for file in SOURCES if file.name != "bank_avx512.c"]
     command = [*options, "-include", header, "-DNO_TARGET", "-c", source, "-o", emulated]
