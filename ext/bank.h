@@ -32,7 +32,7 @@ struct inversynth_path {
     /* Other values from the next sample on; phases, filter and position stay. */
     void (*change)(void *bank, const double *values);
 
-    /* Samples as they are stored: half precision, or 32767ths of a row's peak. The same bits on every path. */
+    /* Samples as they are stored: half precision, or 32767ths of a row's peak. The same bits on every path, but for NaN. */
     void (*to_half)(const float *in, uint16_t *out, size_t count);
     void (*to_int16)(const float *in, int16_t *out, float *peaks, size_t count, size_t samples);
 };
