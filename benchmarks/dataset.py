@@ -25,9 +25,8 @@ from typing import Any
 import numpy as np
 import pages
 from evaluate import machine
-from rich import box
+from pages import Rows
 from rich.console import Console
-from rich.table import Table
 
 from inversynth.dataset import Dataset, DatasetSettings, Manifest, open_dataset, render_dataset, verify
 from inversynth.errors import InversynthError
@@ -40,8 +39,6 @@ DTYPES = ("float32", "float16", "int16")
 BATCH = 64
 CHUNK = 1 << 20
 BILLION = 10**9
-
-Rows = list[tuple[str, ...]]
 
 
 def seconds_of(work: Callable[[], object]) -> float:
@@ -280,11 +277,7 @@ def main() -> int:
     except InversynthError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    for header, rows in tables(found):
-        table = Table(*header, box=box.SIMPLE)
-        for cells in rows:
-            table.add_row(*cells)
-        console.print(table)
+    pages.printed(console, tables(found))
     return 0
 
 

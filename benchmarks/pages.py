@@ -5,6 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+Rows = list[tuple[str, ...]]
+
 
 def rewritten(page: str, source: str, figures: str) -> str:
     """A page with these figures between its marks: `source` is the file they are from, relative to the project."""
@@ -20,3 +26,12 @@ def rounded(figures: Any) -> Any:
     if isinstance(figures, list):
         return [rounded(figure) for figure in figures]
     return float(f"{figures:.4g}") if isinstance(figures, float) else figures
+
+
+def printed(console: Console, tables: list[tuple[tuple[str, ...], Rows]]) -> None:
+    """Prints tables, each a header and its rows."""
+    for header, rows in tables:
+        table = Table(*header, box=box.SIMPLE)
+        for cells in rows:
+            table.add_row(*cells)
+        console.print(table)

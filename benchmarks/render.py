@@ -29,14 +29,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pages import rewritten, rounded
-from rich import box
+from pages import Rows, printed, rewritten, rounded
 from rich.console import Console
-from rich.table import Table
+
+from inversynth.files import read_json, write_json
+from inversynth.synths.paper import FORMAT, NOTE_OFF_S, SPACE
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs" / "bank.md"
-RATE, NOTE_OFF_S = 16384, 0.75
+RATE = FORMAT.sample_rate
 RIVALS = {"numpy": "NumPy and SciPy", "numba": "Numba", "torch": "PyTorch", "jax": "JAX", "faust": "Faust"}
 ONE_CORE = ("numpy", "faust")
 """Rivals that keep to one core by themselves: here they get a process a core, and their rates are added."""
@@ -67,7 +68,6 @@ def error(values: NDArray[np.float64], sounds: NDArray[np.float32]) -> dict[str,
     """How far sounds are from the float64 synth of the tests: typically, and the share within a thousandth."""
     sys.path.insert(0, str(HERE.parent / "tests"))
     import reference
-    from inversynth.synths.paper import SPACE
 
     rows = [dict(zip(SPACE.names, row, strict=True)) for row in values[:CHECKED].tolist()]
     exact = np.stack([reference.paper(row, RATE, sounds.shape[1])[0] for row in rows])
@@ -92,7 +92,6 @@ def rival(name: str, threads: int, count: int, seconds: float) -> dict[str, Any]
     from rivals import Task
 
     from inversynth import sampling
-    from inversynth.synths.paper import SPACE
 
     module = importlib.import_module(f"rivals.{name}_")
     render = module.make(Task(RATE, RATE, NOTE_OFF_S, threads))
@@ -210,9 +209,6 @@ def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     return found
 
 
-Rows = list[tuple[str, ...]]
-
-
 def tables(found: dict[str, Any]) -> list[tuple[tuple[str, ...], Rows]]:
     """Headers and rows: the bank, and the others beside it."""
     limit = found["limit"]
@@ -285,18 +281,14 @@ def main() -> int:
         return 0
     console = Console()
     if args.show:
-        found = json.loads(args.out.read_text(encoding="utf-8"))
+        found = read_json(args.out, "the figures of this benchmark")
     else:
         found = rounded(measure(args, console))
-        args.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        write_json(args.out, found)
     if not args.quick:
         page = DOCS.read_text(encoding="utf-8")
         DOCS.write_text(rewritten(page, "benchmarks/render.json", markdown(found)), encoding="utf-8")
-    for header, rows in tables(found):
-        table = Table(*header, box=box.SIMPLE)
-        for cells in rows:
-            table.add_row(*cells)
-        console.print(table)
+    printed(console, tables(found))
     return 0
 
 

@@ -76,12 +76,17 @@ struct inversynth_stream {
     float old[MAX_LANES * PIECE];
 };
 
+static size_t groups_of(const struct inversynth_path *path, size_t count)
+{
+    return (count + (size_t)path->lanes - 1) / (size_t)path->lanes;
+}
+
 static size_t at_64(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 size_t inversynth_stream_bytes(const struct inversynth_path *path, size_t count)
 {
-    const size_t groups = (count + (size_t)path->lanes - 1) / (size_t)path->lanes;
-    return at_64(sizeof(struct inversynth_stream)) + 2 * groups * BANK_BYTES + count * PAPER_PARAMS * sizeof(double);
+    const size_t banks = 2 * groups_of(path, count) * BANK_BYTES;
+    return at_64(sizeof(struct inversynth_stream)) + banks + count * PAPER_PARAMS * sizeof(double);
 }
 
 void inversynth_stream_prepare(struct inversynth_stream *stream, const struct inversynth_path *path,
@@ -91,7 +96,7 @@ void inversynth_stream_prepare(struct inversynth_stream *stream, const struct in
     memset(stream, 0, sizeof *stream);
     stream->path = path;
     stream->count = count;
-    stream->groups = (count + lanes - 1) / lanes;
+    stream->groups = groups_of(path, count);
     stream->fade = (size_t)ceil(FADE_S * sample_rate);
     stream->bank = (unsigned char *)stream + at_64(sizeof *stream);
     stream->values = (double *)(void *)(stream->bank + 2 * stream->groups * BANK_BYTES);

@@ -14,6 +14,7 @@
 
 #define PI 3.14159265358979323846
 #define TURN 4294967296.0
+#define TO_WHOLE 6755399441055744.0 /* 1.5 * 2^52: adding it rounds what is below 2^51 to the nearest whole number */
 
 enum { BLOCK = 128 };
 enum { SIN, SAW, TRI, SQR, OSCILLATORS, GATE = OSCILLATORS, ROTORS };
@@ -86,12 +87,12 @@ static void sine_cosine(const double *x, double *sine, double *cosine)
     }
 }
 
-/* The nearest whole number below 2^51, and its low 32 bits: adding 1.5 * 2^52 rounds to it. */
+/* The low 32 bits of the nearest whole number. */
 static void low_bits(const double *x, int32_t *bits)
 {
     double sum[LANES];
     uint64_t words[LANES];
-    EACH_LANE sum[l] = x[l] + 6755399441055744.0;
+    EACH_LANE sum[l] = x[l] + TO_WHOLE;
     memcpy(words, sum, sizeof words);
     EACH_LANE bits[l] = (int32_t)(uint32_t)words[l];
 }
@@ -180,7 +181,7 @@ static void next_block(struct bank *b)
         EACH_LANE
         {
             double turns = b->turns[i][l] + b->block_turns[i][l];
-            b->turns[i][l] = turns - ((turns + 6755399441055744.0) - 6755399441055744.0);
+            b->turns[i][l] = turns - ((turns + TO_WHOLE) - TO_WHOLE);
         }
     EACH_LANE
     {

@@ -1,7 +1,7 @@
 """The paper's synth as users of other tools would write it at their best, for benchmarks/render.py to measure.
 
-A rival is a module of this package. `PACKAGE` is what pip calls it, `ABOUT` says in a line what is measured, `BATCHES`
-are the batch sizes worth trying, and `make(task)` gives the function that renders a batch.
+A rival is a module of this package. `ABOUT` says in a line what is measured, `BATCHES` are the batch sizes worth
+trying, and `make(task)` gives the function that renders a batch.
 
 All use what costs least in their tool: phases in closed form, split into a part a block and a part within it, so that
 float32 carries them; a polynomial for the sine; and the low-pass as matrices over blocks of samples where a loop over

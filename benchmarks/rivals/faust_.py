@@ -1,8 +1,6 @@
-"""Faust (GRAME), compiled by LLVM inside DawDreamer; copies of the synth in one program, a patch each."""
+"""Faust (GRAME), compiled by LLVM inside DawDreamer; a patch at a time."""
 
 from __future__ import annotations
-
-import os
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,28 +9,12 @@ from inversynth.synths.paper import SPACE
 
 from . import SINE, Render, Task
 
-PACKAGE = "dawdreamer"
 ABOUT = "Faust, -vec -vs 64, by LLVM in DawDreamer, single precision"
 BATCHES = (64,)
 
-COPIES = (1, 4)
-"""Patches a program, of which the faster is shown (`INVERSYNTH_FAUST_COPIES` chooses)."""
-
-
-def program(copies: int) -> str:
-    """Phases in closed form from a sample counter, the sine as a polynomial, the filter transposed direct form II."""
-    voices = []
-    for i in range(copies):
-        sliders = "".join(
-            f'{q.name} = hslider("{i}_{q.name}", {q.low:g}, {q.low:g}, {q.high:g}, 0.0000001);\n' for q in SPACE
-        )
-        voices.append(f"v{i} = environment {{\n{sliders}{VOICE}}};\n")
-    outputs = ", ".join(f"v{i}.voice" for i in range(copies))
-    return f'import("stdfaust.lib");\n{"".join(voices)}process = {outputs};\n'
-
-
 _SERIES = f"{SINE[0]} + z * ({SINE[1]} + z * ({SINE[2]} + z * ({SINE[3]} + z * {SINE[4]})))"
-VOICE = f"""
+PROGRAM = f"""
+import("stdfaust.lib");
 t = float(+(1) ~ _ : -(1)) / ma.SR;
 tau = 2 * ma.PI;
 wrap(x) = x - rint(x);
@@ -49,7 +31,7 @@ w = tau * cutoff / ma.SR;
 alpha = sin(w) / (2 * resonance);
 b1 = (1 - cos(w)) / (1 + alpha);
 lowpass = fi.tf22t(b1 / 2, b1, b1 / 2, -2 * cos(w) / (1 + alpha), (1 - alpha) / (1 + alpha));
-voice = mix * level : lowpass : *(0.5 + 0.5 * quarter(gate_frequency * t - 0.25));
+process = mix * level : lowpass : *(0.5 + 0.5 * quarter(gate_frequency * t - 0.25));
 """
 
 
@@ -57,24 +39,22 @@ def make(task: Task) -> Render:
     """Compiled here; on one thread, since DawDreamer renders on the thread that loaded it."""
     import dawdreamer
 
-    copies = int(os.environ.get("INVERSYNTH_FAUST_COPIES", COPIES[0]))
+    sliders = [f'{q.name} = hslider("{q.name}", {q.low:g}, {q.low:g}, {q.high:g}, 0.0000001);' for q in SPACE]
     engine = dawdreamer.RenderEngine(task.sample_rate, 2048)
     synth = engine.make_faust_processor("synth")
-    synth.set_dsp_string(program(copies).replace("NOTE_OFF", f"{task.note_off_s:g}"))
+    synth.set_dsp_string("\n".join([*sliders, PROGRAM.replace("NOTE_OFF", f"{task.note_off_s:g}")]))
     synth.compile_flags = ["-vec", "-vs", "64", "-lv", "1"]
     if not synth.compile():
         raise RuntimeError("the Faust program doesn't compile")
     index = {about["name"].split("/")[-1]: about["index"] for about in synth.get_parameters_description()}
-    order = [[index[f"{i}_{name}"] for name in SPACE.names] for i in range(copies)]
+    numbers = [index[name] for name in SPACE.names]
     engine.load_graph([(synth, [])])
 
     def render(values: NDArray[np.float64], out: NDArray[np.float32]) -> None:
-        for start in range(0, len(values), copies):
-            rows = values[start : start + copies]
-            for numbers, row in zip(order, rows.tolist(), strict=False):
-                for number, value in zip(numbers, row, strict=True):
-                    synth.set_parameter(number, value)
+        for row, sound in zip(values.tolist(), out, strict=True):
+            for number, value in zip(numbers, row, strict=True):
+                synth.set_parameter(number, value)
             engine.render(task.samples / task.sample_rate)
-            out[start : start + copies] = engine.get_audio()[: len(rows), : task.samples]
+            sound[:] = engine.get_audio()[0, : task.samples]
 
     return render

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from . import BLOCK, SINE, Render, Task
 
-PACKAGE = "jax"
 ABOUT = "jit, float32; the filter as matrices over blocks of 32 and lax.scan over blocks"
 BATCHES = (8, 32, 128)
 

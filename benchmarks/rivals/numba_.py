@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from . import BLOCK, SINE, Render, Task
 
-PACKAGE = "numba"
 ABOUT = "prange over groups of patches, fastmath, float32, loops that LLVM vectorises"
 BATCHES = (32, 128, 512)
 TAU = 2 * math.pi

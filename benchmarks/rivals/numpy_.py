@@ -8,7 +8,6 @@ from scipy.signal import lfilter
 
 from . import BLOCK, Render, Task
 
-PACKAGE = "scipy"
 ABOUT = "whole arrays of float32, in place; scipy.signal.lfilter a patch"
 BATCHES = (4, 16, 64)
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from . import BLOCK, SINE, Render, Task
 
-PACKAGE = "torch"
 ABOUT = "torch.compile, float32; the filter as matrices over blocks of 32 and a scan over blocks by doubling"
 BATCHES = (8, 32, 128)
 

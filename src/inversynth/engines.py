@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from . import __version__, sampling
-from .errors import InversynthError, UsageError
+from .errors import InversynthError, UsageError, one_line
 from .render import kernel_path, synth
 
 ENGINES = ("local", "ray")
@@ -210,7 +210,7 @@ def _connected(address: str | None, workers: int | None) -> Iterator[None]:
     try:
         ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **own)
     except (Exception, SystemExit) as error:  # SystemExit: what answers at the address isn't Ray
-        raise UsageError(f"no connection to a Ray cluster at {address}: {_line(error)}") from None
+        raise UsageError(f"no connection to a Ray cluster at {address}: {one_line(error)}") from None
     try:
         yield
     finally:
@@ -229,7 +229,3 @@ def _reach(address: str) -> None:
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or error
         raise UsageError(f"no Ray cluster answers at {address} ({why}); see: ray status --address {address}") from None
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

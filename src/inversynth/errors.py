@@ -21,3 +21,8 @@ class MismatchError(UsageError):
 
 class DamageError(UsageError):
     """A file isn't what this program wrote there."""
+
+
+def one_line(error: BaseException) -> str:
+    """What an error of another package says, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -89,7 +89,7 @@ class Synth:
 
         values: (n, P) in units, in the order of `space`; sample_rate in Hz and seconds default to
         `format`; workers: threads, by default one a core; out: where to, (n, samples) float32, C-contiguous
-        (fresh memory costs as much time as the rendering). Returns (n, samples) float32, as it comes: neither
+        (memory that is used again is faster than fresh). Returns (n, samples) float32, as it comes: neither
         clipped nor normalised. Item i depends on row i alone. Raises `UsageError` for a value outside its
         range, a sample rate that this synth can't be rendered at, or an `out` of another shape or type.
         """
@@ -99,13 +99,13 @@ class Synth:
         )
         rows = self._checked(values, audio.sample_rate)
         out = _room(out, (len(rows), audio.samples))
-        threads = min(workers or os.cpu_count() or 1, len(rows))
+        lanes = kernel_path().lanes  # whole vectors for each thread, but for the last
+        groups = -(-len(rows) // lanes)
+        threads = min(workers or os.cpu_count() or 1, groups)
         if threads <= 1:
             self.fill(rows, out, audio.sample_rate)
         else:
-            # Whole vectors, but for the last.
-            groups = -(-len(rows) // kernel_path().lanes)
-            bounds = np.minimum(np.linspace(0, groups, threads + 1).astype(int) * kernel_path().lanes, len(rows))
+            bounds = np.minimum(np.linspace(0, groups, threads + 1).astype(int) * lanes, len(rows))
             (first, after), *rest = itertools.pairwise(bounds)
             pool = _pool(threads - 1)
             jobs = [pool.submit(self.fill, rows[a:b], out[a:b], audio.sample_rate) for a, b in rest]

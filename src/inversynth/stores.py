@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InversynthError, UsageError
+from .errors import InversynthError, UsageError, one_line
 from .files import from_json, locked, make_folder, sweep, to_json, write_error, writing
 
 WHOLE = frozenset({"s3", "gs", "abfs", "memory"})
@@ -150,9 +150,9 @@ def store(out: str | Path) -> Store:
     try:
         files, root = fsspec.url_to_fs(str(out))
     except ImportError as error:
-        raise UsageError(f"{out} needs a package that isn't installed: {_line(error)}") from None
+        raise UsageError(f"{out} needs a package that isn't installed: {one_line(error)}") from None
     except Exception as error:  # each package has its own
-        raise UsageError(f"{out} can't be used: {_line(error)}") from None
+        raise UsageError(f"{out} can't be used: {one_line(error)}") from None
     return RemoteStore(str(out).rstrip("/"), files, root.rstrip("/"))
 
 
@@ -341,12 +341,8 @@ def _os_errors() -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise FileNotFoundError(0, _line(error)) from None
+        raise FileNotFoundError(0, one_line(error)) from None
     except InversynthError:
         raise
     except Exception as error:
-        raise OSError(0, _line(error)) from None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        raise OSError(0, one_line(error)) from None

@@ -105,6 +105,8 @@ class Dataset:
         """Shards by their numbers: those that are open, and the others read at a time."""
         shards = {number: self._shards[number] for number in numbers & self._shards.keys()}
         new = numbers - shards.keys()
+        if not new:
+            return shards
         with engine() as threads, closing(threads.run(self._shard, new)) as opened:
             for number, shard in opened:
                 shards[number] = self._shards[number] = shard
