@@ -19,6 +19,7 @@ from .errors import UsageError
 from .files import wav, writing
 from .listening import window
 from .predict import Model, default_model, load_model
+from .refine import Refinement
 from .spec import AudioFormat
 
 SILENT_PEAK = 1e-5
@@ -48,7 +49,7 @@ class Match:
 
     `name` says whose; `target` and `sound`: (samples,) float32 of `audio`, what the network heard and what the
     patch sounds; `measures`: `rho_stft`, `rho_ft` and `f_delta` of `metrics.sound_measures`; `synth`, `model` and
-    `device` as used.
+    `device` as used; `refinement`: what the search found from the network's patch, if it was asked for.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Match:
     synth: str
     model: str
     device: str
+    refinement: Refinement | None = None
 
     @property
     def warning(self) -> str | None:
