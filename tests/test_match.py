@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import struct
 from pathlib import Path
 
@@ -66,7 +67,8 @@ def command(words: list[str]) -> int:
 
 def test_the_patch_is_the_likeliest_level_of_each_parameter_and_how_likely(found: Match, note: np.ndarray) -> None:
     assert [setting.name for setting in found.patch] == list(SINE.space.names)
-    for setting, param, row in zip(found.patch, SINE.space, scores(note), strict=True):
+    for setting, param, row, given in zip(found.patch, SINE.space, scores(note), found.distributions, strict=True):
+        np.testing.assert_allclose(given, row, atol=1e-3)
         assert setting.level == int(row.argmax())
         assert setting.confidence == pytest.approx(row.max(), abs=1e-3)
         assert setting.value == pytest.approx(float(param.value_of_level(setting.level)))
@@ -99,6 +101,17 @@ def test_normalising_scales_the_peak_to_one(tiny_file: Path, note: np.ndarray) -
     quiet = match(0.01 * note, "sine", tiny_file, sample_rate=RATE, normalise=True)
     assert np.abs(quiet.target).max() == pytest.approx(1.0)
     np.testing.assert_allclose(quiet.target, note / np.abs(note).max(), atol=1e-6)
+
+
+@pytest.mark.parametrize("normalise", [False, True])
+def test_the_command_of_a_match_does_it_again(folder: Path, tiny_file: Path, normalise: bool) -> None:
+    Path("good.wav").rename("-it's good.wav")
+    first = match("-it's good.wav", "sine", tiny_file, normalise=normalise)
+    words = shlex.split(first.command.replace(first.model, str(tiny_file)))
+    assert words[0] == "inversynth"
+    assert command([*words[1:], "--out", "out"]) == 0
+    again = soundfile.read("out/-it's good/match.wav", dtype="float32")[0]
+    np.testing.assert_array_equal(again, first.sound)
 
 
 def test_a_loaded_model_is_used_as_it_is(tiny_file: Path, note: np.ndarray, found: Match) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
+import shlex
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +17,7 @@ from .audio import read_file
 from .errors import UsageError
 from .files import wav, writing
 from .listening import window
+from .picture import draw
 from .predict import Model, default_model, load_model
 from .refine import Refinement
 from .spec import AudioFormat
@@ -49,7 +49,8 @@ class Match:
 
     `name` says whose; `target` and `sound`: (samples,) float32 of `audio`, what the network heard and what the
     patch sounds; `measures`: `rho_stft`, `rho_ft` and `f_delta` of `metrics.sound_measures`; `synth`, `model` and
-    `device` as used; `refinement`: what the search found from the network's patch, if it was asked for.
+    `device` as used; `distributions`: P arrays (levels,), the network's probabilities; `command`: the command line
+    that does it again; `refinement`: what the search found from the network's patch, if it was asked for.
     """
 
     name: str
@@ -61,6 +62,8 @@ class Match:
     synth: str
     model: str
     device: str
+    distributions: tuple[NDArray[np.float32], ...]
+    command: str
     refinement: Refinement | None = None
 
     @property
@@ -92,56 +95,8 @@ class Match:
             sound.write_bytes(wav(self.sound, self.audio.sample_rate))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a name may hold signs that the font lacks
-                self._draw().print_png(picture)
+                draw(self).print_png(picture)
             patch.write_text(text + "\n", encoding="utf-8")
-
-    def _draw(self) -> Any:
-        """A canvas: the waveforms and spectrograms of target and match, side by side on common scales."""
-        logging.getLogger("matplotlib").setLevel(logging.ERROR)  # lest it tells where it can't keep its cache
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(11, 6.4), dpi=130, layout="constrained")
-        canvas = FigureCanvasAgg(figure)
-        axes = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(1, 1.9))
-        correlation = self.measures["rho_stft"]
-        figure.suptitle(
-            f"{self.name}: correlation of the log spectrograms {correlation:.3f}",
-            fontsize=14,
-            fontweight="bold",
-            parse_math=False,  # a name may hold dollars
-        )
-        time = np.arange(self.audio.samples) / self.audio.sample_rate
-        logs = metrics.log_spectrograms(self.target[None], self.sound[None])
-        whole = self.audio.samples // metrics.HOP - 1  # the last frame reaches beyond the sound: its edge is no news
-        decibels = [20 / np.log(10) * (log[0, :whole] - logs[0].max()) for log in logs]
-        top = 1.08 * max(float(np.abs(self.target).max()), float(np.abs(self.sound).max()), SILENT_PEAK)
-        names = ("target", f"match ({self.synth})")
-        for i, (name, wave, picture, colour) in enumerate(
-            zip(names, (self.target, self.sound), decibels, ("#2a6fb0", "#d1602b"), strict=True)
-        ):
-            axes[0, i].plot(time, wave, color=colour, linewidth=0.5)
-            axes[0, i].axhline(0, color="0.6", linewidth=0.5, zorder=0)
-            axes[0, i].set_title(name, fontsize=12)
-            axes[0, i].set_ylim(-top, top)
-            axes[0, i].spines[["top", "right"]].set_visible(False)
-            shown = axes[1, i].imshow(
-                picture.T,
-                origin="lower",
-                aspect="auto",
-                cmap="magma",
-                vmin=-80,
-                vmax=0,
-                interpolation="nearest",
-                extent=(0, len(picture) * metrics.HOP / self.audio.sample_rate, 0, self.audio.sample_rate / 2000),
-            )
-            axes[1, i].set_facecolor("black")
-            axes[1, i].set_xlabel("time (s)")
-        axes[1, 0].set_xlim(0, self.audio.seconds)
-        axes[0, 0].set_ylabel("amplitude")
-        axes[1, 0].set_ylabel("frequency (kHz)")
-        figure.colorbar(shown, ax=axes[1, :], label="dB relative to the target's peak", pad=0.012, aspect=28)
-        return canvas
 
 
 def match(
@@ -196,6 +151,11 @@ def match(
         synth=synth,
         model=network.name,
         device=network.device,
+        distributions=tuple(row[0] for row in probabilities),
+        command=shlex.join(
+            ["inversynth", "match", f"./{Path(name).name}", "--synth", synth, "--model", network.name]
+            + ["--normalise"] * normalise
+        ),
     )
     if out is not None:
         found.save(out)
