@@ -1,5 +1,6 @@
 """The one compiled part: inversynth._native, Cython over the C in ext/."""
 
+import glob
 import sys
 
 from Cython.Build import cythonize
@@ -15,8 +16,8 @@ flags = (
 
 native = Extension(
     "inversynth._native",
-    sources=["ext/_native.pyx", "ext/bank.c", "ext/bank_portable.c", "ext/bank_avx2.c", "ext/bank_avx512.c"],
-    depends=["ext/bank.h", "ext/convert.h", "ext/kernel.h", "ext/lanes.h"],
+    sources=["ext/_native.pyx", *sorted(glob.glob("ext/bank*.c"))],
+    depends=sorted(glob.glob("ext/*.h")),
     include_dirs=["ext"],
     extra_compile_args=flags,
 )

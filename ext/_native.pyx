@@ -7,6 +7,7 @@ from libc.stdint cimport int16_t, uint16_t, uintptr_t
 cdef extern from "bank.h" nogil:
     int PAPER_PARAMS
     int SINE_PARAMS
+    int SCORES
     cdef struct inversynth_path:
         const char *name
         int lanes
@@ -16,9 +17,16 @@ cdef extern from "bank.h" nogil:
                          size_t samples) noexcept nogil
     cdef struct inversynth_stream:
         pass
+    cdef struct inversynth_target:
+        pass
     size_t inversynth_paths(const inversynth_path **paths)
     void inversynth_paper(const inversynth_path *path, const double *values, size_t count, float *out, size_t samples,
                           double sample_rate, double note_off)
+    size_t inversynth_target_bytes(size_t samples)
+    void inversynth_target_prepare(inversynth_target *target, const inversynth_path *path, const float *sound,
+                                   size_t samples)
+    void inversynth_scores(const inversynth_path *path, const inversynth_target *target, const double *values,
+                           size_t count, double *scores, double sample_rate, double note_off)
     size_t inversynth_stream_bytes(const inversynth_path *path, size_t count)
     void inversynth_stream_prepare(inversynth_stream *stream, const inversynth_path *path, const double *values,
                                    size_t count, double sample_rate, double note_off)
@@ -55,6 +63,37 @@ def paper(const double[:, ::1] values, float[:, ::1] out, double sample_rate, do
     if out.shape[0] and out.shape[1]:
         with nogil:
             inversynth_paper(kernel, &values[0, 0], values.shape[0], &out[0, 0], out.shape[1], sample_rate, note_off)
+
+
+cdef class PaperTarget:
+    """A sound (samples,), samples > 0, that patches are scored against; see inversynth.scoring."""
+
+    cdef inversynth_target *target
+    cdef const inversynth_path *kernel
+    cdef double sample_rate, note_off
+
+    def __cinit__(self, const float[::1] sound, double sample_rate, double note_off, int path):
+        self.kernel = at(path)
+        self.sample_rate, self.note_off = sample_rate, note_off
+        if not sound.shape[0]:
+            raise ValueError("a target needs at least one sample")
+        self.target = <inversynth_target *>PyMem_Malloc(inversynth_target_bytes(sound.shape[0]))
+        if not self.target:
+            raise MemoryError
+        with nogil:
+            inversynth_target_prepare(self.target, self.kernel, &sound[0], sound.shape[0])
+
+    def __dealloc__(self):
+        PyMem_Free(self.target)
+
+    def score(self, const double[:, ::1] values, double[:, ::1] out):
+        """Fills out (n, 4) with what the patches values (n, 23) score. For any number of threads at a time."""
+        if values.shape[1] != PAPER_PARAMS or out.shape[0] != values.shape[0] or out.shape[1] != SCORES:
+            raise ValueError(f"values must be (n, {PAPER_PARAMS}) and out (n, {SCORES})")
+        if values.shape[0]:
+            with nogil:
+                inversynth_scores(self.kernel, self.target, &values[0, 0], values.shape[0], &out[0, 0],
+                                  self.sample_rate, self.note_off)
 
 
 cdef class PaperStream:

@@ -21,6 +21,28 @@ enum { PAPER_PARAMS = 23, SINE_PARAMS = 4 };
  * What a sound is depends on its own row and its own position alone. */
 enum { BANK_BYTES = 16384, MAX_LANES = 16 };
 
+/* What a sound scores against a target, over the spectrogram of `frames` frames (one for each HOP samples begun, frame
+ * m of the WINDOW samples from HOP m - HOP / 2 on, zeros beyond the sound) and BINS magnitudes, Hann window. Logs are
+ * natural ones, of what is at least FLOOR of the target's largest magnitude (of 1, where the target is silent).
+ * RHO_STFT: Pearson correlation of the logs; 1 where they are equal, else 0 where one has no variance.
+ * LOG_L1: mean absolute difference of the logs.
+ * CONVERGENCE: Frobenius norm of the difference of the magnitudes over that of the target's.
+ * RESIDUAL: the same of the samples. Of a silent target, both are 0 for silence, else infinite. */
+enum { RHO_STFT, LOG_L1, CONVERGENCE, RESIDUAL, SCORES };
+enum { WINDOW = 512, HOP = WINDOW / 2, BINS = WINDOW / 2 + 1, RADIX = 16 };
+#define FLOOR 1e-4
+
+/* A target as the paths compare with it: magnitudes in floors. */
+struct inversynth_target {
+    size_t samples, frames;
+    double log_sum, log_square, square, sound_square; /* sums of logs, of their squares, of those of the rest */
+    float window[WINDOW];                 /* over two floors: a bin is the sum of two halves */
+    float twiddle[RADIX][RADIX][2];       /* exp(-2 pi i j k / 256) */
+    float split[BINS / 2 + 1][2];         /* exp(-2 pi i k / WINDOW) */
+    float *sound;                         /* HOP / 2 zeros, the samples, zeros: (frames + 1) x HOP */
+    float *magnitudes, *logs;             /* frames x BINS; the logs are those of the squares, to base 2 */
+};
+
 struct inversynth_path {
     const char *name;
     int lanes;
@@ -31,6 +53,11 @@ struct inversynth_path {
     void (*process)(void *bank, float *out, size_t stride, size_t samples);
     /* Other values from the next sample on; phases, filter and position stay. */
     void (*change)(void *bank, const double *values);
+
+    /* Fills magnitudes and logs of a target from its sound, by its window. */
+    void (*measure)(struct inversynth_target *target);
+    /* Plays a bank that is at its beginning to the end of the target; scores: a row of SCORES for each sound. */
+    void (*score)(void *bank, const struct inversynth_target *target, double *scores);
 
     /* Samples as they are stored: half precision, or 32767ths of a row's peak. The same bits on every path, but for NaN. */
     void (*to_half)(const float *in, uint16_t *out, size_t count);
@@ -44,7 +71,17 @@ size_t inversynth_paths(const struct inversynth_path *paths[3]);
 void inversynth_paper(const struct inversynth_path *path, const double *values, size_t count, float *out,
                       size_t samples, double sample_rate, double note_off);
 
-/* The same as a stream, with values that change as it plays: the sound with the old ones fades into that with the new
+/* A target, in inversynth_target_bytes of memory that is given; samples > 0, none of them NaN or infinite. It is for this
+ * path, and isn't written again: any number of threads may score against it. */
+size_t inversynth_target_bytes(size_t samples);
+void inversynth_target_prepare(struct inversynth_target *target, const struct inversynth_path *path, const float *sound,
+                               size_t samples);
+
+/* values: count x PAPER_PARAMS. scores: count x SCORES. */
+void inversynth_scores(const struct inversynth_path *path, const struct inversynth_target *target, const double *values,
+                       size_t count, double *scores, double sample_rate, double note_off);
+
+/* The sounds as a stream, with values that change as it plays: the sound with the old ones fades into that with the new
  * ones over FADE_S, each going on from the same state. A change during a fade waits for its end; the last one counts.
  * All its memory, inversynth_stream_bytes at a multiple of 64, is given to it; nothing else is ever taken. */
 #define FADE_S 0.010

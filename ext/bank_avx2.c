@@ -3,7 +3,7 @@
 
 #ifdef X86_64
 #define PATH_AVX2
-#include "kernel.h"
+#include "analysis.h"
 
 const struct inversynth_path inversynth_avx2 = PATH("avx2", "fma");
 PATH_END

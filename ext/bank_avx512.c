@@ -3,7 +3,7 @@
 
 #ifdef X86_64
 #define PATH_AVX512
-#include "kernel.h"
+#include "analysis.h"
 
 const struct inversynth_path inversynth_avx512 = PATH("avx512", "fma");
 PATH_END

@@ -1,5 +1,5 @@
 /* The kernel for what every processor has. */
-#include "kernel.h"
+#include "analysis.h"
 
 #ifdef ARITHMETIC_PLAIN
 const struct inversynth_path inversynth_portable = PATH("portable", "plain");

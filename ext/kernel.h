@@ -291,25 +291,33 @@ static void to_rows(const float *wave, size_t samples, float *out, size_t stride
             out[i * stride + n] = wave[n * LANES + i];
 }
 
+/* Writes the next samples into wave, a vector each: up to `most`, and as far as the block and the line of the envelope
+ * go. Gives how many. */
+static size_t piece(struct bank *restrict b, float *restrict wave, size_t most)
+{
+    const size_t left = BLOCK - b->position % BLOCK;
+    size_t length = left < most ? left : most;
+    if (left == BLOCK)
+        at_block(b);
+    if (b->position == b->next)
+        at_corner(b, 0);
+    if (b->next - b->position < length)
+        length = b->next - b->position;
+    begin(b, wave, length);
+    finish(b, wave, length);
+    b->position += length;
+    if (length == left)
+        next_block(b);
+    return length;
+}
+
 static void process(void *bank, float *out, size_t stride, size_t samples)
 {
     struct bank *b = bank;
     ALIGNED float wave[BLOCK * LANES];
     while (samples) {
-        const size_t left = BLOCK - b->position % BLOCK;
-        size_t length = left < samples ? left : samples;
-        if (left == BLOCK)
-            at_block(b);
-        if (b->position == b->next)
-            at_corner(b, 0);
-        if (b->next - b->position < length)
-            length = b->next - b->position;
-        begin(b, wave, length);
-        finish(b, wave, length);
+        const size_t length = piece(b, wave, samples);
         to_rows(wave, length, out, stride, b->count);
-        b->position += length;
-        if (length == left)
-            next_block(b);
         out += length;
         samples -= length;
     }
@@ -428,5 +436,3 @@ static void prepare(void *bank, const double *values, size_t count, double sampl
     patch(b, values);
     at_corner(b, 1);
 }
-
-#define PATH(name, arithmetic) {name, LANES, arithmetic, prepare, process, change, to_half, to_int16}

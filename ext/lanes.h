@@ -59,6 +59,8 @@ typedef __m512i vi;
 #define f_sub_mul_once(a, b, c) f_sub_mul(a, b, c)   /* the same, with one rounding on every path */
 #define f_store_row(p, a) _mm512_storeu_ps(p, a)
 #define f_abs(a) _mm512_abs_ps(a)
+#define f_max(a, b) _mm512_max_ps(a, b)
+#define f_sqrt(a) _mm512_sqrt_ps(a)
 #define f_of(i) _mm512_cvtepi32_ps(i)
 #define f_signed(a, i) /* a > 0 with the sign of i */ \
     _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(a), i, _mm512_set1_epi32(INT32_MIN), 0xf8))
@@ -66,6 +68,11 @@ typedef __m512i vi;
 #define i_store(p, a) _mm512_store_si512(p, a)
 #define i_add(a, b) _mm512_add_epi32(a, b)
 #define i_of(a) _mm512_cvtps_epi32(a) /* to the nearest, ties to even */
+#define i_all(x) _mm512_set1_epi32(x)
+#define i_sub(a, b) _mm512_sub_epi32(a, b)
+#define i_and(a, b) _mm512_and_si512(a, b)
+#define i_bits(a) _mm512_castps_si512(a)
+#define f_bits(i) _mm512_castsi512_ps(i)
 
 static inline void transpose(vf *v)
 {
@@ -106,12 +113,19 @@ typedef __m256i vi;
 #define f_sub_mul_once(a, b, c) f_sub_mul(a, b, c)
 #define f_store_row(p, a) _mm256_storeu_ps(p, a)
 #define f_abs(a) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a)
+#define f_max(a, b) _mm256_max_ps(a, b)
+#define f_sqrt(a) _mm256_sqrt_ps(a)
 #define f_of(i) _mm256_cvtepi32_ps(i)
 #define f_signed(a, i) _mm256_or_ps(a, _mm256_and_ps(_mm256_castsi256_ps(i), _mm256_set1_ps(-0.0f)))
 #define i_load(p) _mm256_load_si256((const __m256i *)(p))
 #define i_store(p, a) _mm256_store_si256((__m256i *)(p), a)
 #define i_add(a, b) _mm256_add_epi32(a, b)
 #define i_of(a) _mm256_cvtps_epi32(a)
+#define i_all(x) _mm256_set1_epi32(x)
+#define i_sub(a, b) _mm256_sub_epi32(a, b)
+#define i_and(a, b) _mm256_and_si256(a, b)
+#define i_bits(a) _mm256_castps_si256(a)
+#define f_bits(i) _mm256_castsi256_ps(i)
 
 static inline void transpose(vf *v)
 {
@@ -147,12 +161,19 @@ typedef __m128i vi;
 #define f_sub_mul(a, b, c) _mm_sub_ps(c, _mm_mul_ps(a, b))
 #define f_store_row(p, a) _mm_storeu_ps(p, a)
 #define f_abs(a) _mm_andnot_ps(_mm_set1_ps(-0.0f), a)
+#define f_max(a, b) _mm_max_ps(a, b)
+#define f_sqrt(a) _mm_sqrt_ps(a)
 #define f_of(i) _mm_cvtepi32_ps(i)
 #define f_signed(a, i) _mm_or_ps(a, _mm_and_ps(_mm_castsi128_ps(i), _mm_set1_ps(-0.0f)))
 #define i_load(p) _mm_load_si128((const __m128i *)(p))
 #define i_store(p, a) _mm_store_si128((__m128i *)(p), a)
 #define i_add(a, b) _mm_add_epi32(a, b)
 #define i_of(a) _mm_cvtps_epi32(a)
+#define i_all(x) _mm_set1_epi32(x)
+#define i_sub(a, b) _mm_sub_epi32(a, b)
+#define i_and(a, b) _mm_and_si128(a, b)
+#define i_bits(a) _mm_castps_si128(a)
+#define f_bits(i) _mm_castsi128_ps(i)
 
 /* In double precision the product is exact, and the sum is rounded to float once but in some case of 2^29. */
 static inline vf f_sub_mul_once(vf a, vf b, vf c)
@@ -181,12 +202,19 @@ typedef int32x4_t vi;
 #define f_sub_mul_once(a, b, c) f_sub_mul(a, b, c)
 #define f_store_row(p, a) vst1q_f32(p, a)
 #define f_abs(a) vabsq_f32(a)
+#define f_max(a, b) vmaxq_f32(a, b)
+#define f_sqrt(a) vsqrtq_f32(a)
 #define f_of(i) vcvtq_f32_s32(i)
 #define f_signed(a, i) vbslq_f32(vdupq_n_u32(0x80000000u), vreinterpretq_f32_s32(i), a)
 #define i_load(p) vld1q_s32(p)
 #define i_store(p, a) vst1q_s32(p, a)
 #define i_add(a, b) vaddq_s32(a, b)
 #define i_of(a) vcvtnq_s32_f32(a)
+#define i_all(x) vdupq_n_s32(x)
+#define i_sub(a, b) vsubq_s32(a, b)
+#define i_and(a, b) vandq_s32(a, b)
+#define i_bits(a) vreinterpretq_s32_f32(a)
+#define f_bits(i) vreinterpretq_f32_s32(i)
 
 static inline void transpose(vf *v)
 {
@@ -214,12 +242,31 @@ typedef int32_t vi;
 #define f_sub_mul_once(a, b, c) ((float)((double)(c) - (double)(a) * (double)(b)))
 #define f_store_row(p, a) (*(p) = (a))
 #define f_abs(a) fabsf(a)
+#define f_max(a, b) ((a) > (b) ? (a) : (b))
+#define f_sqrt(a) sqrtf(a)
 #define f_of(i) ((float)(i))
 #define f_signed(a, i) ((i) < 0 ? -(a) : (a))
 #define i_load(p) (*(p))
 #define i_store(p, a) (*(p) = (a))
 #define i_add(a, b) ((int32_t)((uint32_t)(a) + (uint32_t)(b)))
 #define i_of(a) ((int32_t)lrintf(a))
+#define i_all(x) (x)
+#define i_sub(a, b) ((int32_t)((uint32_t)(a) - (uint32_t)(b)))
+#define i_and(a, b) ((a) & (b))
+
+static inline vi i_bits(vf a)
+{
+    vi i;
+    memcpy(&i, &a, sizeof i);
+    return i;
+}
+
+static inline vf f_bits(vi i)
+{
+    vf a;
+    memcpy(&a, &i, sizeof a);
+    return a;
+}
 
 static inline void transpose(vf *v) { (void)v; }
 

@@ -30,6 +30,8 @@ FLOATS(e_mul, a.f[n] * b.f[n])
 FLOATS(e_fmadd, fmaf(a.f[n], b.f[n], c.f[n]))
 FLOATS(e_fnmadd, fmaf(-a.f[n], b.f[n], c.f[n]))
 FLOATS(e_abs, fabsf(a.f[n]))
+FLOATS(e_max, a.f[n] > b.f[n] ? a.f[n] : b.f[n])
+FLOATS(e_sqrt, sqrtf(a.f[n]))
 
 static inline __m512 e_set1_ps(float x)
 {
@@ -49,6 +51,20 @@ static inline __m512i e_add_epi32(__m512i x, __m512i y)
 {
     emulated a = {.si = x}, b = {.si = y}, r;
     EACH r.u[n] = a.u[n] + b.u[n];
+    return r.si;
+}
+
+static inline __m512i e_sub_epi32(__m512i x, __m512i y)
+{
+    emulated a = {.si = x}, b = {.si = y}, r;
+    EACH r.u[n] = a.u[n] - b.u[n];
+    return r.si;
+}
+
+static inline __m512i e_and(__m512i x, __m512i y)
+{
+    emulated a = {.si = x}, b = {.si = y}, r;
+    EACH r.u[n] = a.u[n] & b.u[n];
     return r.si;
 }
 
@@ -117,7 +133,11 @@ static inline __m512 e_shuffle(__m512 x, __m512 y, int quarters)
 #define _mm512_fmadd_ps(a, b, c) e_fmadd(a, b, c)
 #define _mm512_fnmadd_ps(a, b, c) e_fnmadd(a, b, c)
 #define _mm512_abs_ps(a) e_abs(a, a, a)
+#define _mm512_max_ps(a, b) e_max(a, b, b)
+#define _mm512_sqrt_ps(a) e_sqrt(a, a, a)
 #define _mm512_add_epi32(a, b) e_add_epi32(a, b)
+#define _mm512_sub_epi32(a, b) e_sub_epi32(a, b)
+#define _mm512_and_si512(a, b) e_and(a, b)
 #define _mm512_cvtepi32_ps(a) e_cvtepi32_ps(a)
 #define _mm512_cvtps_epi32(a) e_cvtps_epi32(a)
 #define _mm512_ternarylogic_epi32(a, b, c, table) e_ternary(a, b, c, table)

@@ -1,5 +1,6 @@
-/* Reads patches from standard input, renders them into memory of exactly their size, writes the samples.
- * Arguments: paper|sine, path ("" is the best), count, samples, sample_rate, block (0: all at once, else as a
+/* Reads patches from standard input, renders them into memory of exactly their size, writes the samples; or scores them
+ * against the sound of the last of them, and writes the scores (double).
+ * Arguments: paper|sine|scores, path ("" is the best), count, samples, sample_rate, block (0: all at once, else as a
  * stream of blocks of that size). */
 #include "bank.h"
 
@@ -37,21 +38,40 @@ static int stream(const struct inversynth_path *path, const double *values, size
     return 0;
 }
 
+static int scores(const struct inversynth_path *path, const double *values, size_t count, float *sound, size_t samples,
+                  double sample_rate)
+{
+    struct inversynth_target *target = malloc(inversynth_target_bytes(samples));
+    double *out = malloc(count * SCORES * sizeof *out);
+    int failed = !target || !out;
+    if (!failed) {
+        inversynth_paper(path, values + (count - 1) * PAPER_PARAMS, 1, sound, samples, sample_rate, 0.75);
+        inversynth_target_prepare(target, path, sound, samples);
+        inversynth_scores(path, target, values, count, out, sample_rate, 0.75);
+        failed = fwrite(out, sizeof *out, count * SCORES, stdout) != count * SCORES;
+    }
+    free(target);
+    free(out);
+    return failed;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 7)
         return 2;
-    const int paper = strcmp(argv[1], "paper") == 0;
+    const int sine = strcmp(argv[1], "sine") == 0, scored = strcmp(argv[1], "scores") == 0;
     const struct inversynth_path *path = find(argv[2]);
-    const size_t params = paper ? PAPER_PARAMS : SINE_PARAMS;
+    const size_t params = sine ? SINE_PARAMS : PAPER_PARAMS;
     const size_t count = strtoul(argv[3], NULL, 10), samples = strtoul(argv[4], NULL, 10);
     const double sample_rate = strtod(argv[5], NULL);
     const size_t block = strtoul(argv[6], NULL, 10);
     double *values = malloc(count * params * sizeof *values);
     float *out = malloc(count * samples * sizeof *out);
     int failed = !path || !values || !out || fread(values, sizeof *values, count * params, stdin) != count * params;
-    if (!failed) {
-        if (!paper)
+    if (!failed && scored) {
+        failed = scores(path, values, count, out, samples, sample_rate);
+    } else if (!failed) {
+        if (sine)
             inversynth_sine(values, count, out, samples, sample_rate);
         else if (!block)
             inversynth_paper(path, values, count, out, samples, sample_rate, 0.75);

@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,9 +52,9 @@ def patches(name: str = "paper") -> NDArray[np.float64]:
 
 def driven(
     driver: Path, name: str, path: str, rate: int, samples: int, block: int = 0, run: tuple[str, ...] = ()
-) -> NDArray[np.float32]:
-    """What the driver renders of `patches`, started by `run` (an emulator)."""
-    values = patches(name)
+) -> NDArray[Any]:
+    """What the driver renders of `patches`, or their scores, started by `run` (an emulator)."""
+    values = patches("sine" if name == "sine" else "paper")
     done = subprocess.run(
         [*run, str(driver), name, path, *map(str, (len(values), samples, rate, block))],
         input=values.tobytes(),
@@ -61,7 +62,7 @@ def driven(
         env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"},
     )
     assert (done.returncode, b"" if run else done.stderr) == (0, b"")  # emulators tell what else they lack
-    return np.frombuffer(done.stdout, np.float32).reshape(len(values), samples)
+    return np.frombuffer(done.stdout, np.float64 if name == "scores" else np.float32).reshape(len(values), -1)
 
 
 def own(path: str, rate: int, samples: int) -> NDArray[np.float32]:
@@ -69,6 +70,14 @@ def own(path: str, rate: int, samples: int) -> NDArray[np.float32]:
     values = patches()
     out = np.empty((len(values), samples), np.float32)
     _native.paper(values, out, rate, NOTE_OFF_S, PATHS[path][0])
+    return out
+
+
+def own_scores(path: str, rate: int, samples: int) -> NDArray[np.float64]:
+    """What `patches` score against the last of them by the extension."""
+    values = patches()
+    out = np.empty((len(values), 4))
+    _native.PaperTarget(own(path, rate, samples)[-1], rate, NOTE_OFF_S, PATHS[path][0]).score(values, out)
     return out
 
 
@@ -93,6 +102,7 @@ def test_sanitizers_find_nothing_and_the_sound_is_the_extensions(compiler: str, 
         for path in PATHS:
             assert np.array_equal(driven(driver, "paper", path, rate, samples), own(path, rate, samples))
             assert np.array_equal(driven(driver, "paper", path, rate, samples, 100), own(path, rate, samples))
+            assert np.array_equal(driven(driver, "scores", path, rate, samples), own_scores(path, rate, samples))
         sine = synth("sine").render(patches("sine"), rate, samples / rate)
         assert np.abs(driven(driver, "sine", "", rate, samples) - sine).max() < 1e-6
 
@@ -123,6 +133,7 @@ def test_sixteen_lanes_give_the_bits_of_eight(block: int, tmp_path: Path) -> Non
     subprocess.run(list(map(str, command)), check=True)
     for samples, rate in ((1, 16384), (129, 44100), (16384, 16384)):
         assert np.array_equal(driven(driver, "paper", "avx512", rate, samples, block), own("avx2", rate, samples))
+        assert np.array_equal(driven(driver, "scores", "avx512", rate, samples), own_scores("avx2", rate, samples))
 
 
 @needs("aarch64-linux-gnu-gcc", "qemu-aarch64")
@@ -133,6 +144,10 @@ def test_neon_gives_the_bits_of_the_other_paths_that_fuse_multiply_and_add(tmp_p
         if "avx2" in PATHS:
             assert np.array_equal(sounds, own("avx2", 16384, 16384))
         assert np.abs(sounds - own("portable", 16384, 16384)).max() < 1e-4
+    scores = driven(driver, "scores", "portable", 16384, 5000, run=("qemu-aarch64",))
+    if "avx2" in PATHS:
+        assert np.array_equal(scores, own_scores("avx2", 16384, 5000))
+    assert np.allclose(scores, own_scores("portable", 16384, 5000), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.skipif(not X86, reason="emulates processors of this kind")
@@ -153,3 +168,5 @@ def test_plain_c_with_one_lane_gives_the_sound_of_the_vectors(tmp_path: Path) ->
     driver = built("gcc", tmp_path, *PLAIN, "-DPLAIN")
     sounds = driven(driver, "paper", "portable", 16384, 16384)
     assert np.abs(sounds - own("portable", 16384, 16384)).max() < 1e-4
+    scores = driven(driver, "scores", "portable", 16384, 16384)
+    assert np.allclose(scores, own_scores("portable", 16384, 16384), rtol=1e-3, atol=1e-4)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,9 @@ from .errors import UsageError
 from .spec import AudioFormat, ParamSpace
 from .synths import paper as paper_tables
 from .synths import sine as sine_tables
+
+if TYPE_CHECKING:
+    from .scoring import Scorer
 
 Fill = Callable[[NDArray[np.float64], NDArray[np.float32], int], None]
 """Fills out (n, samples) float32 from values (n, P) float64 at a sample rate; pure, releases the GIL."""
@@ -58,12 +61,41 @@ def kernel_path() -> Path:
     raise UsageError(f"{SIMD}={wanted}: this processor can run {', '.join(path.name for path in paths)}")
 
 
+def in_threads(work: Callable[[int, int], None], rows: int, workers: int | None = None) -> None:
+    """Calls work(first, after) for parts of `rows` rows, whole vectors each but for the last, in a thread each.
+
+    workers: threads, by default one a core, of which this is one. Raises what a part has raised, once all are done.
+    """
+    lanes = kernel_path().lanes
+    groups = -(-rows // lanes)
+    threads = min(workers or os.cpu_count() or 1, groups)
+    if threads <= 1:
+        work(0, rows)
+        return
+    bounds = np.minimum(np.linspace(0, groups, threads + 1).astype(int) * lanes, rows)
+    own, *rest = itertools.pairwise(bounds.tolist())
+    pool = _pool(threads - 1)
+    jobs = [pool.submit(work, *part) for part in rest]
+    try:
+        work(*own)
+    finally:
+        wait(jobs)
+    for job in jobs:
+        job.result()
+
+
 class NativeStream(Protocol):
     """What a synth's own stream can do; both calls release the GIL."""
 
     def process(self, out: NDArray[np.float32]) -> None: ...
 
     def change(self, values: NDArray[np.float64]) -> None: ...
+
+
+class NativeTarget(Protocol):
+    """What a synth's own analysis can do: fill out (n, 4) with the columns of `scoring.Scores`; releases the GIL."""
+
+    def score(self, values: NDArray[np.float64], out: NDArray[np.float64]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -76,6 +108,8 @@ class Synth:
     fill: Fill
     open: Callable[[NDArray[np.float64], int], NativeStream] | None = None
     """Opens a stream of (n, P) values, n > 0, at a sample rate."""
+    aim: Callable[[NDArray[np.float32], int], NativeTarget] | None = None
+    """Makes a target of a sound (samples,) at a sample rate; without, sounds are rendered and compared in NumPy."""
 
     def render(
         self,
@@ -97,37 +131,33 @@ class Synth:
             self.format.sample_rate if sample_rate is None else sample_rate,
             self.format.seconds if seconds is None else seconds,
         )
-        rows = self._checked(values, audio.sample_rate)
-        out = _room(out, (len(rows), audio.samples))
-        lanes = kernel_path().lanes  # whole vectors for each thread, but for the last
-        groups = -(-len(rows) // lanes)
-        threads = min(workers or os.cpu_count() or 1, groups)
-        if threads <= 1:
-            self.fill(rows, out, audio.sample_rate)
-        else:
-            bounds = np.minimum(np.linspace(0, groups, threads + 1).astype(int) * lanes, len(rows))
-            (first, after), *rest = itertools.pairwise(bounds)
-            pool = _pool(threads - 1)
-            jobs = [pool.submit(self.fill, rows[a:b], out[a:b], audio.sample_rate) for a, b in rest]
-            try:
-                self.fill(rows[first:after], out[first:after], audio.sample_rate)
-            finally:
-                wait(jobs)
-            for job in jobs:
-                job.result()
-        return out
+        rows = self.checked(values, audio.sample_rate)
+        sounds = _room(out, (len(rows), audio.samples))
+
+        def fill(first: int, after: int) -> None:
+            self.fill(rows[first:after], sounds[first:after], audio.sample_rate)
+
+        in_threads(fill, len(rows), workers)
+        return sounds
 
     def stream(self, values: ArrayLike, sample_rate: int | None = None) -> Stream:
         """Plays patches from their beginning, piece by piece; values and errors as in `render`."""
         if self.open is None:
             raise UsageError(f"{self.name} can't be played as a stream")
         rate = self.format.sample_rate if sample_rate is None else sample_rate
-        rows = self._checked(values, AudioFormat(rate, self.format.seconds).sample_rate)
+        rows = self.checked(values, AudioFormat(rate, self.format.seconds).sample_rate)
         if not len(rows):
             raise UsageError("a stream needs at least one patch")
         return Stream(self, rate, self.open(rows, rate), len(rows))
 
-    def _checked(self, values: ArrayLike, sample_rate: int) -> NDArray[np.float64]:
+    def scorer(self, target: ArrayLike, sample_rate: int | None = None) -> Scorer:
+        """What patches are scored with against a target: see `scoring.Scorer`."""
+        from .scoring import Scorer
+
+        return Scorer(self, target, sample_rate)
+
+    def checked(self, values: ArrayLike, sample_rate: int) -> NDArray[np.float64]:
+        """(n, P) values as they are rendered; raises `UsageError` as `render` does."""
         rows = np.ascontiguousarray(self.space.check_values(values))
         top = max((param.high for param in self.space if param.name == "cutoff"), default=0.0)
         if top >= sample_rate / 2:
@@ -183,6 +213,10 @@ def _open_paper(values: NDArray[np.float64], sample_rate: int) -> NativeStream:
     return _native.PaperStream(values, sample_rate, paper_tables.NOTE_OFF_S, kernel_path().number)
 
 
+def _aim_paper(target: NDArray[np.float32], sample_rate: int) -> NativeTarget:
+    return _native.PaperTarget(target, sample_rate, paper_tables.NOTE_OFF_S, kernel_path().number)
+
+
 def _fill_sine(values: NDArray[np.float64], out: NDArray[np.float32], sample_rate: int) -> None:
     _native.sine(values, out, sample_rate)
 
@@ -190,7 +224,7 @@ def _fill_sine(values: NDArray[np.float64], out: NDArray[np.float32], sample_rat
 SYNTHS = {
     synth.name: synth
     for synth in (
-        Synth("paper", paper_tables.SPACE, paper_tables.FORMAT, _fill_paper, _open_paper),
+        Synth("paper", paper_tables.SPACE, paper_tables.FORMAT, _fill_paper, _open_paper, _aim_paper),
         Synth("sine", sine_tables.SPACE, sine_tables.FORMAT, _fill_sine),
     )
 }
