@@ -13,7 +13,7 @@ demo: $(VENV)/.demo
 	@echo "The same recording through the live bridge, as MIDI:"
 	$(BIN)/inversynth live --file demo/recording.flac --fast --dry-run
 	@echo
-	@echo "Look at out/demo/recording/match.png, and listen to match.wav beside it."
+	@echo "Open out/demo/recording/report.html in a browser: the sounds, the pictures, the knobs."
 
 test: $(VENV)/.test lint
 	$(BIN)/python -m pytest

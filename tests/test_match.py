@@ -26,7 +26,7 @@ from inversynth.render import synth
 
 SINE = synth("sine")
 RATE = SINE.format.sample_rate
-FILES = ["match.png", "match.wav", "patch.json"]
+FILES = ["match.png", "match.wav", "patch.json", "report.html"]
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +228,7 @@ def test_bad_targets_alone_leave_nothing_behind(folder: Path, tiny_file: Path) -
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("name", ["a$\\frac$ {x_}", "音 ♫", "new\nline", "[b] [red]", "-"])
+@pytest.mark.parametrize("name", ["a$\\frac$ {x_}", "音 ♫", "<b>&amp;\"'", "new\nline", "[b] [red]", "-"])
 def test_any_name_is_good_for_a_target(folder: Path, tiny_file: Path, name: str) -> None:
     Path("good.wav").rename(f"{name}.wav")
     assert cli.main(["match", f"./{name}.wav", "--synth", "sine", "--model", str(tiny_file), "--out", "out"]) == 0

@@ -17,7 +17,6 @@ from .audio import read_file
 from .errors import UsageError
 from .files import wav, writing
 from .listening import window
-from .picture import draw
 from .predict import Model, default_model, load_model
 from .refine import Refinement
 from .spec import AudioFormat
@@ -67,10 +66,15 @@ class Match:
     refinement: Refinement | None = None
 
     @property
+    def louder_db(self) -> float:
+        """By how many dB the match is louder than the target, by their mean power."""
+        loudness = [float(np.sqrt(np.mean(sound.astype(np.float64) ** 2))) for sound in (self.target, self.sound)]
+        return float(20 * np.log10((loudness[1] + SILENT_PEAK) / (loudness[0] + SILENT_PEAK)))
+
+    @property
     def warning(self) -> str | None:
         """Why this is hardly a match, if so: it correlates like unrelated sounds, or its level is far off."""
-        loudness = [float(np.sqrt(np.mean(sound.astype(np.float64) ** 2))) for sound in (self.target, self.sound)]
-        difference_db = 20 * np.log10((loudness[1] + SILENT_PEAK) / (loudness[0] + SILENT_PEAK))
+        difference_db = self.louder_db
         if self.measures["rho_stft"] < POOR_RHO_STFT:
             what = f"a correlation below {POOR_RHO_STFT} is near that of unrelated sounds"
         elif abs(difference_db) > POOR_LEVEL_DB:
@@ -80,15 +84,19 @@ class Match:
         return f"{what}: this sound may be beyond what {self.synth} can make, or the model can hear"
 
     def save(self, folder: str | Path) -> None:
-        """Writes `match.wav` (float32, not clipped), `match.png` and, last, `patch.json` into a folder.
+        """Writes `match.wav` (float32, not clipped), `match.png`, `report.html` and, last, `patch.json` into a folder.
 
         patch.json is a list of {name, value, unit, level, confidence} in the order of the synth's space.
         Raises `InversynthError`, leaving none of a match's files half-written.
         """
+        from .picture import draw
+        from .report import page
+
         place = Path(folder)
         text = json.dumps([dataclasses.asdict(setting) for setting in self.patch], indent=2)
         with (
             writing(place / "patch.json") as patch,
+            writing(place / "report.html") as report,
             writing(place / "match.png") as picture,
             writing(place / "match.wav") as sound,
         ):
@@ -96,6 +104,7 @@ class Match:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a name may hold signs that the font lacks
                 draw(self).print_png(picture)
+            report.write_text(page(self), encoding="utf-8", errors="replace")  # a name may hold what is no character
             patch.write_text(text + "\n", encoding="utf-8")
 
 

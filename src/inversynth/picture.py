@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import metrics, render
+from .matching import Match
 from .spec import Param, ParamSpace
-
-if TYPE_CHECKING:
-    from .matching import Match
 
 TARGET_COLOUR, MATCH_COLOUR = "#2f7fd0", "#e0672c"
 FLOOR_DB = 20 * float(np.log10(metrics.FLOOR))
@@ -27,15 +25,16 @@ def spectrograms(target: ArrayLike, *sounds: ArrayLike) -> list[NDArray[np.float
     """The spectrogram (frames, 257) of a target (samples,) and of others as long, in dB of the target's peak.
 
     The window is that of `metrics.spectrogram`, and so is the floor; there are `FRAMES` frames where there are
-    as many samples, evenly spaced.
+    as many samples, evenly spaced. There is silence in front of a sound; its last window ends with it.
     """
     found = []
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(metrics.WINDOW) / metrics.WINDOW)
     for sound in (target, *sounds):
         at = np.asarray(sound, np.float64)
         centres = ((np.arange(min(FRAMES, len(at))) + 0.5) * len(at) / min(FRAMES, len(at))).astype(np.int64)
-        padded = np.pad(at, metrics.WINDOW // 2, mode="reflect")  # lest a cut at an end looks like a click
-        windows = np.lib.stride_tricks.sliding_window_view(padded, metrics.WINDOW)[centres]
+        half = metrics.WINDOW // 2
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(at, half), metrics.WINDOW)
+        windows = windows[np.minimum(centres, max(len(at) - half, 0))]  # lest a sound that is cut ends with a click
         found.append(np.abs(np.fft.rfft(windows * hann, axis=1)))
     peak = found[0].max() or 1.0
     return [20 * np.log10(np.maximum(magnitudes / peak, metrics.FLOOR)) for magnitudes in found]
@@ -83,10 +82,16 @@ def draw(match: Match) -> Any:
     grid = figure.add_gridspec(
         3, 2, height_ratios=(1, 2.1, 1.2), left=0.062, right=0.905, top=0.868, bottom=0.085, wspace=0.06, hspace=0.1
     )
-    figure.text(0.014, 0.982, match.name, fontsize=15, fontweight="bold", va="top", parse_math=False)  # it may hold $
+    name = " ".join(match.name.encode(errors="replace").decode().split())  # of a file: it may hold no text, or dollars
+    figure.text(0.014, 0.982, name, fontsize=15, fontweight="bold", va="top", parse_math=False)
     scores = (
         f"correlation of the log spectrograms {match.measures['rho_stft']:.3f}, of the spectra "
-        f"{match.measures['rho_ft']:.3f}; the faders are paler where the network is less sure"
+        f"{match.measures['rho_ft']:.3f}; "
+        + (
+            f"refined by {match.refinement.renders:,} renders"
+            if match.refinement
+            else "faders are paler where less sure"
+        )
     )
     figure.text(0.014, 0.940, scores, color="0.35", va="top")
     seconds, rate = match.audio.seconds, match.audio.sample_rate
@@ -126,7 +131,7 @@ def draw(match: Match) -> Any:
 
 
 def _draw_patch(axes: Any, match: Match) -> None:
-    """A fader for each parameter, the paler the less the network is sure of it."""
+    """A fader for each parameter, without a search the paler the less the network is sure of it."""
     from matplotlib.colors import to_rgb
 
     space = render.synth(match.synth).space
@@ -143,14 +148,15 @@ def _draw_patch(axes: Any, match: Match) -> None:
         names += [label(space[i], group) + (f" ({space[i].unit})" if space[i].unit else "") for i in members]
     patch = [match.patch[i] for i in order]
     x = np.array([float(space[i].x_of_value(match.patch[i].value)) for i in order])
-    sure = np.array([setting.confidence for setting in patch]) * heard[order]
+    confidences = [setting.confidence for setting in patch]
+    sure = (np.ones(len(patch)) if match.refinement else np.array(confidences)) * heard[order]
     axes.bar(at, 1, 0.8, color="0.93")
     axes.bar(at, x, 0.8, color=[(*to_rgb(MATCH_COLOUR), 0.18 + 0.82 * each) for each in sure])
     axes.hlines(x, np.array(at) - 0.4, np.array(at) + 0.4, color=MATCH_COLOUR, linewidth=2)
     if labelled:
         for place, setting, is_heard in zip(at, patch, heard[order], strict=True):
             axes.text(place, 1.05, number(setting.value), fontsize=7.5, ha="center", va="bottom")
-            note = f"{setting.confidence:.0%}" if is_heard else "unheard"
+            note = ("" if match.refinement else f"{setting.confidence:.0%}") if is_heard else "unheard"
             axes.text(place, -0.06, note, fontsize=6.5, ha="center", va="top", color="0.4")
         axes.set_xticks(at, names, rotation=32, ha="right", rotation_mode="anchor", fontsize=8)
     else:

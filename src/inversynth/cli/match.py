@@ -96,7 +96,7 @@ def _show(target: Path, found: Match, folder: Path) -> None:
     console.print(
         f"correlation of the log spectrograms {found.measures['rho_stft']:.3f}, "
         f"of the spectra {found.measures['rho_ft']:.3f}; {found.model} on {found.device}\n"
-        f"wrote {folder}: patch.json, match.wav, match.png",
+        f"wrote {folder}: patch.json, match.wav, match.png, report.html",
         highlight=False,
         markup=False,
         soft_wrap=True,
