@@ -1,9 +1,9 @@
 """The card of a model: what it was trained on, for how long, its curve, and every measure.
 
-    python benchmarks/card.py --run RUN --measures benchmarks/evaluate.json --out models/paper-c6xl
+    python benchmarks/card.py --run RUN --measures EVALUATION/evaluation.json --out models/paper-c6xl
 
-Reads a run folder of `inversynth train` and what `benchmarks/evaluate.py` wrote; writes card.json (for
-programs), README.md (for people) and training.png beside the model.
+Reads a run folder of `inversynth train` and what `inversynth evaluate --out EVALUATION` wrote; writes card.json
+(for programs), README.md (for people) and training.png beside the model.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from evaluate import PAPER_MEAN_MPR, PAPER_MPR, PAPER_SOUND
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from inversynth.errors import InversynthError
+from inversynth.evaluation import paper
 from inversynth.files import make_folder, read_json, write_json, writing
 
 
@@ -59,7 +59,7 @@ def page(card: dict[str, Any]) -> str:
         "",
         f"The paper's network {settings['model']} for the synth `{settings['synth']}`: raw audio in, "
         "one distribution over the levels of each parameter out. Written by `benchmarks/card.py`; the measures are "
-        "those of `benchmarks/evaluate.py`.",
+        "those of `inversynth evaluate`.",
         "",
         f"- Trained on {trained['sounds']:,.0f} fresh sounds, each heard once, for {trained['hours']:.1f} h on "
         f"{found['machine']['cores']} cores of {found['machine']['cpu']}, which had other work to do meanwhile.",
@@ -83,7 +83,7 @@ def page(card: dict[str, Any]) -> str:
     ]
     for key, title, scale in (("rho_stft", "ρ(STFT) x100", 100), ("rho_ft", "ρ(FT) x100", 100), ("f_delta", "F_Δ", 1)):
         for kind in ("mean", "median"):
-            figures = (found["sound"][key][kind], PAPER_SOUND[key][kind], found["chance_sound"][key][kind])
+            figures = (found["sound"][key][kind], paper.SOUND[key][kind], found["chance_sound"][key][kind])
             lines.append(f"| {title}, {kind} | " + " | ".join(f"{scale * figure:.2f}" for figure in figures) + " |")
     means = found["mean_mpr"]
     lines += [
@@ -95,12 +95,12 @@ def page(card: dict[str, Any]) -> str:
     ]
     for row in found["parameters"]["masked"]:
         tops = " ".join(f"{100 * top:.0f}" for top in row["top"])
-        everywhere, theirs = parameters[row["name"]]["mpr"], PAPER_MPR[row["name"]]
+        everywhere, theirs = parameters[row["name"]]["mpr"], paper.MPR[row["name"]]
         lines.append(
             f"| `{row['name']}` | {row['mpr']:.2f} | {everywhere:.2f} | {theirs:.2f} | {tops} | {row['mae']:.2f} |"
         )
     lines.append(
-        f"| **mean** | **{means['masked']:.2f}** | **{means['unmasked']:.2f}** | **{PAPER_MEAN_MPR:.2f}** | | |"
+        f"| **mean** | **{means['masked']:.2f}** | **{means['unmasked']:.2f}** | **{paper.MEAN_MPR:.2f}** | | |"
     )
     lines += ["", "| group | MPR where heard | top 1..5, % | MAE, levels |", "|---|---|---|---|"]
     for row in found["groups"]["masked"]:
@@ -113,7 +113,7 @@ def main() -> int:
     """Writes the card; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--run", type=Path, required=True, help="run folder of inversynth train")
-    parser.add_argument("--measures", type=Path, required=True, help="what benchmarks/evaluate.py wrote")
+    parser.add_argument("--measures", type=Path, required=True, help="evaluation.json of inversynth evaluate")
     parser.add_argument("--out", type=Path, required=True, help="folder of the model")
     parser.add_argument("--note", default="", help="a sentence on what the settings don't tell")
     args = parser.parse_args()
@@ -131,7 +131,7 @@ def main() -> int:
                 "note": args.note,
                 "history": rows,
             },
-            "measures": read_json(args.measures, "what benchmarks/evaluate.py wrote"),
+            "measures": read_json(args.measures, "evaluation.json of inversynth evaluate"),
         }
         make_folder(args.out)
         draw_curve(rows, args.out / "training.png")

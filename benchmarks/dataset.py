@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 import pages
-from evaluate import machine
 from pages import Rows
 from rich.console import Console
 
@@ -32,6 +31,7 @@ from inversynth.dataset import Dataset, DatasetSettings, Manifest, open_dataset,
 from inversynth.errors import InversynthError
 from inversynth.exports import EXPORTS
 from inversynth.files import read_json, write_json
+from inversynth.machine import machine
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs" / "datasets.md"

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from evaluate import machine
 from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
@@ -32,6 +31,7 @@ from inversynth import live, sampling
 from inversynth.audio import DeviceSource
 from inversynth.errors import InversynthError
 from inversynth.files import write_json
+from inversynth.machine import machine
 from inversynth.midi import control_map
 from inversynth.predict import load_model
 from inversynth.render import synth

@@ -182,10 +182,10 @@ def run(python: str, name: str, threads: int, count: int, seconds: float, path: 
 
 def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """All contenders, on one core and on all."""
-    from evaluate import machine
     from limit import limit
 
     from inversynth import _native
+    from inversynth.machine import machine
 
     everything = os.cpu_count() or 1
     counts = [threads for threads in (1, 2, 4, 8, 16, 32, 64, 128) if threads < everything] + [everything]

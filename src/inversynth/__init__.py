@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import InversynthError, MismatchError, UsageError
+    from .evaluation import evaluate
     from .matching import match
     from .predict import load_model
     from .render import Synth, synth
@@ -24,6 +25,7 @@ _HOME = {
     "InversynthError": "errors",
     "MismatchError": "errors",
     "UsageError": "errors",
+    "evaluate": "evaluation",
     "match": "matching",
     "load_model": "predict",
     "Synth": "render",
@@ -41,6 +43,7 @@ __all__ = [
     "Synth",
     "UsageError",
     "__version__",
+    "evaluate",
     "load_model",
     "match",
     "synth",

@@ -25,6 +25,7 @@ COMMANDS = {
     "data": "inspect and verify datasets",
     "train": "train a network to hear a synth's parameters",
     "export": "turn a training run into one ONNX file",
+    "evaluate": "measure a model on fresh sounds",
     "match": "find the patch that makes a sound",
     "live": "listen, and send the predicted parameters as MIDI",
 }
@@ -129,6 +130,11 @@ def train() -> int:
 def export() -> int:
     """`inversynth-export`."""
     return _alias("export")
+
+
+def evaluate() -> int:
+    """`inversynth-evaluate`."""
+    return _alias("evaluate")
 
 
 def match() -> int:

@@ -1,0 +1,155 @@
+"""`inversynth evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import metrics
+from .render import progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options; their defaults are those of `evaluation.evaluate`."""
+    from ..evaluation import evaluate
+    from ..predict import DEVICES
+    from ..render import SYNTHS
+
+    defaults = {name: parameter.default for name, parameter in inspect.signature(evaluate).parameters.items()}
+    parser.add_argument("--model", metavar="NAME|PATH", help="a model (default: the one for the synth)")
+    parser.add_argument("--synth", choices=list(SYNTHS), help="whose sounds to take (default: the model's, or paper)")
+    parser.add_argument(
+        "--num-examples",
+        type=int,
+        default=defaults["num_examples"],
+        metavar="N",
+        help="how many sounds (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=defaults["seed"], help="of the test stream (default: %(default)s)")
+    parser.add_argument(
+        "--device", choices=DEVICES, default=defaults["device"], help="where to run the model (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder for evaluation.json, two CSV files and a picture"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluates, prints the tables, and says where the files are."""
+    from rich.console import Console
+
+    from ..evaluation import evaluate
+
+    found = evaluate(args.model, args.synth, args.num_examples, args.seed, args.device, args.out, progress)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=100)
+    _show_parameters(found.facts, console)
+    _show_sounds(found.facts, console)
+    if args.out:
+        print(f"wrote {args.out}: evaluation.json, measures.csv, parameters.csv, evaluation.png")
+    return 0
+
+
+def _table(title: str, columns: tuple[str, ...]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=0)
+    for i, name in enumerate(columns):
+        table.add_column(name, justify="right" if i else "left", no_wrap=True)
+    return table
+
+
+def _show_parameters(facts: dict[str, Any], console: Console) -> None:
+    from ..evaluation import paper
+
+    theirs = paper.MPR if facts["synth"] == "paper" else {}
+    table = _table(
+        f"{facts['model']}: {facts['num_examples']} sounds of the test stream of seed {facts['seed']}",
+        ("parameter", "MPR 95 %", "all", *(["paper"] if theirs else []), "top 1..5 %", "MAE", "ECE"),
+    )
+
+    def add(row: dict[str, Any], everywhere: dict[str, Any], names: list[str], ece: str) -> None:
+        table.add_row(
+            row["name"],
+            within(row["mpr"], row.get("mpr_95")),
+            f"{everywhere['mpr']:.2f}",
+            *([f"{np.mean([theirs[name] for name in names]):.2f}"] if theirs else []),
+            " ".join(f"{100 * top:2.0f}" for top in row["top"]),
+            f"{row['mae']:.2f}",
+            ece,
+        )
+
+    parameters, groups, calibration = facts["parameters"], facts["groups"], facts["calibration"]
+    rows = zip(parameters["masked"], parameters["unmasked"], calibration["parameters"], strict=True)
+    for row, other, reliability in rows:
+        add(row, other, [row["name"]], f"{reliability['ece']:.3f}")
+    table.add_section()
+    means = facts["mean_mpr"]
+    table.add_row(
+        "mean",
+        within(means["masked"], means["masked_95"]),
+        f"{means['unmasked']:.2f}",
+        *([f"{paper.MEAN_MPR:.2f}"] if theirs else []),
+        *("", ""),
+        f"{np.mean([row['ece'] for row in calibration['parameters']]):.3f}",
+    )
+    table.add_row("chance", f"{facts['chance_mpr']:.2f}")
+    table.add_section()
+    for row, other in zip(groups["masked"], groups["unmasked"], strict=True):
+        add(row, other, row["params"], "")
+    console.print(table)
+    console.print(
+        "MPR, top k, MAE (levels) and ECE count a parameter where it is heard, 'all' everywhere"
+        + ("; paper: its Conv6XL, on its own data." if theirs else "."),
+        highlight=False,
+    )
+
+
+def _show_sounds(facts: dict[str, Any], console: Console) -> None:
+    from ..evaluation import paper
+
+    theirs = paper.SOUND if facts["synth"] == "paper" else {}
+    table = _table(
+        "sounds of the predicted patches",
+        ("measure", "model", "95 %", "chance", *(["paper"] if theirs else [])),
+    )
+    for key, title in metrics.TITLES.items():
+        mine, chance = facts["sound"][key], facts["chance_sound"][key]
+        for kind in ("mean", "median"):
+            table.add_row(
+                f"{title}, {kind}",
+                figure(mine[kind]),
+                "..".join(figure(end) for end in mine[f"{kind}_95"]),
+                figure(chance[kind]),
+                *([figure(theirs[key][kind])] if key in theirs else []),
+            )
+    console.print(table)
+    console.print("F_delta grows with loudness: the paper's and ours are on different data.", highlight=False)
+    times = facts["inference_ms"]
+    console.print(
+        f"one window on one thread of {facts['machine']['cpu']} ({facts['device']}): "
+        f"median {times['p50']:.2f} ms, 99th percentile {times['p99']:.2f} ms",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def within(percent: float, ends: list[float] | None) -> str:
+    """A figure, and how far the farther end of its interval is."""
+    return f"{percent:.2f}" + (f" ±{max(abs(end - percent) for end in ends):.1f}" if ends else "     ")
+
+
+def figure(value: float) -> str:
+    """Four digits, as a table shows them."""
+    return f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}" if abs(value) >= 10 else f"{value:.4f}"

@@ -1,0 +1,175 @@
+"""The bench: a model's every measure on fresh sounds of its synth, beside chance and beside the paper."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import metrics, sampling
+from ..errors import UsageError
+from ..files import make_folder, write_json
+from ..machine import machine
+from ..predict import Model, default_model, load_model
+from ..render import Synth
+from ..render import synth as synth_named
+
+CHUNK = 256
+TIMED_RUNS = 500
+
+Report = Callable[[int, int, int], None]
+"""Hears of progress: sounds done, of how many, and done by this run."""
+Progress = Callable[[str], AbstractContextManager[Report]]
+"""Opens a progress display for what is named."""
+
+Columns = dict[str, NDArray[np.float64]]
+
+
+@contextlib.contextmanager
+def _silent(what: str) -> Iterator[Report]:
+    yield lambda done, total, fresh: None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model was found to do.
+
+    `facts`: all figures, as evaluation.json holds them; `sounds` and `chance`: each measure of sounds, (n,), of the
+    predicted patches and of unrelated ones.
+    """
+
+    facts: dict[str, Any]
+    sounds: Columns
+    chance: Columns
+
+    def save(self, folder: str | Path) -> None:
+        """Writes `measures.csv`, `parameters.csv`, `evaluation.png` and, last, `evaluation.json` into a folder."""
+        from .output import draw, write_measures, write_parameters
+
+        place = make_folder(folder)
+        write_measures(self, place / "measures.csv")
+        write_parameters(self.facts, place / "parameters.csv")
+        draw(self, place / "evaluation.png")
+        write_json(place / "evaluation.json", self.facts)
+
+
+def evaluate(
+    model: str | Path | Model | None = None,
+    synth: str | None = None,
+    num_examples: int = 4096,
+    seed: int = 7,
+    device: str = "auto",
+    out: str | Path | None = None,
+    progress: Progress = _silent,
+) -> Evaluation:
+    """Measures a model on sounds of the test stream of a seed, which no training run draws from.
+
+    model: a name, a path or a loaded `Model`; by default the one shipped for the synth. synth: by default the
+    model's, else "paper". The sounds are predicted, the likeliest levels are rendered, and both sounds compared;
+    chance compares each sound with the next one's. With `out`, the evaluation is saved there. `progress("...")`
+    opens a display. Raises `UsageError` for fewer than 2 examples and `MismatchError` for a model of another synth.
+    """
+    if model is None:
+        model = default_model(synth or "paper")
+    network = model if isinstance(model, Model) else load_model(model, device)
+    instrument = synth_named(synth or network.synth)
+    network.require(instrument)
+    if isinstance(num_examples, bool) or num_examples < 2:
+        raise UsageError(f"{num_examples} examples; chance needs at least 2")
+    levels = sampling.draw(instrument.space, seed, 0, num_examples, sampling.TEST)
+    if out is not None:
+        make_folder(out)
+    with progress("evaluating") as report:
+        probabilities, sounds, chance = _compared(network, instrument, levels, report)
+    facts = {
+        "model": network.name,
+        "synth": instrument.name,
+        "num_examples": num_examples,
+        "seed": seed,
+        "machine": machine(),
+        "device": network.device,
+        **_of_parameters(instrument, probabilities, levels),
+        "sound": metrics.summary(sounds),
+        "chance_sound": metrics.summary(chance),
+        "inference_ms": inference_ms(network, instrument),
+        "training": network.facts.training,
+    }
+    found = Evaluation(facts, sounds, chance)
+    if out is not None:
+        found.save(out)
+    return found
+
+
+def likeliest(probabilities: list[NDArray[np.float32]]) -> NDArray[np.int64]:
+    """(n, P) levels of the highest probability in P arrays (n, levels)."""
+    return np.stack([row.argmax(axis=1) for row in probabilities], axis=1)
+
+
+def compare(targets: NDArray[np.float32], sounds: NDArray[np.float32], instrument: Synth) -> Columns:
+    """Every measure of sounds."""
+    rate = instrument.format.sample_rate
+    return metrics.sound_measures(targets, sounds) | metrics.field_measures(targets, sounds, rate)
+
+
+def _compared(
+    network: Model, instrument: Synth, levels: NDArray[np.int64], report: Report
+) -> tuple[list[NDArray[np.float32]], Columns, Columns]:
+    """The probabilities, and every measure of the predicted patches' sounds and of the next patches'."""
+    space = instrument.space
+    others = np.roll(levels, 1, axis=0)
+    predicted, matched, chance = [], [], []
+    for at in range(0, len(levels), CHUNK):
+        sound, other = (instrument.render(space.values_of_levels(rows[at : at + CHUNK])) for rows in (levels, others))
+        predicted.append(network.predict(sound))
+        match = instrument.render(space.values_of_levels(likeliest(predicted[-1])))
+        matched.append(compare(sound, match, instrument))
+        chance.append(compare(sound, other, instrument))
+        report(at + len(sound), len(levels), at + len(sound))
+    probabilities = [np.concatenate(parts) for parts in zip(*predicted, strict=True)]
+    return probabilities, joined(matched), joined(chance)
+
+
+def joined(parts: list[Columns]) -> Columns:
+    """One column of each measure, from those of chunks."""
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def _of_parameters(
+    instrument: Synth, probabilities: list[NDArray[np.float32]], levels: NDArray[np.int64]
+) -> dict[str, Any]:
+    """Every measure of parameters: where a parameter is heard (masked), and everywhere."""
+    space = instrument.space
+    ranks = np.stack([metrics.ranks(p, levels[:, i]) for i, p in enumerate(probabilities)], axis=1)
+    percentiles = 100 * (1 - ranks / space.levels)
+    found: dict[str, Any] = {"mean_mpr": {}, "parameters": {}, "groups": {}}
+    for kind, masked in (("masked", True), ("unmasked", False)):
+        rows = metrics.parameter_measures(space, probabilities, levels, masked)
+        use = space.active(levels) if masked else np.ones(levels.shape, bool)
+        each, mean = metrics.mean_intervals(percentiles, use)
+        found["mean_mpr"] |= {kind: metrics.mean_mpr(rows), f"{kind}_95": mean}
+        found["parameters"][kind] = [row | {"mpr_95": ends} for row, ends in zip(rows, each, strict=True)]
+        found["groups"][kind] = metrics.group_measures(space, rows)
+    rows = metrics.calibration(space, probabilities, levels)
+    chance = np.mean(100 * (1 - (space.levels - 1) / 2 / space.levels))
+    return found | {"chance_mpr": float(chance), "calibration": {"parameters": rows, "pooled": metrics.pooled(rows)}}
+
+
+def inference_ms(network: Model, instrument: Synth) -> dict[str, float]:
+    """Milliseconds of one window on one thread: median and 99th percentile."""
+    space = instrument.space
+    sound = instrument.render(space.values_of_levels(space.levels[None] // 2))[0]
+    network.warm_up()
+    times = np.empty(TIMED_RUNS)
+    for i in range(TIMED_RUNS):
+        started = time.perf_counter()
+        network.predict_one(sound)
+        times[i] = time.perf_counter() - started
+    p50, p99 = 1e3 * np.percentile(times, [50, 99])
+    return {"p50": float(p50), "p99": float(p99), "runs": TIMED_RUNS}

@@ -1,0 +1,111 @@
+"""The tables and the picture of an evaluation."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import metrics
+from ..files import writing
+from . import paper
+
+if TYPE_CHECKING:
+    from . import Evaluation
+
+MODEL_COLOUR, OTHER_COLOUR = "#2a6fb0", "#d1602b"
+
+
+def _write_csv(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:
+    with writing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def write_measures(found: Evaluation, path: Path) -> None:
+    """One row a sound: `item`, its number in the test stream, and every measure of sounds."""
+    columns = np.stack(list(found.sounds.values()), axis=1)
+    _write_csv(path, ["item", *found.sounds], ([item, *row] for item, row in enumerate(columns.tolist())))
+
+
+def write_parameters(facts: dict[str, Any], path: Path) -> None:
+    """One row a parameter; `count` to `mae` and `ece` where it is heard, `_all` everywhere."""
+    header = ["name", "count", "mpr", "mpr_low", "mpr_high", "mpr_all", "mpr_paper"]
+    header += [f"top_{k}" for k in range(1, 6)] + ["mae", "mae_all", "ece"]
+    kinds = facts["parameters"]
+    rows = []
+    for row, other, reliability in zip(
+        kinds["masked"], kinds["unmasked"], facts["calibration"]["parameters"], strict=True
+    ):
+        at = [row["name"], row["count"], row["mpr"], *row["mpr_95"], other["mpr"], paper_mpr(facts, row["name"])]
+        rows.append([*at, *row["top"], row["mae"], other["mae"], reliability["ece"]])
+    _write_csv(path, header, rows)
+
+
+def paper_mpr(facts: dict[str, Any], name: str) -> float | None:
+    """The paper's MPR of a parameter, for its own synth."""
+    return paper.MPR[name] if facts["synth"] == "paper" else None
+
+
+def draw(found: Evaluation, path: Path) -> None:
+    """The measures of sounds beside chance, the MPR of each parameter beside the paper's, and how sure means right."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # lest it tells where it can't keep its cache
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    facts = found.facts
+    figure = Figure(figsize=(14, 11), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(
+        f"{facts['model']} on {facts['num_examples']} sounds of {facts['synth']}", fontsize=14, parse_math=False
+    )
+    grid = figure.add_gridspec(4, 5, height_ratios=(1, 1, 1.5, 1.5))
+    for i, (key, title) in enumerate(metrics.TITLES.items()):
+        axes = figure.add_subplot(grid[i // 5, i % 5])
+        both = np.concatenate([found.sounds[key], found.chance[key]])
+        edges = np.linspace(both.min(), np.percentile(both, 97), 41).tolist()
+        for at, colour, label in ((found.chance, OTHER_COLOUR, "chance"), (found.sounds, MODEL_COLOUR, "model")):
+            axes.hist(np.clip(at[key], edges[0], edges[-1]), edges, color=colour, alpha=0.6, label=label)
+        axes.set(title=title, yticks=[])
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        if not i:
+            axes.legend(frameon=False)
+
+    axes = figure.add_subplot(grid[2:, :3])
+    rows = facts["parameters"]["masked"]
+    place = np.arange(len(rows))[::-1]
+    mpr = np.array([row["mpr"] for row in rows])
+    errors = np.abs(np.array([row["mpr_95"] for row in rows]).T - mpr)
+    axes.barh(place, mpr, color=MODEL_COLOUR, alpha=0.7, xerr=errors, error_kw={"linewidth": 0.8}, label="model")
+    theirs = [(at, at_mpr) for at, row in zip(place, rows, strict=True) if (at_mpr := paper_mpr(facts, row["name"]))]
+    if theirs:
+        axes.plot(
+            [mpr for _, mpr in theirs], [at for at, _ in theirs], "D", color=OTHER_COLOUR, label="the paper's Conv6XL"
+        )
+    axes.axvline(facts["chance_mpr"], color="0.4", linestyle=":", label="chance")
+    axes.set(yticks=place, yticklabels=[row["name"] for row in rows], xlim=(45, 100.5), xlabel="MPR where heard (%)")
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+
+    axes = figure.add_subplot(grid[2:, 3:])
+    axes.plot([0, 1], [0, 1], color="0.4", linestyle=":")
+    for row in (*facts["calibration"]["parameters"], facts["calibration"]["pooled"]):
+        all_of_them = "name" not in row
+        filled = np.array(row["count"]) >= (1 if all_of_them else 20)  # a handful says nothing
+        axes.plot(
+            np.array(row["confidence"])[filled],
+            np.array(row["accuracy"])[filled],
+            "o-" if all_of_them else "-",
+            color=MODEL_COLOUR if all_of_them else "0.6",
+            linewidth=2.5 if all_of_them else 0.7,
+            zorder=3 if all_of_them else 2,
+        )
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of the likeliest level", ylabel="how often it was right")
+    axes.set_aspect("equal")
+    axes.set_title(
+        f"reliability: all parameters (error {facts['calibration']['pooled']['ece']:.3f}), and each (grey)", fontsize=11
+    )
+    with writing(path) as temporary:
+        figure.savefig(temporary)

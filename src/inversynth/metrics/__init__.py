@@ -1,0 +1,56 @@
+"""How near a prediction comes: the paper's measures (arXiv 1812.06349, section 5) and the field's."""
+
+from __future__ import annotations
+
+from .field import field_measures
+from .intervals import mean_intervals, summary
+from .parameters import (
+    GROUPS,
+    calibration,
+    group_measures,
+    group_of,
+    mean_mpr,
+    parameter_measures,
+    pooled,
+    ranks,
+)
+from .sounds import FLOOR, HOP, WINDOW, log_spectrograms, pearson, sound_measures, spectrogram
+
+TITLES = {
+    "rho_stft": "rho(STFT)",
+    "rho_ft": "rho(FT)",
+    "f_delta": "F_delta",
+    "spectral_convergence": "spectral convergence",
+    "lsd_db": "log-spectral distance (dB)",
+    "mel_db": "multi-scale mel L1 (dB)",
+    "mfcc_db": "MFCC distance (dB)",
+    "wmfcc_db": "warped MFCC (dB)",
+    "sot_hz": "spectral transport (Hz)",
+    "rms_cosine": "RMS envelope cosine",
+}
+"""The measures of sounds: what `sound_measures` and `field_measures` give, and how each is called."""
+
+HIGHER_IS_BETTER = {"rho_stft", "rho_ft", "rms_cosine"}
+
+__all__ = [
+    "FLOOR",
+    "GROUPS",
+    "HIGHER_IS_BETTER",
+    "HOP",
+    "TITLES",
+    "WINDOW",
+    "calibration",
+    "field_measures",
+    "group_measures",
+    "group_of",
+    "log_spectrograms",
+    "mean_intervals",
+    "mean_mpr",
+    "parameter_measures",
+    "pearson",
+    "pooled",
+    "ranks",
+    "sound_measures",
+    "spectrogram",
+    "summary",
+]

@@ -1,0 +1,134 @@
+"""The measures of parameters: the paper's (arXiv 1812.06349, section 5), and how far confidences can be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..spec import ParamSpace
+
+GROUPS = {
+    "filter": ("f_cut", "q"),
+    "notes": ("f",),
+    "amplitude LFO": ("B",),
+    "gate frequency": ("f_gate",),
+    "frequency LFO": ("v",),
+    "oscillator amplitude": ("A",),
+    "ADSR": ("a", "d", "s", "r"),
+}
+"""The paper's groups of parameters, by symbol (for f, v, A, B: of all oscillators); see `group_of`."""
+
+
+def ranks(probabilities: NDArray[Any], levels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n, L) scores and (n,) right levels to (n,) how many classes score above the right one."""
+    right = np.take_along_axis(probabilities, levels[:, None], axis=1)
+    return np.asarray((probabilities > right).sum(axis=1))
+
+
+def parameter_measures(
+    space: ParamSpace, probabilities: Sequence[NDArray[Any]], levels: ArrayLike, masked: bool = True, top: int = 5
+) -> list[dict[str, Any]]:
+    """One row a parameter: `name`, `count`, `mpr` (percent), `top` (accuracies for k = 1..top), `mae` (levels).
+
+    probabilities: P arrays (n, levels of the parameter); levels: (n, P) the right ones. MPR, the mean
+    percentile rank, is 100 (1 - mean(r / L)), r = how many of the L classes score above the right one.
+    With `masked`, an item counts for a parameter only where that parameter is heard.
+    """
+    right = space.check_levels(levels)
+    heard = space.active(right) if masked else np.ones(right.shape, bool)
+    rows = []
+    for i, param in enumerate(space):
+        use = heard[:, i]
+        scores, at = np.asarray(probabilities[i])[use], right[use, i]
+        rank = ranks(scores, at)
+        rows.append(
+            {
+                "name": param.name,
+                "count": int(use.sum()),
+                "mpr": float(100 * (1 - np.mean(rank / param.levels))),
+                "top": [float(np.mean(rank < k)) for k in range(1, top + 1)],
+                "mae": float(np.mean(np.abs(scores.argmax(axis=1) - at))),
+            }
+        )
+    return rows
+
+
+def mean_mpr(rows: Sequence[dict[str, Any]]) -> float:
+    """The mean over parameters of their MPR, in percent."""
+    return float(np.mean([row["mpr"] for row in rows]))
+
+
+def group_of(symbol: str) -> str | None:
+    """The group of a parameter of the paper by its symbol, or None for another synth's.
+
+    The paper's text makes the amplitude LFO of the B, its Figure 6 of f_gate alone; here each is a group.
+    """
+    kinds = {kind: group for group, members in GROUPS.items() for kind in members}
+    return kinds.get(symbol, kinds.get(symbol.split("_")[0]))
+
+
+def group_measures(space: ParamSpace, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row a group of `GROUPS` that the space has: the means of its parameters' rows, `name` and `params`."""
+    found = []
+    for group in GROUPS:
+        members = [row for param, row in zip(space, rows, strict=True) if group_of(param.symbol) == group]
+        if members:
+            found.append(
+                {
+                    "name": group,
+                    "params": [row["name"] for row in members],
+                    "mpr": float(np.mean([row["mpr"] for row in members])),
+                    "top": [float(k) for k in np.mean([row["top"] for row in members], axis=0)],
+                    "mae": float(np.mean([row["mae"] for row in members])),
+                }
+            )
+    return found
+
+
+# -- calibration ---------------------------------------------------------------------------------
+
+BINS = 15
+
+
+def calibration(
+    space: ParamSpace, probabilities: Sequence[NDArray[Any]], levels: ArrayLike, masked: bool = True
+) -> list[dict[str, Any]]:
+    """One row a parameter: `name`, `ece`, and of its bins `count`, `confidence` and `accuracy`, lists of `BINS`.
+
+    The confidence of a prediction is its top probability. Bin b holds the confidences of (b / BINS, (b + 1) / BINS];
+    an empty one has 0 for all three. The expected calibration error is the mean of |accuracy - confidence| over the
+    bins, each weighed by its count (Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks",
+    ICML 2017). Arguments as in `parameter_measures`.
+    """
+    right = space.check_levels(levels)
+    heard = space.active(right) if masked else np.ones(right.shape, bool)
+    rows = []
+    for i, param in enumerate(space):
+        scores = np.asarray(probabilities[i], np.float64)[heard[:, i]]
+        top = scores.max(axis=1)
+        hit = scores.argmax(axis=1) == right[heard[:, i], i]
+        at = np.clip(np.ceil(top * BINS).astype(int) - 1, 0, BINS - 1)
+        count = np.bincount(at, minlength=BINS)
+        sure, hits = (np.bincount(at, weights, BINS) for weights in (top, hit))
+        rows.append({"name": param.name} | _reliability(count, sure, hits))
+    return rows
+
+
+def pooled(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The calibration of all parameters' predictions taken together, as a row without a name."""
+    count, confidence, accuracy = (np.array([row[key] for row in rows]) for key in ("count", "confidence", "accuracy"))
+    return _reliability(count.sum(axis=0), (count * confidence).sum(axis=0), (count * accuracy).sum(axis=0))
+
+
+def _reliability(count: NDArray[np.int64], confidence: NDArray[Any], accuracy: NDArray[Any]) -> dict[str, Any]:
+    """`ece` and the bins, from each bin's count and its sums of confidence and of hits."""
+    each = np.maximum(count, 1)
+    return {
+        "ece": float(np.abs(accuracy - confidence).sum() / max(count.sum(), 1)),
+        "count": count.tolist(),
+        "confidence": (confidence / each).tolist(),
+        "accuracy": (accuracy / each).tolist(),
+    }
