@@ -214,6 +214,16 @@ def test_every_parameter_is_a_knob_with_its_value_unit_and_confidence() -> None:
         assert ("unheard" in kind) == (setting.name == "sin_mod_frequency")
 
 
+def test_pitches_are_told_as_notes() -> None:
+    match = patched(PAPER, LEVELS)
+    between = dataclasses.replace(match.patch[0], value=440 * 2 ** (2.9 / 12))
+    notes = re.findall(
+        r"<small>([A-G]\S+(?: \S+ ct)?), \d+%</small>",
+        page(dataclasses.replace(match, patch=(between, *match.patch[1:]))),
+    )
+    assert notes == ["C5 -10 ct", "A4", "C♯5", "F5"]
+
+
 @pytest.mark.parametrize("x", [0.0, 0.25, 0.5, 0.9, 1.0])
 def test_the_hand_of_a_knob_points_to_its_value(x: float) -> None:
     match = patched(SINE, [3, 8, 12, 1])
@@ -276,6 +286,25 @@ def test_a_search_is_told_with_what_it_gained_and_its_variations() -> None:
     assert len(played) == 6
     gain = 1 / max(1, np.abs(match.target).max(), np.abs(variations).max())
     np.testing.assert_allclose(np.array(played[2:]), gain * variations, atol=2**-14)
+
+
+def test_the_curve_of_a_search_rises_on_a_logarithmic_axis() -> None:
+    match = refined(patched(SINE, [3, 8, 12, 1]), 0)
+    found = re.search(r'class="line" d="M0 (\S+?)(H.*?)"', page(match))
+    assert found
+    steps = np.array(re.findall(r"H([\d.]+)V([\d.]+)", found[2]), float)
+    assert np.ptp(np.log10([0.02, 0.9])) / np.log10(1.2 / 0.01) == pytest.approx(np.ptp(steps[1:, 0]) / 420, abs=1e-3)
+    assert (float(found[1]), *steps[:, 1]) == tuple(
+        pytest.approx(190 * (1 - rho) / 0.25) for rho in (0.8, 0.8, 0.95, 0.99)
+    )
+
+
+@pytest.mark.parametrize("steps", [(), (Progress(0.0, 1, 0.0, 1.0),)])
+def test_a_search_that_found_nothing_is_told_too(steps: tuple[Progress, ...]) -> None:
+    match = refined(patched(SINE, [3, 8, 12, 1]), 0)
+    assert match.refinement
+    nothing = dataclasses.replace(match.refinement, progress=steps, seconds=0.0, renders=1)
+    assert "1 renders in 0 s" in Elements(page(dataclasses.replace(match, refinement=nothing))).text
 
 
 def test_after_a_search_a_thin_line_stays_where_the_network_pointed() -> None:

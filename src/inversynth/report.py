@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import __version__, render
+from . import __version__, metrics, render
 from .matching import POOR_RHO_STFT, Match
 from .picture import FLOOR_DB, MATCH_COLOUR, TARGET_COLOUR, label, number, panel, spectrograms
 from .refine import Candidate, Refinement
@@ -66,12 +66,11 @@ def page(match: Match, made: datetime | None = None) -> str:
     made = made or datetime.now().astimezone()
     sounds = [match.target, match.sound]
     if others:
-        values = np.array([candidate.values for candidate in others])
-        sounds += list(instrument.render(values, match.audio.sample_rate, match.audio.seconds))
+        patches = np.array([candidate.values for candidate in others])
+        sounds += list(instrument.render(patches, match.audio.sample_rate, match.audio.seconds))
     gain = 1 / max(1.0, *(float(np.abs(sound).max()) for sound in sounds))
     names = ["target", "match", *(f"variation {i}" for i in range(2, 2 + len(others)))]
     pictures = spectrograms(*sounds)
-    values = np.array([setting.value for setting in match.patch])
     rho = match.measures["rho_stft"]
     parts = {
         "name": f"<bdi>{escape(match.name)}</bdi>",
@@ -88,7 +87,7 @@ def page(match: Match, made: datetime | None = None) -> str:
         "panel": _panel(space, match),
         "legend": _legend(found),
         "search": _search(found) if found else "",
-        "variations": _variations(space, match, values, sounds, pictures, gain) if others else "",
+        "variations": _variations(space, match, sounds, pictures, gain) if others else "",
         "measures": _measures(match),
         "command": escape(match.command),
         "made": f'<time datetime="{made.isoformat()}">{made.isoformat(" ", "minutes")}</time>',
@@ -132,7 +131,7 @@ def _measures(match: Match) -> str:
     louder = match.louder_db
     told = f"by how much the match is {'louder' if louder > 0 else 'quieter'}, in mean power"
     rows.append(("Loudness", told, f"{abs(louder):.1f} dB"))
-    return _table(("measure", "what it tells", "figure"), rows)
+    return f'<div class="told">{_table(("measure", "what it tells", "figure"), rows)}</div>'
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -318,7 +317,9 @@ def _knob(
     moved = refined and heard and likeliest != int(param.level_of_value(value))
     ghost = f'<path class="ghost" d="M0 0L{_at(float(param.x_of_level(likeliest)), 30)}"/>' if moved else ""
     shown = _value(value, param.unit)
-    sure = "unheard" if not heard else f"{confidence:.0%}"
+    sure = f"{confidence:.0%}" if heard else "unheard"
+    if metrics.group_of(param.symbol) == "notes":
+        sure = f"{_note(value)}, {sure}"
     likely = ", ".join(
         f"{_value(float(param.value_of_level(level)), param.unit)} {distribution[level]:.0%}"
         for level in np.argsort(-np.asarray(distribution), kind="stable")[:3]
@@ -333,6 +334,15 @@ def _knob(
         f'<path class="turn" d="{_arc(x, 29)}"/>{ghost}<path class="hand" d="M{_at(x, 8)}L{_at(x, 20)}"/></g></svg>'
         f"<b>{escape(name)}</b><span>{escape(shown)}</span><small>{sure}</small></div>"
     )
+
+
+def _note(frequency_hz: float) -> str:
+    """The nearest note of the equal temperament at A4 = 440 Hz, and by how many cents it is off."""
+    semitones = 69 + 12 * math.log2(frequency_hz / 440)
+    nearest = round(semitones)
+    cents = round(100 * (semitones - nearest))
+    name = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")[nearest % 12]
+    return f"{name}{nearest // 12 - 1}" + (f" {cents:+d} ct" if cents else "")
 
 
 def _panel(space: ParamSpace, match: Match) -> str:
@@ -377,7 +387,9 @@ def _search(found: Refinement) -> str:
 
 
 def _progress(found: Refinement) -> str:
-    """The score against time, as steps on a logarithmic axis."""
+    """The score against time, as steps on a logarithmic axis; nothing for a search that kept no record."""
+    if not found.progress:
+        return ""
     first = min([step.seconds for step in found.progress if step.seconds > 0] + [found.seconds or 1.0])
     low = 10 ** math.floor(math.log10(max(min(first, found.seconds / 10), 1e-4)))
     high = max(found.seconds, 10 * low)
@@ -391,11 +403,14 @@ def _progress(found: Refinement) -> str:
         return height * (1 - rho) / (1 - floor)
 
     path = f"M0 {down(found.progress[0].rho_stft):.1f}"
-    dots = ""
+    dots, last = "", -math.inf
     for step in found.progress:
         path += f"H{across(step.seconds):.1f}V{down(step.rho_stft):.1f}"
+        if across(step.seconds) - last < 5:
+            continue
+        last = across(step.seconds)
         about = f"{step.seconds:.3g} s, {step.renders:,} renders: {step.rho_stft:.4f}"
-        at = f'cx="{across(step.seconds):.1f}" cy="{down(step.rho_stft):.1f}"'
+        at = f'cx="{last:.1f}" cy="{down(step.rho_stft):.1f}"'
         dots += f'<circle {at} r="2.5"><title>{about}</title></circle>'
     grid = ""
     for k in range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1):
@@ -413,7 +428,6 @@ def _progress(found: Refinement) -> str:
 def _variations(
     space: ParamSpace,
     match: Match,
-    best: NDArray[np.float64],
     sounds: Sequence[NDArray[np.float32]],
     pictures: Sequence[NDArray[np.float64]],
     gain: float,
@@ -423,8 +437,8 @@ def _variations(
     out = []
     for i, candidate in enumerate(match.refinement.best[1:], 2):
         knobs, texts = "", []
-        for param, value, mine in zip(space, candidate.values, best, strict=True):
-            x, other = float(param.x_of_value(value)), float(param.x_of_value(mine))
+        for param, value, setting in zip(space, candidate.values, match.patch, strict=True):
+            x, other = float(param.x_of_value(value)), float(param.x_of_value(setting.value))
             differs = abs(x - other) * (param.levels - 1) >= 0.5
             text = f"{param.name.replace('_', ' ')} {_value(float(value), param.unit)}"
             knobs += (
@@ -432,7 +446,7 @@ def _variations(
                 f'<title>{escape(text)}</title><circle r="17"/><path class="turn" d="{_arc(x, 21)}"/>'
                 f'<path class="hand" d="M{_at(x, 5)}L{_at(x, 15)}"/></svg>'
             )
-            texts += [f"{text} (was {_value(float(mine), param.unit)})"] * differs
+            texts += [f"{text} ({_value(setting.value, param.unit)} in the match)"] * differs
         scores = ", ".join(f"{name} {score}" for name, score in zip(SCORES.values(), _scores(candidate), strict=True))
         plot = _plot(_heat(pictures[i]), f"variation {i}", match.audio.seconds, match.audio.sample_rate / 2000)
         out.append(
@@ -525,7 +539,10 @@ audio { width: 100%; margin-top: .5rem; }
 #place { flex: 1 1 9rem; min-width: 0; accent-color: var(--match); }
 .choices kbd:only-child { margin: 0; }
 .choices { display: flex; flex-wrap: wrap; gap: .3rem; }
-@media (max-width: 40rem) { .choices { flex: 1 1 0; } .choices button { padding: .35rem .6rem; } }
+@media (max-width: 40rem) { .choices { flex: 1 1 calc(100% - 4rem); } .choices button { padding: .35rem .5rem; }
+  #place { order: 1; } #loop { order: 2; } .told tr { display: grid; grid-template-columns: 1fr auto; }
+  .told th, .told td { border: 0; padding-bottom: 0; } .told :nth-child(3) { grid-area: 1 / 2; }
+  .told td:nth-child(2) { grid-column: 1 / 3; padding-top: 0; font-size: .85rem; } .told thead { display: none; } }
 button[aria-pressed=true] { background: var(--match); border-color: var(--match); color: #fff; }
 button[data-sound="0"][aria-pressed=true] { background: var(--target); border-color: var(--target); }
 #loop[aria-pressed=true] { background: none; border-color: var(--text); color: inherit; }
