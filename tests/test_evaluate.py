@@ -19,6 +19,7 @@ import onnx_file
 import reference
 from inversynth import metrics, sampling
 from inversynth.cli import main
+from inversynth.conditions import PERTURBATIONS
 from inversynth.errors import MismatchError, UsageError
 from inversynth.metrics.intervals import RESAMPLES, resamples
 from inversynth.render import synth
@@ -157,6 +158,29 @@ def test_drawn_levels_are_calibrated_and_overconfidence_is_not() -> None:
     assert metrics.calibration(PAIR, [sharper, sharper], levels)[0]["ece"] > 0.1
 
 
+# -- conditions ----------------------------------------------------------------------------------
+
+
+def test_each_condition_is_heard_as_perturbed_and_compared_with_the_clean_sound(
+    tiny_file: Path, found: Evaluation, levels: np.ndarray
+) -> None:
+    rows = evaluate(tiny_file, num_examples=COUNT, seed=SEED, conditions=True).facts["conditions"]
+    assert [row["name"] for row in rows] == [
+        "clean",
+        *PERTURBATIONS,
+        "rendered at 44.1 kHz",
+        "rendered at 48 kHz",
+    ]  # this synth has no notes
+    assert rows[0]["mpr"] == pytest.approx(found.facts["mean_mpr"]["masked"])
+    assert rows[0]["rho_stft"] == found.facts["sound"]["rho_stft"]
+    late = {row["name"]: row for row in rows}["50 ms late"]
+    sounds = rendered(levels)
+    heard = np.pad(sounds, ((0, 0), (819, 0)))[:, :16384]
+    predicted = np.stack([(heard @ matrix).argmax(axis=1) for matrix in onnx_file.weights(SINE)], axis=1)
+    rho = metrics.sound_measures(sounds, rendered(predicted))["rho_stft"]
+    assert late["rho_stft"]["mean"] == pytest.approx(rho.mean())
+
+
 # -- what is written -----------------------------------------------------------------------------
 
 
@@ -200,8 +224,9 @@ def test_the_papers_figures_stand_beside_those_of_its_own_synth(
 ) -> None:
     model = tmp_path / "paper.onnx"
     model.write_bytes(onnx_file.model(synth("paper")))
-    assert main(["evaluate", "--model", str(model), "--num-examples", "2", "--out", str(tmp_path)]) == 0
+    assert main(["evaluate", "--model", str(model), "--num-examples", "2", "--out", str(tmp_path), "--conditions"]) == 0
     shown = capsys.readouterr().out
+    assert "between the notes, a quarter tone" in shown
     assert "77.90" in shown  # its mean MPR
     assert "0.9204" in shown  # its mean rho(STFT)
     rows = {row["name"]: row["mpr_paper"] for row in rows_of(tmp_path / "parameters.csv")}

@@ -38,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", choices=DEVICES, default=defaults["device"], help="where to run the model (default: %(default)s)"
     )
     parser.add_argument(
+        "--conditions",
+        action="store_true",
+        help="also with levels, noise, codecs, delays, rates and pitches of the world",
+    )
+    parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for evaluation.json, two CSV files and a picture"
     )
 
@@ -48,12 +53,23 @@ def run(args: argparse.Namespace) -> int:
 
     from ..evaluation import evaluate
 
-    found = evaluate(args.model, args.synth, args.num_examples, args.seed, args.device, args.out, progress)
+    found = evaluate(
+        args.model,
+        args.synth,
+        args.num_examples,
+        args.seed,
+        args.device,
+        conditions=args.conditions,
+        out=args.out,
+        progress=progress,
+    )
     console = Console()
     if not console.is_terminal:
         console = Console(width=100)
     _show_parameters(found.facts, console)
     _show_sounds(found.facts, console)
+    if args.conditions:
+        _show_conditions(found.facts["conditions"], console)
     if args.out:
         print(f"wrote {args.out}: evaluation.json, measures.csv, parameters.csv, evaluation.png")
     return 0
@@ -143,6 +159,23 @@ def _show_sounds(facts: dict[str, Any], console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _show_conditions(rows: list[dict[str, Any]], console: Console) -> None:
+    table = _table("as the world leaves the targets", ("condition", "MPR", "- clean", "rho(STFT)", "- clean", "median"))
+    clean = rows[0]
+    for row in rows:
+        rho, clean_rho = row["rho_stft"], clean["rho_stft"]
+        table.add_row(
+            row["name"],
+            f"{row['mpr']:.2f}",
+            f"{row['mpr'] - clean['mpr']:+.2f}",
+            f"{rho['mean']:.4f}",
+            f"{rho['mean'] - clean_rho['mean']:+.4f}",
+            f"{rho['median']:.4f}",
+        )
+    console.print(table)
+    console.print("rho(STFT) compares the re-rendered patch with the clean target.", highlight=False)
 
 
 def within(percent: float, ends: list[float] | None) -> str:

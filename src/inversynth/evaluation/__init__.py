@@ -20,6 +20,7 @@ from ..machine import machine
 from ..predict import Model, default_model, load_model
 from ..render import Synth
 from ..render import synth as synth_named
+from .robustness import robustness
 
 CHUNK = 256
 TIMED_RUNS = 500
@@ -66,6 +67,7 @@ def evaluate(
     num_examples: int = 4096,
     seed: int = 7,
     device: str = "auto",
+    conditions: bool = False,
     out: str | Path | None = None,
     progress: Progress = _silent,
 ) -> Evaluation:
@@ -73,7 +75,8 @@ def evaluate(
 
     model: a name, a path or a loaded `Model`; by default the one shipped for the synth. synth: by default the
     model's, else "paper". The sounds are predicted, the likeliest levels are rendered, and both sounds compared;
-    chance compares each sound with the next one's. With `out`, the evaluation is saved there. `progress("...")`
+    chance compares each sound with the next one's. With `conditions`, the targets are also heard as the world leaves
+    them (see `robustness`). With `out`, the evaluation is saved there. `progress("...")`
     opens a display. Raises `UsageError` for fewer than 2 examples and `MismatchError` for a model of another synth.
     """
     if model is None:
@@ -101,6 +104,9 @@ def evaluate(
         "inference_ms": inference_ms(network, instrument),
         "training": network.facts.training,
     }
+    if conditions:
+        with progress("conditions") as report:
+            facts["conditions"] = robustness(network, instrument, levels, seed, report)
     found = Evaluation(facts, sounds, chance)
     if out is not None:
         found.save(out)

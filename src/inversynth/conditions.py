@@ -1,0 +1,135 @@
+"""What the world does to a sound before it is heard: levels, offsets, noise, codecs, delays, other rates and pitches.
+
+A perturbation is a pure function of sounds (n, samples) float32, their sample rate in Hz and a random generator, and
+returns as many sounds of the same shape and type.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .audio import resample
+from .errors import UsageError
+from .listening import fit
+from .metrics import group_of
+from .render import Synth
+from .spec import ParamSpace
+
+Sounds = NDArray[np.float32]
+Perturbation = Callable[[Sounds, int, np.random.Generator], Sounds]
+
+CODEC_RATE_HZ = 44100
+KBITS = (32, 320)
+"""The bit rates of MPEG-1 Layer III, least and most, over which libsndfile spreads its compression levels 1 to 0."""
+
+
+def level(db: float) -> Perturbation:
+    """Louder by so many dB."""
+    gain = np.float32(10 ** (db / 20))
+    return lambda sounds, rate, random: sounds * gain
+
+
+def dc_offset(share: float) -> Perturbation:
+    """A constant of this share of each sound's peak is added."""
+    return lambda sounds, rate, random: sounds + np.float32(share) * _peaks(sounds)
+
+
+def white_noise(snr_db: float) -> Perturbation:
+    """Gaussian noise is added, so many dB below each sound's mean power."""
+
+    def perturb(sounds: Sounds, rate: int, random: np.random.Generator) -> Sounds:
+        rms = np.sqrt(np.mean(np.square(sounds, dtype=np.float64), axis=1, keepdims=True)) * 10 ** (-snr_db / 20)
+        return np.asarray(sounds + rms.astype(np.float32) * random.standard_normal(sounds.shape, np.float32))
+
+    return perturb
+
+
+def sixteen_bits(sounds: Sounds, rate: int, random: np.random.Generator) -> Sounds:
+    """Rounded to 16-bit integers. Full scale is 1, or the sound's peak where that is more; no dither."""
+    scale = np.float32(32767) / np.maximum(_peaks(sounds), np.float32(1))
+    return np.asarray(np.rint(sounds * scale) / scale, np.float32)
+
+
+def mp3(kbit_s: float) -> Perturbation:
+    """Through an MP3 file of a constant bit rate at 44.1 kHz, below full scale; by libsndfile (LAME and mpg123).
+
+    Raises `UsageError` where libsndfile is older than 1.1, which can't write MP3.
+    """
+    least, most = KBITS
+
+    def perturb(sounds: Sounds, rate: int, random: np.random.Generator) -> Sounds:
+        import soundfile
+
+        if "MP3" not in soundfile.available_formats():
+            raise UsageError(f"libsndfile {soundfile.__libsndfile_version__} can't write MP3; install 1.1 or later")
+        out = np.empty_like(sounds)
+        peaks = np.maximum(_peaks(sounds)[:, 0], 1) / 0.9  # what the codec adds must not clip
+        for i, (sound, peak) in enumerate(zip(sounds, peaks, strict=True)):
+            file = io.BytesIO()
+            soundfile.write(
+                file,
+                resample(sound / peak, rate, CODEC_RATE_HZ),
+                CODEC_RATE_HZ,
+                format="MP3",
+                bitrate_mode="CONSTANT",
+                compression_level=(most - kbit_s) / (most - least),
+            )
+            file.seek(0)
+            heard = resample(soundfile.read(file, dtype="float32")[0], CODEC_RATE_HZ, rate)[: sounds.shape[1]]
+            out[i, : len(heard)] = heard * peak
+            out[i, len(heard) :] = 0
+        return out
+
+    return perturb
+
+
+def late(ms: float) -> Perturbation:
+    """Silence of so many milliseconds comes first; the end is cut."""
+
+    def perturb(sounds: Sounds, rate: int, random: np.random.Generator) -> Sounds:
+        samples = min(round(ms * rate / 1000), sounds.shape[1])
+        return np.pad(sounds, ((0, 0), (samples, 0)))[:, : sounds.shape[1]]
+
+    return perturb
+
+
+def _peaks(sounds: Sounds) -> Sounds:
+    """(n, 1) the largest magnitude of each sound."""
+    return np.asarray(np.abs(sounds).max(axis=1, keepdims=True))
+
+
+PERTURBATIONS: dict[str, Perturbation] = {
+    "20 dB quieter": level(-20),
+    "6 dB louder": level(6),
+    "DC offset, 10 % of the peak": dc_offset(0.1),
+    "white noise, 40 dB SNR": white_noise(40),
+    "white noise, 30 dB SNR": white_noise(30),
+    "white noise, 20 dB SNR": white_noise(20),
+    "16 bit": sixteen_bits,
+    "MP3, 128 kbit/s": mp3(128),
+    "5 ms late": late(5),
+    "20 ms late": late(20),
+    "50 ms late": late(50),
+}
+
+RATES_HZ = (44100, 48000)
+
+
+def rendered_at(synth: Synth, values: NDArray[np.float64], rate: int) -> Sounds:
+    """(n, P) patches rendered at another rate in Hz, and resampled to the synth's own as any recording is."""
+    sounds = synth.render(values, rate)
+    return np.stack([fit(sound, rate, synth.format) for sound in sounds])
+
+
+def between_notes(space: ParamSpace, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, P) patches whose notes are a quarter tone higher, or lower where that is out of range."""
+    out = values.copy()
+    for i, param in enumerate(space):
+        if group_of(param.symbol) == "notes":
+            higher = values[:, i] * 2 ** (1 / 24)
+            out[:, i] = np.where(higher <= param.high, higher, values[:, i] / 2 ** (1 / 24))
+    return out
