@@ -276,7 +276,7 @@ def test_a_search_is_told_with_what_it_gained_and_its_variations() -> None:
         "30,000 renders in 1.2 s",
         "0.800",
         "Variation 5",
-        "sin frequency 554 Hz",
+        "sin frequency 523 Hz → 554 Hz",
     ):
         assert text in elements.text
     assert len(elements.having("differs")) == 4

@@ -440,13 +440,13 @@ def _variations(
         for param, value, setting in zip(space, candidate.values, match.patch, strict=True):
             x, other = float(param.x_of_value(value)), float(param.x_of_value(setting.value))
             differs = abs(x - other) * (param.levels - 1) >= 0.5
-            text = f"{param.name.replace('_', ' ')} {_value(float(value), param.unit)}"
+            name, now = param.name.replace("_", " "), _value(float(value), param.unit)
             knobs += (
                 f'<svg viewBox="-24 -24 48 48" class="small{" differs" if differs else ""}">'
-                f'<title>{escape(text)}</title><circle r="17"/><path class="turn" d="{_arc(x, 21)}"/>'
+                f'<title>{escape(name)} {escape(now)}</title><circle r="17"/><path class="turn" d="{_arc(x, 21)}"/>'
                 f'<path class="hand" d="M{_at(x, 5)}L{_at(x, 15)}"/></svg>'
             )
-            texts += [f"{text} ({_value(setting.value, param.unit)} in the match)"] * differs
+            texts += [f"{name} {_value(setting.value, param.unit)} → {now}"] * differs
         scores = ", ".join(f"{name} {score}" for name, score in zip(SCORES.values(), _scores(candidate), strict=True))
         plot = _plot(_heat(pictures[i]), f"variation {i}", match.audio.seconds, match.audio.sample_rate / 2000)
         out.append(
@@ -604,7 +604,7 @@ article .seek img { height: 9rem; }
 .progress text { fill: var(--soft); font-size: 11px; text-anchor: middle; }
 .progress text.y { text-anchor: end; } .progress .line { fill: none; stroke: var(--match); stroke-width: 2.2; }
 .progress circle { fill: var(--match); }
-.variations { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); gap: 1rem; }
+.variations { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)); gap: 1rem; }
 article h3 { margin: 0 0 .7rem; font-size: 1rem; } article h3 button { margin-right: .5rem; font-weight: 400; }
 article p { margin: .6rem 0 0; font-size: .85rem; }
 .smalls { display: flex; flex-wrap: wrap; gap: .15rem; margin-top: .4rem; }
