@@ -37,7 +37,7 @@ VERDICTS = (
     (0.90, "close"),
     (0.80, "related"),
     (POOR_RHO_STFT, "distantly alike"),
-    (-1.0, "hardly alike"),
+    (-math.inf, "hardly alike"),
 )
 """What a correlation of the log spectrograms means in words, from which figure on; ours."""
 
