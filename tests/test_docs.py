@@ -32,6 +32,8 @@ def test_the_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
         pytest.importorskip("keras", reason="training needs Keras (the extra `train`)")
     if any("--engine ray" in code for _, code in blocks(page)):
         pytest.importorskip("ray", reason="needs the extra `ray`")
+    if any("--baselines" in code for _, code in blocks(page)):
+        pytest.importorskip("cma", reason="needs the extra `baselines`")
     shutil.copy(ROOT / "demo" / "recording.flac", tmp_path / "sound.flac")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     for language, code in blocks(page):

@@ -18,6 +18,7 @@ import pytest
 import onnx_file
 import reference
 from inversynth import metrics, sampling
+from inversynth.baselines import BASELINES
 from inversynth.cli import main
 from inversynth.conditions import PERTURBATIONS
 from inversynth.errors import MismatchError, UsageError
@@ -28,6 +29,7 @@ from inversynth.spec import Param, ParamSpace
 pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
 
 from inversynth.evaluation import Evaluation, evaluate
+from inversynth.evaluation.searching import residual_db
 
 SINE = synth("sine")
 COUNT, SEED = 6, 5
@@ -158,6 +160,33 @@ def test_drawn_levels_are_calibrated_and_overconfidence_is_not() -> None:
     assert metrics.calibration(PAIR, [sharper, sharper], levels)[0]["ece"] > 0.1
 
 
+# -- baselines -----------------------------------------------------------------------------------
+
+
+def test_each_baseline_is_measured_on_the_same_sounds(tiny_file: Path, found: Evaluation, levels: np.ndarray) -> None:
+    pytest.importorskip("cma", reason="needs the extra `baselines`")
+    facts = evaluate(tiny_file, num_examples=COUNT, seed=SEED, baselines=True, budget=33).facts["baselines"]
+    assert facts["renders"] == 33
+    rows = {row["name"]: row for row in facts["rows"]}
+    assert list(rows) == list(BASELINES)
+    alone = rows["network alone"]
+    for key, summary in found.facts["sound"].items():
+        assert alone["sound"][key]["mean"] == pytest.approx(summary["mean"])
+    sounds = rendered(levels)
+    predicted = np.stack([(sounds @ matrix).argmax(axis=1) for matrix in onnx_file.weights(SINE)], axis=1)
+    assert alone["exact"] == pytest.approx((predicted == levels).mean())
+    difference = np.linalg.norm(rendered(predicted) - sounds, axis=1) / np.linalg.norm(sounds, axis=1)
+    assert alone["residual_db"]["median"] == pytest.approx(np.median(20 * np.log10(difference)))
+    assert alone["residual_db"]["near"] == 0.0
+    assert rows["random search"]["sound"]["lsd_db"]["mean"] < rows["mean parameter"]["sound"]["lsd_db"]["mean"]
+
+
+def test_the_residual_is_in_decibels_of_the_target() -> None:
+    target = np.array([[3.0, 4.0], [3.0, 4.0], [0.0, 0.0]], np.float32)
+    sound = np.array([[3.0, 4.05], [3.0, 4.0], [0.0, 0.0]], np.float32)
+    np.testing.assert_allclose(residual_db(target, sound), [-40, -120, -120], atol=1e-3)
+
+
 # -- conditions ----------------------------------------------------------------------------------
 
 
@@ -242,6 +271,7 @@ def test_the_papers_figures_stand_beside_those_of_its_own_synth(
         (["--model", "none"], "no model 'none'"),
         (["--num-examples", "1"], "chance needs at least 2"),
         (["--num-examples", "-3"], "chance needs at least 2"),
+        (["--budget", "0"], "at least 1"),
         (["--seed", "-1"], "seed -1 is not"),
         (["--synth", "paper"], "another parameter space"),
     ],

@@ -37,6 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", choices=DEVICES, default=defaults["device"], help="where to run the model (default: %(default)s)"
     )
+    parser.add_argument("--baselines", action="store_true", help="also what simpler searches find for the same sounds")
+    parser.add_argument(
+        "--budget",
+        type=int,
+        default=defaults["budget"],
+        metavar="RENDERS",
+        help="of each baseline for a sound (default: %(default)s)",
+    )
     parser.add_argument(
         "--conditions",
         action="store_true",
@@ -59,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
         args.num_examples,
         args.seed,
         args.device,
+        baselines=args.baselines,
+        budget=args.budget,
         conditions=args.conditions,
         out=args.out,
         progress=progress,
@@ -68,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
         console = Console(width=100)
     _show_parameters(found.facts, console)
     _show_sounds(found.facts, console)
+    if args.baselines:
+        _show_baselines(found.facts["baselines"], console)
     if args.conditions:
         _show_conditions(found.facts["conditions"], console)
     if args.out:
@@ -158,6 +170,28 @@ def _show_sounds(facts: dict[str, Any], console: Console) -> None:
         f"median {times['p50']:.2f} ms, 99th percentile {times['p99']:.2f} ms",
         highlight=False,
         soft_wrap=True,
+    )
+
+
+def _show_baselines(facts: dict[str, Any], console: Console) -> None:
+    keys = {"rho_stft": "rho(STFT)", "lsd_db": "LSD dB", "mel_db": "mel dB", "mfcc_db": "MFCC dB"}
+    table = _table(
+        f"what simpler searches find with {facts['renders']} renders a sound",
+        ("search", *keys.values(), "residual dB", "exact %", "s"),
+    )
+    for row in facts["rows"]:
+        table.add_row(
+            row["name"],
+            *(figure(row["sound"][key]["mean"]) for key in keys),
+            f"{row['residual_db']['median']:.1f}",
+            f"{100 * row['exact']:.1f}",
+            f"{row['seconds']:.3f}",
+        )
+    console.print(table)
+    console.print(
+        "Means, but for the residual's median; exact: levels that are right where they are heard. "
+        "The mean parameter and the network alone render nothing.",
+        highlight=False,
     )
 
 

@@ -14,23 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics, sampling
+from ..baselines import check_budget
 from ..errors import UsageError
 from ..files import make_folder, write_json
 from ..machine import machine
 from ..predict import Model, default_model, load_model
 from ..render import Synth
 from ..render import synth as synth_named
+from .comparing import CHUNK, Columns, Report, compare, joined, likeliest
 from .robustness import robustness
+from .searching import run_baselines
 
-CHUNK = 256
 TIMED_RUNS = 500
+BUDGET = 1000
+"""Renders that each baseline may use for a sound, unless told otherwise."""
 
-Report = Callable[[int, int, int], None]
-"""Hears of progress: sounds done, of how many, and done by this run."""
 Progress = Callable[[str], AbstractContextManager[Report]]
 """Opens a progress display for what is named."""
-
-Columns = dict[str, NDArray[np.float64]]
 
 
 @contextlib.contextmanager
@@ -67,6 +67,8 @@ def evaluate(
     num_examples: int = 4096,
     seed: int = 7,
     device: str = "auto",
+    baselines: bool = False,
+    budget: int = BUDGET,
     conditions: bool = False,
     out: str | Path | None = None,
     progress: Progress = _silent,
@@ -75,8 +77,9 @@ def evaluate(
 
     model: a name, a path or a loaded `Model`; by default the one shipped for the synth. synth: by default the
     model's, else "paper". The sounds are predicted, the likeliest levels are rendered, and both sounds compared;
-    chance compares each sound with the next one's. With `conditions`, the targets are also heard as the world leaves
-    them (see `robustness`). With `out`, the evaluation is saved there. `progress("...")`
+    chance compares each sound with the next one's. With `baselines`, each of
+    `inversynth.baselines` searches each sound with a `budget` of renders. With `conditions`, the targets are also heard
+    as the world leaves them (see `robustness`). With `out`, the evaluation is saved there. `progress("...")`
     opens a display. Raises `UsageError` for fewer than 2 examples and `MismatchError` for a model of another synth.
     """
     if model is None:
@@ -86,6 +89,7 @@ def evaluate(
     network.require(instrument)
     if isinstance(num_examples, bool) or num_examples < 2:
         raise UsageError(f"{num_examples} examples; chance needs at least 2")
+    check_budget(budget)
     levels = sampling.draw(instrument.space, seed, 0, num_examples, sampling.TEST)
     if out is not None:
         make_folder(out)
@@ -104,6 +108,10 @@ def evaluate(
         "inference_ms": inference_ms(network, instrument),
         "training": network.facts.training,
     }
+    if baselines:
+        with progress("baselines") as report:
+            rows = run_baselines(instrument, levels, probabilities, budget, seed, report)
+            facts["baselines"] = {"renders": budget, "rows": rows}
     if conditions:
         with progress("conditions") as report:
             facts["conditions"] = robustness(network, instrument, levels, seed, report)
@@ -111,17 +119,6 @@ def evaluate(
     if out is not None:
         found.save(out)
     return found
-
-
-def likeliest(probabilities: list[NDArray[np.float32]]) -> NDArray[np.int64]:
-    """(n, P) levels of the highest probability in P arrays (n, levels)."""
-    return np.stack([row.argmax(axis=1) for row in probabilities], axis=1)
-
-
-def compare(targets: NDArray[np.float32], sounds: NDArray[np.float32], instrument: Synth) -> Columns:
-    """Every measure of sounds."""
-    rate = instrument.format.sample_rate
-    return metrics.sound_measures(targets, sounds) | metrics.field_measures(targets, sounds, rate)
 
 
 def _compared(
@@ -140,11 +137,6 @@ def _compared(
         report(at + len(sound), len(levels), at + len(sound))
     probabilities = [np.concatenate(parts) for parts in zip(*predicted, strict=True)]
     return probabilities, joined(matched), joined(chance)
-
-
-def joined(parts: list[Columns]) -> Columns:
-    """One column of each measure, from those of chunks."""
-    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
 def _of_parameters(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,13 @@ from .. import metrics
 from ..conditions import PERTURBATIONS, RATES_HZ, Sounds, between_notes, rendered_at
 from ..predict import Model
 from ..render import Synth
+from .comparing import CHUNK, Report, likeliest
 
-CHUNK = 256
 CLEAN = "clean"
 
 
 def robustness(
-    network: Model, instrument: Synth, levels: NDArray[np.int64], seed: int, report: Callable[[int, int, int], None]
+    network: Model, instrument: Synth, levels: NDArray[np.int64], seed: int, report: Report
 ) -> list[dict[str, Any]]:
     """One row a condition, the clean one first: `name`, `mpr` (masked mean, percent), and the summary of `rho_stft`.
 
@@ -33,7 +33,7 @@ def robustness(
         values = space.values_of_levels(levels[at : at + CHUNK])
         for name, heard, target in _heard(instrument, values, np.random.default_rng((seed, at))):
             predicted = network.predict(heard)
-            match = instrument.render(space.values_of_levels(np.stack([p.argmax(axis=1) for p in predicted], axis=1)))
+            match = instrument.render(space.values_of_levels(likeliest(predicted)))
             probabilities.setdefault(name, []).append(predicted)
             rhos.setdefault(name, []).append(metrics.sound_measures(target, match)["rho_stft"])
         report(at + len(values), len(levels), at + len(values))

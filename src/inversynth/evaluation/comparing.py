@@ -1,0 +1,35 @@
+"""Sounds beside their targets, some at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import metrics
+from ..render import Synth
+
+CHUNK = 256
+"""Sounds that are held at a time."""
+
+Columns = dict[str, NDArray[np.float64]]
+"""Measures of sounds by name, each (n,)."""
+Report = Callable[[int, int, int], None]
+"""Hears of progress: how many are done, of how many, and done by this run."""
+
+
+def likeliest(probabilities: list[NDArray[np.float32]]) -> NDArray[np.int64]:
+    """(n, P) levels of the highest probability in P arrays (n, levels)."""
+    return np.stack([row.argmax(axis=1) for row in probabilities], axis=1)
+
+
+def compare(targets: NDArray[np.float32], sounds: NDArray[np.float32], instrument: Synth) -> Columns:
+    """Every measure of sounds (n, samples) of a synth against their targets."""
+    rate = instrument.format.sample_rate
+    return metrics.sound_measures(targets, sounds) | metrics.field_measures(targets, sounds, rate)
+
+
+def joined(parts: list[Columns]) -> Columns:
+    """One column of each measure, from those of chunks."""
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
