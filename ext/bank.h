@@ -37,8 +37,7 @@ struct inversynth_target {
     size_t samples, frames;
     double log_sum, log_square, square, sound_square; /* sums of logs, of their squares, of those of the rest */
     float window[WINDOW];                 /* over two floors: a bin is the sum of two halves */
-    float twiddle[RADIX][RADIX][2];       /* exp(-2 pi i j k / 256) */
-    float split[BINS / 2 + 1][2];         /* exp(-2 pi i k / WINDOW) */
+    float twiddle[RADIX + 1][RADIX][2];   /* exp(-2 pi i j k / WINDOW) */
     float *sound;                         /* HOP / 2 zeros, the samples, zeros: (frames + 1) x HOP */
     float *magnitudes, *logs;             /* frames x BINS; the logs are those of the squares, to base 2 */
 };

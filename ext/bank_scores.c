@@ -31,15 +31,11 @@ void inversynth_target_prepare(struct inversynth_target *target, const struct in
     target->magnitudes = target->sound + (frames + 1) * HOP;
     target->logs = target->magnitudes + bins;
     memcpy(target->sound + HOP / 2, sound, samples * sizeof *sound);
-    for (int j = 0; j < RADIX; j++)
+    for (int j = 0; j <= RADIX; j++)
         for (int k = 0; k < RADIX; k++) {
-            target->twiddle[j][k][0] = (float)cos(TURN * j * k / HOP);
-            target->twiddle[j][k][1] = (float)-sin(TURN * j * k / HOP);
+            target->twiddle[j][k][0] = (float)cos(TURN * j * k / WINDOW);
+            target->twiddle[j][k][1] = (float)-sin(TURN * j * k / WINDOW);
         }
-    for (int k = 0; k <= BINS / 2; k++) {
-        target->split[k][0] = (float)cos(TURN * k / WINDOW);
-        target->split[k][1] = (float)-sin(TURN * k / WINDOW);
-    }
     float peak = 0.0f;
     set_window(target, 1.0);
     path->measure(target);

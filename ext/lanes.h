@@ -43,6 +43,20 @@
 #pragma GCC target("avx2,f16c,fma")
 #endif
 
+#if defined(_MSC_VER)
+#define INLINE __forceinline
+#else
+#define INLINE inline __attribute__((always_inline))
+#endif
+/* Before a loop over an array of vectors: they stay in registers only if none of its indices is left. */
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define UNROLL _Pragma("GCC unroll 16")
+#else
+#define UNROLL
+#endif
+
 #if defined(PATH_AVX512)
 
 enum { LANES = 16 };

@@ -47,9 +47,10 @@ def expected(target: ArrayLike, sounds: NDArray[np.float32]) -> NDArray[np.float
     return np.array(rows)
 
 
-def assert_near(found: NDArray[np.float64], right: NDArray[np.float64], log_l1: float = 1e-5) -> None:
+def assert_near(found: NDArray[np.float64], right: NDArray[np.float64]) -> None:
+    """Within the rounding of float32, which is louder at the target's floor the louder the sound is than the target."""
     assert np.abs(found[:, 0] - right[:, 0]).max() < 1e-4
-    assert np.abs(found[:, 1] - right[:, 1]).max() < log_l1
+    assert (np.abs(found[:, 1] - right[:, 1]) < 1.5e-5 + 5e-6 * right[:, 2]).all()
     assert np.allclose(found[:, 2:], right[:, 2:], rtol=1e-5, atol=1e-7)
 
 
@@ -75,8 +76,7 @@ def test_every_path_scores_as_the_definitions_say(path: str, samples: int) -> No
     sounds = rendered(path, samples)
     noise = np.random.default_rng(samples).normal(0, 0.3, samples).astype(np.float32)
     for target in (sounds[0], sounds[25], noise):
-        # A target's attack is down to 1/400 of these sounds: what is at its floor drowns in their rounding.
-        assert_near(by_path(path, target, PATCHES, RATE), expected(target, sounds), 5e-4 if samples < 5000 else 1e-5)
+        assert_near(by_path(path, target, PATCHES, RATE), expected(target, sounds))
 
 
 @pytest.mark.parametrize("rate", [8001, 44100])
