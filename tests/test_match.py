@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shlex
 import struct
 from pathlib import Path
@@ -144,6 +145,62 @@ def test_a_model_of_another_synth_is_refused_and_names_the_parameters(tiny_file:
         match(note, "paper", tiny_file, sample_rate=RATE)
 
 
+# -- refined -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def refined(tiny_file: Path, note: np.ndarray) -> Match:
+    return match(note, "sine", tiny_file, sample_rate=RATE, renders=400, variations=3, levels_only=True, seed=5)
+
+
+def test_a_refined_match_is_the_best_patch_of_the_search_and_nearer(refined: Match, found: Match) -> None:
+    search = refined.refinement
+    assert search
+    assert found.refinement is None
+    np.testing.assert_array_equal(search.start.levels, [setting.level for setting in found.patch])
+    for settings, candidate in ((found.patch, search.start), (refined.patch, search.best[0])):
+        assert [setting.value for setting in settings] == pytest.approx(list(candidate.values))
+    for setting, row in zip(refined.patch, refined.distributions, strict=True):
+        assert setting.confidence == pytest.approx(row[setting.level])
+    np.testing.assert_array_equal(refined.sound, SINE.render([[setting.value for setting in refined.patch]])[0])
+    assert refined.measures["rho_stft"] == pytest.approx(search.best[0].rho_stft)
+    assert refined.measures["rho_stft"] > found.measures["rho_stft"]
+    assert refined.command.endswith("--renders 400 --variations 3 --levels-only --seed 5")
+
+
+def test_variations_stand_beside_the_match_and_no_older_ones(refined: Match, found: Match, tmp_path: Path) -> None:
+    (tmp_path / "variation-notes.txt").write_text("mine")
+    refined.save(tmp_path)
+    others = [f"variation-{number}.{kind}" for number in (2, 3) for kind in ("json", "wav")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*FILES, *others, "variation-notes.txt"])
+    assert refined.refinement
+    for number, candidate in enumerate(refined.refinement.best[1:], 2):
+        patch = json.loads((tmp_path / f"variation-{number}.json").read_text())
+        assert [entry["level"] for entry in patch] == list(candidate.levels)
+        assert [entry["value"] for entry in patch] == pytest.approx(list(candidate.values))
+        sound = soundfile.read(tmp_path / f"variation-{number}.wav", dtype="float32")[0]
+        np.testing.assert_array_equal(sound, SINE.render(candidate.values[None])[0])
+    found.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*FILES, "variation-notes.txt"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"variations": 2}, "are for a refinement"),
+        ({"levels_only": True}, "are for a refinement"),
+        ({"refine": -1.0}, "-1 s to refine are outside"),
+        ({"refine": 1.0, "variations": 0}, "0 variations are outside 1..100"),
+        ({"seed": -3}, "seed -3 is not"),
+    ],
+)
+def test_a_wrong_refinement_is_refused(
+    tiny_file: Path, note: np.ndarray, options: dict[str, float], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        match(note, "sine", tiny_file, sample_rate=RATE, **options)  # type: ignore[arg-type]
+
+
 # -- what is written -----------------------------------------------------------------------------
 
 
@@ -203,6 +260,19 @@ def test_the_command_matches_each_target_and_shows_it(
     assert sorted(path.name for path in (folder / "out" / "good").iterdir()) == FILES
 
 
+def test_the_command_refines_and_says_what_it_gained(
+    folder: Path, tiny_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["match", "good.wav", "--synth", "sine", "--model", str(tiny_file), "--out", "out"]
+    assert cli.main([*words, "--renders", "300", "--variations", "2", "--seed", "3"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert re.search(r"refined in [\d.]+ s by 300 renders \(search\): correlation 0\.\d+ to [01]\.\d+", shown.out)
+    assert "its 300 renders are used up" in shown.out
+    assert "report.html, variation-2" in shown.out
+    assert (folder / "out" / "good" / "variation-2.wav").is_file()
+
+
 def test_a_bad_target_is_one_line_and_leaves_the_others_be(
     folder: Path, tiny_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -250,6 +320,9 @@ def test_a_target_named_by_dots_stays_within_the_folder(folder: Path, tiny_file:
         (["good.wav", "--out", "out", "--model", "none.onnx"], 2, "no model 'none.onnx'"),
         (["good.wav", "--out", "out", "--model", "wall"], 2, "not a whole ONNX file"),
         (["good.wav", "--out", "out", "--synth", "moog"], 2, "moog"),
+        (["good.wav", "--out", "out", "--refine", "-1"], 2, "-1 s to refine"),
+        (["good.wav", "--out", "out", "--refine", "soon"], 2, "'soon'"),
+        (["good.wav", "--out", "out", "--variations", "3"], 2, "--refine"),
         (["good.wav", "--out", "out", "--synth", "paper"], 2, "another parameter space"),
         (["--out", "out"], 2, "TARGET"),
     ],

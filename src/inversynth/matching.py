@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import re
 import shlex
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +21,10 @@ from .errors import UsageError
 from .files import wav, writing
 from .listening import window
 from .predict import Model, default_model, load_model
-from .refine import Refinement
-from .spec import AudioFormat
+from .refine import Progress, Refinement, check_budget
+from .refine import refine as search
+from .sampling import check_seed
+from .spec import AudioFormat, ParamSpace
 
 SILENT_PEAK = 1e-5
 """A sound whose peak is below this (-100 dB of full scale) is silence."""
@@ -86,26 +91,43 @@ class Match:
     def save(self, folder: str | Path) -> None:
         """Writes `match.wav` (float32, not clipped), `match.png`, `report.html` and, last, `patch.json` into a folder.
 
-        patch.json is a list of {name, value, unit, level, confidence} in the order of the synth's space.
-        Raises `InversynthError`, leaving none of a match's files half-written.
+        patch.json is a list of {name, value, unit, level, confidence} in the order of the synth's space. Beside
+        them come, for the refinement's other patches, `variation-2.wav`, `variation-2.json`, ...; those of an earlier
+        match that are more are removed. Raises `InversynthError`, leaving none of a match's files half-written.
         """
         from .picture import draw
         from .report import page
 
         place = Path(folder)
-        text = json.dumps([dataclasses.asdict(setting) for setting in self.patch], indent=2)
-        with (
-            writing(place / "patch.json") as patch,
-            writing(place / "report.html") as report,
-            writing(place / "match.png") as picture,
-            writing(place / "match.wav") as sound,
-        ):
+        others = self.refinement.best[1:] if self.refinement else ()
+        with contextlib.ExitStack() as files:
+            patch = files.enter_context(writing(place / "patch.json"))
+            report = files.enter_context(writing(place / "report.html"))
+            picture = files.enter_context(writing(place / "match.png"))
+            sound = files.enter_context(writing(place / "match.wav"))
             sound.write_bytes(wav(self.sound, self.audio.sample_rate))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a name may hold signs that the font lacks
                 draw(self).print_png(picture)
             report.write_text(page(self), encoding="utf-8", errors="replace")  # a name may hold what is no character
-            patch.write_text(text + "\n", encoding="utf-8")
+            patch.write_text(_json(self.patch), encoding="utf-8")
+            for number, other in enumerate(others, 2):
+                text = files.enter_context(writing(place / f"variation-{number}.json"))
+                sound = files.enter_context(writing(place / f"variation-{number}.wav"))
+                instrument, audio = render.synth(self.synth), self.audio
+                wave = instrument.render(other.values[None], audio.sample_rate, audio.seconds)[0]
+                text.write_text(
+                    _json(_settings(instrument.space, other.values, other.levels, self.distributions)), encoding="utf-8"
+                )
+                sound.write_bytes(wav(wave, audio.sample_rate))
+        for file in place.glob("variation-*"):
+            named = re.fullmatch(r"variation-(\d+)\.(json|wav)", file.name)
+            if named and int(named[1]) > 1 + len(others):
+                file.unlink(missing_ok=True)
+
+
+def _json(patch: Sequence[Setting]) -> str:
+    return json.dumps([dataclasses.asdict(setting) for setting in patch], indent=2) + "\n"
 
 
 def match(
@@ -116,16 +138,32 @@ def match(
     out: str | Path | None = None,
     sample_rate: int | None = None,
     normalise: bool = False,
+    refine: float | None = None,
+    renders: int | None = None,
+    variations: int = 1,
+    levels_only: bool = False,
+    seed: int = 0,
+    watch: Callable[[Progress], None] | None = None,
 ) -> Match:
     """Finds the patch of a synth that makes a sound.
 
     target: the path of an audio file, or (samples,) samples with their `sample_rate` in Hz. model: a name,
     a path or a loaded `Model`; by default the one shipped for the synth. device: see `load_model`.
     normalise: scale the peak of what the network hears to 1 first. With `out`, the match is saved there.
+    refine: seconds to search for a better patch with the renderer, from the network's on; `renders`, `variations`,
+    `levels_only`, `seed` and `watch` are those of `inversynth.refine.refine`, and need one of `refine` and `renders`.
     Raises `UsageError` for a target that can't be read or is silent, and `MismatchError` for a model of
     another synth.
     """
     instrument = render.synth(synth)
+    refined = refine is not None or renders is not None
+    if refined:
+        check_budget(refine, renders, variations)
+    elif variations != 1 or levels_only:
+        raise UsageError(
+            "variations and levels_only are for a refinement; give it seconds (--refine) or renders (--renders)"
+        )
+    check_seed(seed)
     if model is None:
         model = default_model(synth)
     network = model if isinstance(model, Model) else load_model(model, device)
@@ -144,15 +182,27 @@ def match(
     if normalise:
         heard = heard / peak
     probabilities = network.predict(heard[None])
-    levels = np.array([[int(row[0].argmax()) for row in probabilities]])
-    values = instrument.space.values_of_levels(levels)
-    sound = instrument.render(values, network.audio.sample_rate, network.audio.seconds)[0]
+    distributions = tuple(row[0] for row in probabilities)
+    refinement = None
+    if refined:
+        refinement = search(
+            instrument, heard, distributions, refine, renders, variations, levels_only, seed, watch=watch
+        )
+        levels, values = refinement.best[0].levels, refinement.best[0].values
+    else:
+        levels = np.array([int(row.argmax()) for row in distributions])
+        values = instrument.space.values_of_levels(levels[None])[0]
+    sound = instrument.render(values[None], network.audio.sample_rate, network.audio.seconds)[0]
+    command = ["inversynth", "match", f"./{Path(name).name}", "--synth", synth, "--model", network.name]
+    command += ["--normalise"] * normalise
+    if refined:
+        command += [] if refine is None else ["--refine", f"{refine:g}"]
+        command += [] if renders is None else ["--renders", str(renders)]
+        command += ["--variations", str(variations)] * (variations > 1) + ["--levels-only"] * levels_only
+        command += ["--seed", str(seed)]
     found = Match(
         name=Path(name).name,
-        patch=tuple(
-            Setting(param.name, float(value), param.unit, int(level), float(row[0, level]))
-            for param, value, level, row in zip(instrument.space, values[0], levels[0], probabilities, strict=True)
-        ),
+        patch=_settings(instrument.space, values, levels, distributions),
         target=heard,
         sound=sound,
         audio=network.audio,
@@ -160,15 +210,25 @@ def match(
         synth=synth,
         model=network.name,
         device=network.device,
-        distributions=tuple(row[0] for row in probabilities),
-        command=shlex.join(
-            ["inversynth", "match", f"./{Path(name).name}", "--synth", synth, "--model", network.name]
-            + ["--normalise"] * normalise
-        ),
+        distributions=distributions,
+        command=shlex.join(command),
+        refinement=refinement,
     )
     if out is not None:
         found.save(out)
     return found
+
+
+def _settings(
+    space: ParamSpace,
+    values: NDArray[np.float64],
+    levels: NDArray[np.int64],
+    distributions: Sequence[NDArray[np.float32]],
+) -> tuple[Setting, ...]:
+    return tuple(
+        Setting(param.name, float(value), param.unit, int(level), float(row[level]))
+        for param, value, level, row in zip(space, values, levels, distributions, strict=True)
+    )
 
 
 def _checked(target: ArrayLike, sample_rate: int | None) -> tuple[NDArray[np.float32], int]:

@@ -175,6 +175,16 @@ class ParamSpace(Sequence[Param]):
         at = self.check_values(values)
         return np.stack([param.level_of_value(at[:, i]) for i, param in enumerate(self._params)], axis=1)
 
+    def values_of_x(self, x: ArrayLike) -> NDArray[np.float64]:
+        """(n, P) x (0..1) to (n, P) values in units."""
+        at = np.asarray(x, np.float64)
+        return np.stack([param.value_of_x(at[:, i]) for i, param in enumerate(self._params)], axis=1)
+
+    def x_of_values(self, values: ArrayLike) -> NDArray[np.float64]:
+        """(n, P) values in units to (n, P) x (0..1)."""
+        at = self.check_values(values)
+        return np.stack([param.x_of_value(at[:, i]) for i, param in enumerate(self._params)], axis=1)
+
     def check_levels(self, levels: ArrayLike) -> NDArray[np.int64]:
         """`levels` as (n, P) int64; raises `UsageError` unless each is one of its parameter's levels."""
         at = np.asarray(levels)

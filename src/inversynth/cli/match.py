@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import inspect
+import math
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +16,7 @@ from . import tell_error
 
 if TYPE_CHECKING:
     from ..matching import Match
+    from ..refine import Progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +46,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--normalise", action="store_true", default=defaults["normalise"], help="scale each target's peak to 1 first"
     )
+    parser.add_argument(
+        "--refine",
+        metavar="SECONDS",
+        type=float,
+        default=defaults["refine"],
+        help="search on from the model's patch with the renderer, so long for each target; Ctrl-C ends it before",
+    )
+    parser.add_argument(
+        "--renders",
+        metavar="N",
+        type=int,
+        default=defaults["renders"],
+        help="search on so, but for N renders: without --refine, the same seed finds the same",
+    )
+    parser.add_argument(
+        "--variations",
+        metavar="N",
+        type=int,
+        default=defaults["variations"],
+        help="the N best distinct patches of the search (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--levels-only",
+        action="store_true",
+        default=defaults["levels_only"],
+        help="search no values between the levels",
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=int, default=defaults["seed"], help="of the search (default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,13 +95,69 @@ def run(args: argparse.Namespace) -> int:
     code = 0
     for stem, target in folders.items():
         try:
-            found = match(target, args.synth, model, out=args.out / stem, normalise=args.normalise)
+            with _bar(target, args.refine, args.renders) as watch:
+                found = match(
+                    target,
+                    args.synth,
+                    model,
+                    normalise=args.normalise,
+                    refine=args.refine,
+                    renders=args.renders,
+                    variations=args.variations,
+                    levels_only=args.levels_only,
+                    seed=args.seed,
+                    watch=watch,
+                )
+            found.save(args.out / stem)
         except UsageError as error:
             tell_error(error)
             code = error.exit_code
         else:
             _show(target, found, args.out / stem)
     return code
+
+
+@contextlib.contextmanager
+def _bar(target: Path, seconds: float | None, renders: int | None) -> Iterator[Callable[[Progress], None] | None]:
+    """A bar of a search's progress while it runs, in a terminal; gives what is to be told of it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    if (seconds is None and renders is None) or not console.is_terminal:
+        yield None
+        return
+    columns = (BarColumn(), TextColumn("{task.fields[state]}", markup=False))
+    with Bar(*columns, console=console, transient=True) as bar:
+        console.print(Text(f"refining {target.name}; Ctrl-C ends it"))
+        task = bar.add_task("", total=1.0, state="")
+
+        def watch(now: Progress) -> None:
+            done = max(now.seconds / (seconds or math.inf), now.renders / (renders or math.inf))
+            bar.update(task, completed=done, state=f"{now.renders:,} renders, correlation {now.rho_stft:.3f}")
+
+        yield watch
+
+
+def _gain(found: Match) -> str:
+    """What the refinement gained, in words."""
+    search = found.refinement
+    if search is None:
+        return ""
+    best = search.best[0]
+    return (
+        f"refined in {search.seconds:.2g} s by {search.renders:,} renders ({search.method}): "
+        f"correlation {search.start.rho_stft:.3f} to {best.rho_stft:.3f}, "
+        f"difference of the log spectrograms {search.start.log_l1:.3f} to {best.log_l1:.3f} nats; {search.stopped}\n"
+    )
+
+
+def _others(found: Match) -> str:
+    """The files of the variations, in words."""
+    count = len(found.refinement.best) if found.refinement else 1
+    return "" if count == 1 else f", variation-2 to variation-{count}" if count > 2 else ", variation-2"
 
 
 def _show(target: Path, found: Match, folder: Path) -> None:
@@ -94,9 +184,9 @@ def _show(target: Path, found: Match, folder: Path) -> None:
     console = Console()
     console.print(table)
     console.print(
-        f"correlation of the log spectrograms {found.measures['rho_stft']:.3f}, "
+        f"{_gain(found)}correlation of the log spectrograms {found.measures['rho_stft']:.3f}, "
         f"of the spectra {found.measures['rho_ft']:.3f}; {found.model} on {found.device}\n"
-        f"wrote {folder}: patch.json, match.wav, match.png, report.html",
+        f"wrote {folder}: patch.json, match.wav, match.png, report.html{_others(found)}",
         highlight=False,
         markup=False,
         soft_wrap=True,
