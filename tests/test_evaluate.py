@@ -29,7 +29,6 @@ from inversynth.spec import Param, ParamSpace
 pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
 
 from inversynth.evaluation import Evaluation, evaluate
-from inversynth.evaluation.searching import residual_db
 
 SINE = synth("sine")
 COUNT, SEED = 6, 5
@@ -48,6 +47,11 @@ def levels() -> np.ndarray:
 
 def rendered(levels: np.ndarray) -> np.ndarray:
     return SINE.render(SINE.space.values_of_levels(levels)).astype(np.float64)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 # -- the figures ---------------------------------------------------------------------------------
@@ -160,6 +164,27 @@ def test_drawn_levels_are_calibrated_and_overconfidence_is_not() -> None:
     assert metrics.calibration(PAIR, [sharper, sharper], levels)[0]["ece"] > 0.1
 
 
+# -- refinement ----------------------------------------------------------------------------------
+
+
+def test_refined_patches_are_measured_beside_the_predicted_ones(
+    tiny_file: Path, found: Evaluation, levels: np.ndarray, tmp_path: Path
+) -> None:
+    refined = evaluate(tiny_file, num_examples=COUNT, seed=SEED, refine=0.3, out=tmp_path)
+    assert refined.refined is not None
+    facts = refined.facts["refined"]
+    assert list(refined.refined) == list(metrics.TITLES)
+    assert refined.refined["lsd_db"].mean() < found.sounds["lsd_db"].mean()
+    assert facts["exact"] >= found.facts["exact"]
+    assert facts["near"] == np.mean(refined.refined["residual_db"] < -40)
+    assert facts["sound"]["mel_db"]["median"] == pytest.approx(np.median(refined.refined["mel_db"]))
+    assert facts["limit_s"] == 0.3
+    rows = rows_of(tmp_path / "measures.csv")
+    for key, values in refined.refined.items():
+        np.testing.assert_allclose([float(row[f"refined_{key}"]) for row in rows], values, rtol=1e-9)
+    np.testing.assert_array_equal(refined.sounds["rho_stft"], found.sounds["rho_stft"])  # the network's stay
+
+
 # -- baselines -----------------------------------------------------------------------------------
 
 
@@ -176,15 +201,9 @@ def test_each_baseline_is_measured_on_the_same_sounds(tiny_file: Path, found: Ev
     predicted = np.stack([(sounds @ matrix).argmax(axis=1) for matrix in onnx_file.weights(SINE)], axis=1)
     assert alone["exact"] == pytest.approx((predicted == levels).mean())
     difference = np.linalg.norm(rendered(predicted) - sounds, axis=1) / np.linalg.norm(sounds, axis=1)
-    assert alone["residual_db"]["median"] == pytest.approx(np.median(20 * np.log10(difference)))
-    assert alone["residual_db"]["near"] == 0.0
+    assert alone["sound"]["residual_db"]["median"] == pytest.approx(np.median(20 * np.log10(difference)))
+    assert alone["near"] == 0.0
     assert rows["random search"]["sound"]["lsd_db"]["mean"] < rows["mean parameter"]["sound"]["lsd_db"]["mean"]
-
-
-def test_the_residual_is_in_decibels_of_the_target() -> None:
-    target = np.array([[3.0, 4.0], [3.0, 4.0], [0.0, 0.0]], np.float32)
-    sound = np.array([[3.0, 4.05], [3.0, 4.0], [0.0, 0.0]], np.float32)
-    np.testing.assert_allclose(residual_db(target, sound), [-40, -120, -120], atol=1e-3)
 
 
 # -- conditions ----------------------------------------------------------------------------------
@@ -211,11 +230,6 @@ def test_each_condition_is_heard_as_perturbed_and_compared_with_the_clean_sound(
 
 
 # -- what is written -----------------------------------------------------------------------------
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def test_the_command_writes_what_it_found_and_shows_it(
@@ -272,6 +286,7 @@ def test_the_papers_figures_stand_beside_those_of_its_own_synth(
         (["--num-examples", "1"], "chance needs at least 2"),
         (["--num-examples", "-3"], "chance needs at least 2"),
         (["--budget", "0"], "at least 1"),
+        (["--refine", "-1"], "s to refine"),
         (["--seed", "-1"], "seed -1 is not"),
         (["--synth", "paper"], "another parameter space"),
     ],

@@ -15,6 +15,8 @@ from inversynth.metrics import field
 from inversynth.render import synth
 
 RATE = 16384
+SAME = {"rms_cosine": 1.0, "residual_db": -120.0}
+"""What the measures of two equal sounds are that aren't 0."""
 Sound = NDArray[np.float64]
 
 
@@ -162,6 +164,13 @@ def test_the_envelopes_cosine_is_that_of_the_definition(found: dict[str, Sound],
     np.testing.assert_allclose(found["rms_cosine"], expected)
 
 
+def test_the_residual_is_in_decibels_of_the_targets_waveform() -> None:
+    target = np.array([[3.0, 4.0], [3.0, 4.0], [3.0, 4.0], [0.0, 0.0]])
+    sound = np.array([[3.0, 4.05], [0.0, 0.0], [3.0, 4.0], [0.0, 0.0]])
+    found = metrics.field_measures(target, sound, RATE)["residual_db"]
+    np.testing.assert_allclose(found, [-40, 0, -120, -120], atol=1e-9)
+
+
 def test_nothing_changes_when_both_are_scaled_and_a_difference_of_level_counts_where_it_is_said_to(
     found: dict[str, Sound], sounds: Sound
 ) -> None:
@@ -180,7 +189,7 @@ def test_nothing_changes_when_both_are_scaled_and_a_difference_of_level_counts_w
 
 def test_a_sound_is_like_itself(sounds: Sound) -> None:
     for key, values in metrics.field_measures(sounds, sounds, RATE).items():
-        np.testing.assert_allclose(values, 1.0 if key == "rms_cosine" else 0.0, atol=1e-12)
+        np.testing.assert_allclose(values, SAME.get(key, 0.0), atol=1e-12)
 
 
 def test_silence_is_like_silence_and_measures_stay_finite(sounds: Sound) -> None:
@@ -191,7 +200,7 @@ def test_silence_is_like_silence_and_measures_stay_finite(sounds: Sound) -> None
         assert measures["rms_cosine"][0] == 0.0
         assert measures["lsd_db"][0] > 1.0
     same = metrics.field_measures(silence, silence, RATE)
-    assert {key: float(values[0]) for key, values in same.items()} == {key: float(key == "rms_cosine") for key in same}
+    assert {key: float(values[0]) for key, values in same.items()} == {key: SAME.get(key, 0.0) for key in same}
 
 
 def test_every_measure_has_a_title_and_many_sounds_are_measured_as_one_is(sounds: Sound) -> None:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from . import sampling
 from .errors import UsageError
 from .scoring import Scorer
-from .spec import ParamSpace
 
 Values = NDArray[np.float64]
 Baseline = Callable[[Scorer, Sequence[NDArray[Any]], int, int], Values]
@@ -84,13 +83,13 @@ def cma_es(scorer: Scorer, distributions: Sequence[NDArray[Any]], renders: int, 
         run, runs = cma.CMAEvolutionStrategy(np.full(len(space), 0.5), CMA_STEP, options), runs + 1
         while left > 0 and not run.stop():
             x = np.array(run.ask())
-            distances = scorer(_values_of_x(space, x[:left])).log_l1
+            distances = scorer(space.values_of_x(x[:left])).log_l1
             if distances.min() < best:
                 best, best_x = float(distances.min()), x[distances.argmin()]
             left -= len(distances)
             if len(distances) == len(x):
                 run.tell(list(x), distances.tolist())
-    return np.asarray(_values_of_x(space, best_x[None])[0])
+    return np.asarray(space.values_of_x(best_x[None])[0])
 
 
 BASELINES: dict[str, Baseline] = {
@@ -108,10 +107,6 @@ def check_budget(renders: int) -> int:
     if isinstance(renders, bool) or renders < 1:
         raise UsageError(f"a budget of {renders} renders; a search needs at least 1")
     return renders
-
-
-def _values_of_x(space: ParamSpace, x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.stack([param.value_of_x(x[:, i]) for i, param in enumerate(space)], axis=1)
 
 
 def _nearest(scorer: Scorer, levels: NDArray[np.int64]) -> Values:

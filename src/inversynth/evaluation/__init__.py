@@ -14,16 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics, sampling
-from ..baselines import check_budget
+from ..baselines import check_budget as check_renders
 from ..errors import UsageError
 from ..files import make_folder, write_json
 from ..machine import machine
 from ..predict import Model, default_model, load_model
+from ..refine import check_budget
 from ..render import Synth
 from ..render import synth as synth_named
 from .comparing import CHUNK, Columns, Report, compare, joined, likeliest
 from .robustness import robustness
-from .searching import run_baselines
+from .searching import figures, run_baselines, run_refinement
 
 TIMED_RUNS = 500
 BUDGET = 1000
@@ -42,13 +43,14 @@ def _silent(what: str) -> Iterator[Report]:
 class Evaluation:
     """What a model was found to do.
 
-    `facts`: all figures, as evaluation.json holds them; `sounds` and `chance`: each measure of sounds, (n,), of the
-    predicted patches and of unrelated ones.
+    `facts`: all figures, as evaluation.json holds them; `sounds`, `chance` and, if asked for, `refined`: each measure
+    of sounds, (n,), of the predicted patches, of unrelated ones and of the refined.
     """
 
     facts: dict[str, Any]
     sounds: Columns
     chance: Columns
+    refined: Columns | None = None
 
     def save(self, folder: str | Path) -> None:
         """Writes `measures.csv`, `parameters.csv`, `evaluation.png` and, last, `evaluation.json` into a folder."""
@@ -67,6 +69,7 @@ def evaluate(
     num_examples: int = 4096,
     seed: int = 7,
     device: str = "auto",
+    refine: float | None = None,
     baselines: bool = False,
     budget: int = BUDGET,
     conditions: bool = False,
@@ -77,9 +80,10 @@ def evaluate(
 
     model: a name, a path or a loaded `Model`; by default the one shipped for the synth. synth: by default the
     model's, else "paper". The sounds are predicted, the likeliest levels are rendered, and both sounds compared;
-    chance compares each sound with the next one's. With `baselines`, each of
-    `inversynth.baselines` searches each sound with a `budget` of renders. With `conditions`, the targets are also heard
-    as the world leaves them (see `robustness`). With `out`, the evaluation is saved there. `progress("...")`
+    chance compares each sound with the next one's. With `refine`, each
+    sound is also refined from the network's distributions for at most so many seconds, on one core. With `baselines`,
+    each of `inversynth.baselines` searches each sound with a `budget` of renders. With `conditions`, the targets are
+    also heard as the world leaves them (see `robustness`). With `out`, the evaluation is saved there. `progress("...")`
     opens a display. Raises `UsageError` for fewer than 2 examples and `MismatchError` for a model of another synth.
     """
     if model is None:
@@ -89,8 +93,11 @@ def evaluate(
     network.require(instrument)
     if isinstance(num_examples, bool) or num_examples < 2:
         raise UsageError(f"{num_examples} examples; chance needs at least 2")
-    check_budget(budget)
-    levels = sampling.draw(instrument.space, seed, 0, num_examples, sampling.TEST)
+    check_renders(budget)
+    if refine is not None:
+        check_budget(refine, None, 1)
+    space = instrument.space
+    levels = sampling.draw(space, seed, 0, num_examples, sampling.TEST)
     if out is not None:
         make_folder(out)
     with progress("evaluating") as report:
@@ -103,11 +110,15 @@ def evaluate(
         "machine": machine(),
         "device": network.device,
         **_of_parameters(instrument, probabilities, levels),
-        "sound": metrics.summary(sounds),
+        **figures(instrument, levels, space.values_of_levels(likeliest(probabilities)), sounds),
         "chance_sound": metrics.summary(chance),
         "inference_ms": inference_ms(network, instrument),
         "training": network.facts.training,
     }
+    refined = None
+    if refine is not None:
+        with progress("refining") as report:
+            facts["refined"], refined = run_refinement(instrument, levels, probabilities, refine, seed, report)
     if baselines:
         with progress("baselines") as report:
             rows = run_baselines(instrument, levels, probabilities, budget, seed, report)
@@ -115,7 +126,7 @@ def evaluate(
     if conditions:
         with progress("conditions") as report:
             facts["conditions"] = robustness(network, instrument, levels, seed, report)
-    found = Evaluation(facts, sounds, chance)
+    found = Evaluation(facts, sounds, chance, refined)
     if out is not None:
         found.save(out)
     return found

@@ -17,7 +17,7 @@ from . import paper
 if TYPE_CHECKING:
     from . import Evaluation
 
-MODEL_COLOUR, OTHER_COLOUR = "#2a6fb0", "#d1602b"
+MODEL_COLOUR, OTHER_COLOUR, REFINED_COLOUR = "#2a6fb0", "#d1602b", "#3a923a"
 
 
 def _write_csv(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:
@@ -26,9 +26,10 @@ def _write_csv(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None
 
 
 def write_measures(found: Evaluation, path: Path) -> None:
-    """One row a sound: `item`, its number in the test stream, and every measure of sounds."""
-    columns = np.stack(list(found.sounds.values()), axis=1)
-    _write_csv(path, ["item", *found.sounds], ([item, *row] for item, row in enumerate(columns.tolist())))
+    """One row a sound: `item`, its number in the test stream, and every measure; those of the refined, `refined_`."""
+    named = found.sounds | {f"refined_{key}": column for key, column in (found.refined or {}).items()}
+    columns = np.stack(list(named.values()), axis=1)
+    _write_csv(path, ["item", *named], ([item, *row] for item, row in enumerate(columns.tolist())))
 
 
 def write_parameters(facts: dict[str, Any], path: Path) -> None:
@@ -57,24 +58,26 @@ def draw(found: Evaluation, path: Path) -> None:
     from matplotlib.figure import Figure
 
     facts = found.facts
-    figure = Figure(figsize=(14, 11), dpi=110, layout="constrained")
+    figure = Figure(figsize=(14, 12), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(
         f"{facts['model']} on {facts['num_examples']} sounds of {facts['synth']}", fontsize=14, parse_math=False
     )
-    grid = figure.add_gridspec(4, 5, height_ratios=(1, 1, 1.5, 1.5))
+    grid = figure.add_gridspec(4, 4, height_ratios=(1, 1, 1, 3))
+    kinds = {"chance": (found.chance, OTHER_COLOUR), "model": (found.sounds, MODEL_COLOUR)}
+    if found.refined is not None:
+        kinds["refined"] = (found.refined, REFINED_COLOUR)
     for i, (key, title) in enumerate(metrics.TITLES.items()):
-        axes = figure.add_subplot(grid[i // 5, i % 5])
-        both = np.concatenate([found.sounds[key], found.chance[key]])
+        axes = figure.add_subplot(grid[i // 4, i % 4])
+        both = np.concatenate([columns[key] for columns, _ in kinds.values()])
         edges = np.linspace(both.min(), np.percentile(both, 97), 41).tolist()
-        for at, colour, label in ((found.chance, OTHER_COLOUR, "chance"), (found.sounds, MODEL_COLOUR, "model")):
-            axes.hist(np.clip(at[key], edges[0], edges[-1]), edges, color=colour, alpha=0.6, label=label)
+        for label, (columns, colour) in kinds.items():
+            axes.hist(np.clip(columns[key], edges[0], edges[-1]), edges, color=colour, alpha=0.6, label=label)
         axes.set(title=title, yticks=[])
         axes.spines[["top", "right", "left"]].set_visible(False)
-        if not i:
-            axes.legend(frameon=False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(0.8, 0.52), frameon=False)
 
-    axes = figure.add_subplot(grid[2:, :3])
+    axes = figure.add_subplot(grid[3, :2])
     rows = facts["parameters"]["masked"]
     place = np.arange(len(rows))[::-1]
     mpr = np.array([row["mpr"] for row in rows])
@@ -89,7 +92,7 @@ def draw(found: Evaluation, path: Path) -> None:
     axes.set(yticks=place, yticklabels=[row["name"] for row in rows], xlim=(45, 100.5), xlabel="MPR where heard (%)")
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
 
-    axes = figure.add_subplot(grid[2:, 3:])
+    axes = figure.add_subplot(grid[3, 2:])
     axes.plot([0, 1], [0, 1], color="0.4", linestyle=":")
     for row in (*facts["calibration"]["parameters"], facts["calibration"]["pooled"]):
         all_of_them = "name" not in row

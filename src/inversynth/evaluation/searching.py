@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .. import metrics
 from ..baselines import BASELINES
+from ..refine import refine
 from ..render import Synth
 from .comparing import CHUNK, Columns, Report, compare, joined
 
@@ -17,46 +18,59 @@ NEAR_DB = -40.0
 """A residual below this can hardly be heard."""
 
 
-def found_patches(
-    instrument: Synth, levels: NDArray[np.int64], values: NDArray[np.float64]
-) -> tuple[dict[str, Any], Columns]:
-    """The figures of the (n, P) patches that a search found for the sounds of (n, P) levels, and each sound's measures.
+def figures(
+    instrument: Synth, levels: NDArray[np.int64], values: NDArray[np.float64], found: Columns
+) -> dict[str, Any]:
+    """The figures of the (n, P) patches that were found for the sounds of (n, P) levels, from each sound's measures.
 
     `exact`: the share of the levels that are right, where they have an effect, a value counting as its nearest level;
-    `residual_db`: the norm of the difference of the waveforms over that of the target's, in dB, its mean, median and
-    the share below -40 dB; `sound`: the summary of every measure of sounds.
+    `near`: the share of the sounds with a residual below -40 dB; `sound`: the summary of every measure of sounds.
+    """
+    right = instrument.space.levels_of_values(values) == levels
+    return {
+        "exact": float(right[instrument.space.active(levels)].mean()),
+        "near": float(np.mean(found["residual_db"] < NEAR_DB)),
+        "sound": metrics.summary(found),
+    }
+
+
+def measured(instrument: Synth, levels: NDArray[np.int64], values: NDArray[np.float64]) -> Columns:
+    """Every measure of sounds of (n, P) patches, against the sounds of (n, P) levels."""
+    targets = instrument.space.values_of_levels(levels)
+    return joined(
+        [
+            compare(instrument.render(targets[at : at + CHUNK]), instrument.render(values[at : at + CHUNK]), instrument)
+            for at in range(0, len(levels), CHUNK)
+        ]
+    )
+
+
+def run_refinement(
+    instrument: Synth,
+    levels: NDArray[np.int64],
+    probabilities: list[NDArray[np.float32]],
+    seconds: float,
+    seed: int,
+    report: Report,
+) -> tuple[dict[str, Any], Columns]:
+    """Refines each sound for at most so many `seconds` on one core, and gives its figures and each sound's measures.
+
+    Beside `figures`: `limit_s`; `seconds` and `renders`, the means that were used; `pursuit`, the share of the sounds
+    that were recognised as the synth's own.
     """
     space = instrument.space
-    parts = []
-    for at in range(0, len(levels), CHUNK):
-        target = instrument.render(space.values_of_levels(levels[at : at + CHUNK]))
-        sound = instrument.render(values[at : at + CHUNK])
-        parts.append(compare(target, sound, instrument) | {"residual_db": residual_db(target, sound)})
-    measures = joined(parts)
-    residual = measures["residual_db"]
-    right = space.levels_of_values(values) == levels
-    heard = space.active(levels)
-    facts = {
-        "exact": float(right[heard].mean()),
-        "residual_db": {
-            "mean": float(residual.mean()),
-            "median": float(np.median(residual)),
-            "near": float(np.mean(residual < NEAR_DB)),
-        },
-        "sound": metrics.summary({key: measures[key] for key in metrics.TITLES}),
-    }
-    return facts, measures
-
-
-def residual_db(target: NDArray[np.float32], sound: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(n,) the relative residuals of waveforms in dB, no lower than -120: float32 knows no less.
-
-    Of a silent target, relative to a norm of 1.
-    """
-    a, b = np.asarray(target, np.float64), np.asarray(sound, np.float64)
-    norm = np.linalg.norm(a, axis=1)
-    share = np.linalg.norm(b - a, axis=1) / np.where(norm > 0, norm, 1)
-    return np.asarray(20 * np.log10(np.maximum(share, 1e-6)))
+    values = np.empty((len(levels), len(space)))
+    runs = []
+    for item, right in enumerate(levels):
+        target = instrument.render(space.values_of_levels(right[None]))[0]
+        own = [row[item] for row in probabilities]
+        run = refine(instrument, target, own, seconds=seconds, seed=seed + item, workers=1)
+        values[item] = run.best[0].values
+        runs.append((run.seconds, run.renders, run.method == "pursuit"))
+        report(item + 1, len(levels), item + 1)
+    used = dict(zip(("seconds", "renders", "pursuit"), np.mean(runs, axis=0).tolist(), strict=True))
+    found = measured(instrument, levels, values)
+    return {"limit_s": seconds, **used, **figures(instrument, levels, values, found)}, found
 
 
 def run_baselines(
@@ -67,7 +81,7 @@ def run_baselines(
     seed: int,
     report: Report,
 ) -> list[dict[str, Any]]:
-    """One row a baseline: `name`, `seconds` a sound, and the figures of `found_patches`."""
+    """One row a baseline: `name`, `seconds` a sound, and its `figures`."""
     space = instrument.space
     rows = []
     for number, (name, baseline) in enumerate(BASELINES.items()):
@@ -81,6 +95,6 @@ def run_baselines(
             seconds += time.perf_counter() - started
             done = number * len(levels) + item + 1
             report(done, len(BASELINES) * len(levels), done)
-        facts, _ = found_patches(instrument, levels, values)
-        rows.append({"name": name, "seconds": seconds / len(levels)} | facts)
+        found = measured(instrument, levels, values)
+        rows.append({"name": name, "seconds": seconds / len(levels)} | figures(instrument, levels, values, found))
     return rows

@@ -27,15 +27,13 @@ TITLES = {
     "wmfcc_db": "warped MFCC (dB)",
     "sot_hz": "spectral transport (Hz)",
     "rms_cosine": "RMS envelope cosine",
+    "residual_db": "waveform residual (dB)",
 }
 """The measures of sounds: what `sound_measures` and `field_measures` give, and how each is called."""
-
-HIGHER_IS_BETTER = {"rho_stft", "rho_ft", "rms_cosine"}
 
 __all__ = [
     "FLOOR",
     "GROUPS",
-    "HIGHER_IS_BETTER",
     "HOP",
     "TITLES",
     "WINDOW",

@@ -1,10 +1,10 @@
-"""The measures of sounds that the field of sound matching reports, beside the paper's.
+"""The measures of sounds that the field of sound matching reports, beside the paper's; and the residual.
 
 Level: neither sound is normalised by itself. All stay as they are when both are scaled together; a difference of
-level between the two counts in `spectral_convergence`, `lsd_db`, `mel_db`, `mfcc_db` and `wmfcc_db`, hardly in
-`sot_hz` (the floor makes quiet frames flatter), and not in `rms_cosine`. Decibels stop at `FLOOR` (-80 dB) of the
-target's largest magnitude, as in the paper's measures here; where the target is silent, a magnitude of 1 stands for
-its largest.
+level between the two counts in `spectral_convergence`, `lsd_db`, `mel_db`, `mfcc_db`, `wmfcc_db` and `residual_db`,
+hardly in `sot_hz` (the floor makes quiet frames flatter), and not in `rms_cosine`. The decibels of spectra stop at
+`FLOOR` (-80 dB) of the target's largest magnitude, as in the paper's measures here; where the target is silent, a
+magnitude of 1 stands for its largest.
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ MFCC_SCALE = 1
 COEFFICIENTS = 20
 RMS_WINDOW_S, RMS_HOP_S = 0.050, 0.025
 
+LEAST_RESIDUAL_DB = -120.0
+"""Float32 knows no less."""
+
 CHUNK = 64
 """Sounds that are compared at a time: what they need stays small."""
 
 
 def field_measures(targets: ArrayLike, sounds: ArrayLike, sample_rate: int) -> dict[str, Floats]:
-    """Seven measures, each (n,), of sounds (n, samples) against their targets (n, samples) at a rate in Hz.
+    """Eight measures, each (n,), of sounds (n, samples) against their targets (n, samples) at a rate in Hz.
 
     Read with S and S' the `spectrogram` of target and sound, frames m and bins k; for the level see above.
 
@@ -55,6 +58,8 @@ def field_measures(targets: ArrayLike, sounds: ArrayLike, sample_rate: int) -> d
       silence is a flat spectrum.
     - `rms_cosine`: the cosine of the angle between the RMS envelopes, windows of 50 ms each 25 ms (Hayes et al.).
       Silence is 1 with silence, else 0.
+    - `residual_db`: ||y' - y|| / ||y|| of the waveforms, in dB, no lower than `LEAST_RESIDUAL_DB`. 0 is as far as
+      silence; -40 can hardly be told from the target; a sound with other phases may be near and yet have a large one.
 
     Raises `UsageError` unless both have the same shape.
     """
@@ -80,6 +85,7 @@ def _measures(target: Floats, sound: Floats, rate: int) -> dict[str, Floats]:
         "wmfcc_db": warped(mfcc_a, mfcc_b),
         "sot_hz": _moved(np.maximum(a, floor), np.maximum(b, floor)) * rate / WINDOW,
         "rms_cosine": _cosine(_rms(target, rate), _rms(sound, rate)),
+        "residual_db": residual_db(target, sound),
     }
 
 
@@ -174,6 +180,16 @@ def _moved(a: Floats, b: Floats) -> Floats:
     """(n,) the mean Wasserstein distance, in bins, between the frames of (n, frames, bins) positive magnitudes."""
     sums = [np.cumsum(at / at.sum(axis=2, keepdims=True), axis=2) for at in (a, b)]
     return np.asarray(np.abs(sums[0] - sums[1]).sum(axis=2).mean(axis=1))
+
+
+def residual_db(target: Floats, sound: Floats) -> Floats:
+    """(n,) the norms of the differences of sounds (n, samples) from their targets, over the targets', in dB.
+
+    Where the target is silent, a norm of 1 stands for its own.
+    """
+    norm = np.linalg.norm(target, axis=1)
+    share = np.linalg.norm(sound - target, axis=1) / np.where(norm > 0, norm, 1)
+    return np.asarray(20 * np.log10(np.maximum(share, 10 ** (LEAST_RESIDUAL_DB / 20))))
 
 
 def _rms(sounds: Floats, rate: int) -> Floats:
