@@ -16,7 +16,7 @@ def rewritten(page: str, source: str, figures: str) -> str:
     """A page with these figures between its marks: `source` is the file they are from, relative to the project."""
     first, last = f"<!-- figures of {source} -->", "<!-- end of the figures -->"
     new = f"{first}\n{figures}\n{last}"
-    return re.sub(f"{re.escape(first)}.*{re.escape(last)}", lambda _: new, page, flags=re.DOTALL)
+    return re.sub(f"{re.escape(first)}.*?{re.escape(last)}", lambda _: new, page, flags=re.DOTALL)
 
 
 def rounded(figures: Any) -> Any:

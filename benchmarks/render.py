@@ -152,7 +152,9 @@ def child(name: str, threads: int, count: int, seconds: float) -> dict[str, Any]
     return rival(name, threads, min(count, 256), seconds)
 
 
-def run(python: str, name: str, threads: int, count: int, seconds: float, path: str = "") -> dict[str, Any]:
+def run(
+    python: str, name: str, threads: int, count: int, seconds: float, path: str = "", script: str = __file__
+) -> dict[str, Any]:
     """What a contender's own process found, or why it found nothing."""
     cores = sorted(os.sched_getaffinity(0))[:threads] if hasattr(os, "sched_getaffinity") else []
     shares = [cores]
@@ -161,7 +163,7 @@ def run(python: str, name: str, threads: int, count: int, seconds: float, path: 
     limits = {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
     places = [str(HERE), str(HERE.parent / "src")]
     environment = {**os.environ, **limits, "PYTHONPATH": os.pathsep.join(places), "INVERSYNTH_SIMD": path}
-    words = [python, __file__, "--contender", name, "--threads", str(threads), "--num-sounds", str(count)]
+    words = [python, script, "--contender", name, "--threads", str(threads), "--num-sounds", str(count)]
     words += ["--seconds", str(seconds), "--cores"]
     started = [
         subprocess.Popen([*words, ",".join(map(str, share))], text=True, env=environment, stdout=PIPE, stderr=PIPE)
