@@ -188,6 +188,7 @@ def test_renders_alone_are_repeatable_on_any_number_of_threads(misheard: NDArray
 
 def test_it_ends_when_its_time_is_over(misheard: NDArray[np.int64], monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = itertools.count()
+    monkeypatch.setattr(refine, "PURSUITS", {})
     monkeypatch.setattr(refine, "time", SimpleNamespace(perf_counter=lambda: 0.01 * next(ticks)))
     found = refine.refine(PAPER, sound(PAPER, misheard), uniform(PAPER), seconds=2.0)
     assert 2.0 <= found.seconds < 2.1
@@ -209,7 +210,11 @@ def test_it_ends_when_it_cannot_improve() -> None:
             )
 
 
-def test_an_interrupt_ends_it_and_it_gives_what_it_has(misheard: NDArray[np.int64]) -> None:
+def test_an_interrupt_ends_it_and_it_gives_what_it_has(
+    misheard: NDArray[np.int64], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refine, "PURSUITS", {})
+
     def watch(now: Progress) -> None:
         if now.renders > 1000:
             raise KeyboardInterrupt
@@ -241,9 +246,11 @@ def test_a_solver_of_the_synths_own_sounds_comes_first(
     assert (found.method, found.best[0].residual_db < -80, asked) == ("pursuit", True, [(16384, 23, True)])
     np.testing.assert_array_equal(found.best[0].levels, hidden)
     foreign = np.random.default_rng(1).normal(0, 0.1, 16384)
-    found = refine.refine(PAPER, foreign, around(PAPER, misheard), renders=1000)
-    assert found.method == "search"
-    monkeypatch.setitem(refine.PURSUITS, "paper", lambda *_: np.empty((0, 23)))
+    for sound_of, solver in ((foreign, solve), (own, lambda *_: np.empty((0, 23)))):
+        monkeypatch.setitem(refine.PURSUITS, "paper", solver)
+        found = refine.refine(PAPER, sound_of, around(PAPER, misheard), seconds=30, renders=1000)
+        assert found.method == "search"
+    monkeypatch.setitem(refine.PURSUITS, "paper", lambda *_: pytest.fail("it has no time"))
     assert refine.refine(PAPER, own, around(PAPER, misheard), renders=1000).method == "search"
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import pursuit
 from .errors import UsageError
 from .render import Synth
 from .sampling import check_seed
@@ -29,6 +30,10 @@ MOST_SECONDS = 86400.0
 MOST_RENDERS = 1 << 40
 MOST_VARIATIONS = 100
 
+PURSUIT_SHARE, PURSUIT_LEAST_S = 0.5, 0.2
+"""The part of the seconds that a pursuit may take; where that is less than this, it finds less than the search does."""
+SHARPER = 0.5
+"""The part of a distribution that the search's best patch gets before the pursuit hears of it."""
 OWN_RESIDUAL = 0.01
 """A sound that a patch meets with a relative residual below this (-40 dB) is the synth's own."""
 SOLVED = 1e-4
@@ -124,9 +129,9 @@ class Refinement:
     stopped: str
 
 
-Pursuit = Callable[[NDArray[np.float32], Sequence[Floats], float], ArrayLike]
+Pursuit = Callable[[NDArray[np.float32], Sequence[Floats], float], Floats]
 """Solves a synth's own sounds: a target (samples,), P distributions (levels,) and seconds to (n, P) values."""
-PURSUITS: dict[str, Pursuit] = {}
+PURSUITS: dict[str, Pursuit] = {"paper": pursuit.solve}
 """By the name of the synth."""
 
 
@@ -147,9 +152,9 @@ def refine(
     target: (samples,) at the synth's sample rate; distributions: P arrays (levels,), the probabilities of each
     parameter's levels. It ends after `seconds` or `renders` (at least one is given), when it can't improve, or by
     Ctrl-C, and gives what it has. variations: distinct patches that are wanted (there may be fewer); levels_only: no
-    values between the levels. With the same seed and `renders`, and no `seconds`, it finds the same. workers:
-    threads, as in `Synth.render`. watch: called again and again with how far it is. Raises `UsageError` for what
-    isn't allowed.
+    values between the levels. With `seconds` enough, a pursuit comes first, where the synth has one. Without,
+    with the same seed and `renders`, it finds the same again. workers: threads, as in `Synth.render`. watch: called again and again
+    with how far it is. Raises `UsageError` for what isn't allowed.
     """
     began = time.perf_counter()
     check_budget(seconds, renders, variations)
@@ -161,9 +166,10 @@ def refine(
     method: Literal["pursuit", "search"] = "search"
     try:
         search.begin()
-        if synth.name in PURSUITS:
-            left = search.most_seconds - (time.perf_counter() - began)
-            found = PURSUITS[synth.name](np.asarray(target, np.float32), likely, left)
+        if synth.name in PURSUITS and seconds is not None and PURSUIT_SHARE * seconds >= PURSUIT_LEAST_S:
+            search.generation()
+            sound = np.ascontiguousarray(target, np.float32)
+            found = PURSUITS[synth.name](sound, search.sharpened(likely), PURSUIT_SHARE * search.left_s())
             search.score(space.x_of_values(found))
             if search.best_residual < OWN_RESIDUAL:
                 method = "pursuit"
@@ -295,6 +301,17 @@ class _Search:
     def spent(self) -> float:
         """The part of the budget that is used."""
         return max((time.perf_counter() - self.began) / self.most_seconds, self.renders / self.most_renders)
+
+    def left_s(self) -> float:
+        """The seconds that are left."""
+        return self.most_seconds - (time.perf_counter() - self.began)
+
+    def sharpened(self, likely: Sequence[Floats]) -> list[Floats]:
+        """Distributions in which the levels of the pool's best patch are likelier."""
+        rows = [(1 - SHARPER) * row for row in likely]
+        for row, level in zip(rows, self.pool[0], strict=True):
+            row[level] += SHARPER
+        return rows
 
     def score(self, x: Floats) -> Floats:
         """(n,) distances; keeps what is best. Raises `_EndError` where the budget ends."""
@@ -440,6 +457,11 @@ class _Search:
         new = np.where(how < 0.5, rows + step, np.where(how < 0.8, drawn, anywhere))
         return np.clip(np.where(mask, new, rows), 0, self.steps)
 
+    def generation(self) -> None:
+        """The neighbours of the best patch, and children of the pool."""
+        rows = self.sweep(self.pool[0], self.distances[0])
+        self.add(np.concatenate([rows, self.children(BATCH)]))
+
     def evolve(self, until: float) -> bool:
         """Generations until a part of the budget is spent, or (True) none of them is any better."""
         stale = 0
@@ -447,8 +469,7 @@ class _Search:
             if self.spent() >= until:
                 return False
             before = self.distances[0]
-            rows = self.sweep(self.pool[0], before)
-            self.add(np.concatenate([rows, self.children(BATCH)]))
+            self.generation()
             stale = 0 if self.distances[0] < before else stale + 1
         return True
 
