@@ -152,9 +152,9 @@ def refine(
     target: (samples,) at the synth's sample rate; distributions: P arrays (levels,), the probabilities of each
     parameter's levels. It ends after `seconds` or `renders` (at least one is given), when it can't improve, or by
     Ctrl-C, and gives what it has. variations: distinct patches that are wanted (there may be fewer); levels_only: no
-    values between the levels. With `seconds` enough, a pursuit comes first, where the synth has one. Without,
-    with the same seed and `renders`, it finds the same again. workers: threads, as in `Synth.render`. watch: called again and again
-    with how far it is. Raises `UsageError` for what isn't allowed.
+    values between the levels. With `seconds` enough, a pursuit comes first, where the synth has one. Without, with the
+    same seed and `renders`, it finds the same again. workers: threads, as in `Synth.render`. watch: called again and
+    again with how far it is. Raises `UsageError` for what isn't allowed.
     """
     began = time.perf_counter()
     check_budget(seconds, renders, variations)
