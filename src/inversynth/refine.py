@@ -34,6 +34,10 @@ PURSUIT_SHARE, PURSUIT_LEAST_S = 0.5, 0.2
 """The part of the seconds that a pursuit may take; where that is less than this, it finds less than the search does."""
 SHARPER = 0.5
 """The part of a distribution that the search's best patch gets before the pursuit hears of it."""
+
+INTERRUPTED = "it was interrupted"
+"""Why a refinement stopped that Ctrl-C has ended."""
+
 OWN_RESIDUAL = 0.01
 """A sound that a patch meets with a relative residual below this (-40 dB) is the synth's own."""
 SOLVED = 1e-4
@@ -179,7 +183,7 @@ def refine(
     except _EndError as stop:
         stopped = str(stop)
     except KeyboardInterrupt:
-        stopped = "it was interrupted"
+        stopped = INTERRUPTED
     return Refinement(
         start=search.candidates(search.first[None] / search.steps)[0],
         best=search.candidates(search.chosen(variations)),

@@ -80,11 +80,11 @@ def evaluate(
 
     model: a name, a path or a loaded `Model`; by default the one shipped for the synth. synth: by default the
     model's, else "paper". The sounds are predicted, the likeliest levels are rendered, and both sounds compared;
-    chance compares each sound with the next one's. With `refine`, each
-    sound is also refined from the network's distributions for at most so many seconds, on one core. With `baselines`,
-    each of `inversynth.baselines` searches each sound with a `budget` of renders. With `conditions`, the targets are
-    also heard as the world leaves them (see `robustness`). With `out`, the evaluation is saved there. `progress("...")`
-    opens a display. Raises `UsageError` for fewer than 2 examples and `MismatchError` for a model of another synth.
+    chance compares each sound with the next one's. refine: seconds; each sound is also refined from the network's
+    distributions for at most so long, on one core. baselines: each of `inversynth.baselines` searches each sound with
+    a `budget` of renders. conditions: the targets are also heard as the world leaves them (see `robustness`). With
+    `out`, the evaluation is saved there. `progress("...")` opens a display. Raises `UsageError` for fewer than 2
+    examples and budgets that nothing can be done with, and `MismatchError` for a model of another synth.
     """
     if model is None:
         model = default_model(synth or "paper")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import metrics
 from ..baselines import BASELINES
-from ..refine import refine
+from ..refine import INTERRUPTED, refine
 from ..render import Synth
 from .comparing import CHUNK, Columns, Report, compare, joined
 
@@ -65,6 +65,8 @@ def run_refinement(
         target = instrument.render(space.values_of_levels(right[None]))[0]
         own = [row[item] for row in probabilities]
         run = refine(instrument, target, own, seconds=seconds, seed=seed + item, workers=1)
+        if run.stopped == INTERRUPTED:
+            raise KeyboardInterrupt
         values[item] = run.best[0].values
         runs.append((run.seconds, run.renders, run.method == "pursuit"))
         report(item + 1, len(levels), item + 1)
