@@ -15,7 +15,7 @@ pytest.importorskip("onnxruntime", reason="exporting needs onnxruntime (the extr
 
 import onnx
 
-from inversynth import cli, networks, sampling
+from inversynth import cli, networks, sampling, training
 from inversynth import export as module
 from inversynth.errors import InversynthError, MismatchError, UsageError
 from inversynth.export import export
@@ -69,6 +69,17 @@ def test_the_file_carries_its_space_and_its_training(file: Path, sine_run: Path)
     training = json.loads(stored["training"])
     assert training["settings"] == json.loads((sine_run / "settings.json").read_text())["settings"]
     assert training["best"]["epoch"] == 1
+
+
+@pytest.mark.parametrize("model", ["FC2", "HC3"])
+def test_networks_with_a_fitted_front_end_are_exported_as_they_were_fitted(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "FITTED", 64)
+    train(Settings("sine", model, epochs=1, steps=4, batch_size=16, validation=16), tmp_path / "run")
+    assert export(tmp_path / "run", tmp_path / "model.onnx") <= 1e-4
+    heard = load_model(tmp_path / "model.onnx", "cpu").predict(audio(16))
+    assert max(np.ptp(row, axis=0).max() for row in heard) > 1e-3  # it tells sounds apart
 
 
 @pytest.mark.parametrize("count", [1, 70])

@@ -1,18 +1,18 @@
-"""The paper's networks: their sizes, their front end, and the losses of their heads."""
+"""The paper's networks: their sizes, and the losses of their heads."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-import reference
-
 pytest.importorskip("keras", reason="networks need Keras (the extra `train`)")
 
 import keras
 
 from inversynth import networks, sampling
+from inversynth.architectures import MODELS
 from inversynth.errors import UsageError
+from inversynth.frontends import LogSpectrogram
 from inversynth.render import synth
 from inversynth.spec import AudioFormat, Param, ParamSpace
 
@@ -37,7 +37,7 @@ def weights(model: keras.Model) -> int:
 
 @pytest.mark.parametrize(
     ("model", "millions"),
-    [(name, 1.2) for name in ("C1", "C2", "C3", "C4", "C5", "C6", "CE2E_2D")] + [("C6XL", 2.3), ("CE2E", 1.9)],
+    [(name, {"C6XL": 2.3, "CE2E": 1.9}.get(name, 1.2)) for name in MODELS],
 )
 def test_each_network_has_about_as_many_weights_as_the_paper_says(model: str, millions: float) -> None:
     network = networks.build(model, PAPER.space, PAPER.format)
@@ -55,6 +55,60 @@ def test_the_end_to_end_network_makes_a_picture_of_64_by_257_from_the_waveform()
     assert all(layer.activation is keras.activations.relu for layer in [*waveform, *picture])
 
 
+@pytest.mark.parametrize(
+    ("model", "units", "dropouts"),
+    [
+        ("FC-Linear", [869], [0.2]),
+        ("FC1", [868], [0.3]),
+        ("FC2", [603, 602], [0.1, 0.3]),
+        ("FC3", [560, 500, 400], [0, 0.2, 0.4]),
+        ("HC", [869], [0.2]),
+        ("HC3", [560, 500, 400], [0, 0.2, 0.4]),
+    ],
+)
+def test_the_fully_connected_networks_have_the_papers_layers_on_a_thousand_inputs(
+    model: str, units: list[int], dropouts: list[float]
+) -> None:
+    network = networks.build(model, PAPER.space, PAPER.format)
+    *dense, logits = (layer for layer in network.layers if isinstance(layer, keras.layers.Dense))
+    assert [layer.units for layer in dense] == units
+    assert dense[0].input.shape == (None, 1000)
+    activation = keras.activations.linear if model in ("FC-Linear", "HC") else keras.activations.relu
+    assert all(layer.activation is activation for layer in dense)
+    assert [layer.rate for layer in network.layers if isinstance(layer, keras.layers.Dropout)] == dropouts
+    assert logits.units == 368
+
+
+def test_fitted_layers_are_fitted_in_turn_each_to_what_it_gets() -> None:
+    heard = sounds(40)
+    network = networks.build("FC1", PAPER.space, PAPER.format)
+    networks.adapt(network, lambda: [heard[:30], heard[30:]])
+    frames = np.asarray(LogSpectrogram()(heard)).reshape(-1, 257)
+    layer = network.get_layer("principal_components")
+    made = np.asarray(layer(frames))
+    np.testing.assert_allclose(layer.mean, frames.mean(axis=0), atol=1e-5)
+    variances = np.linalg.eigvalsh(np.cov(frames.T))[:-65:-1]
+    np.testing.assert_allclose(np.var(made, axis=0), variances / variances.mean(), rtol=0.05)
+    counts = np.asarray(keras.Model(network.inputs, network.get_layer("words").output).predict_on_batch(heard))
+    np.testing.assert_array_equal(counts.sum(axis=1), 64)
+    assert np.count_nonzero(counts.sum(axis=0)) > 900  # of the 1000 words, to which these 2560 frames gave rise
+
+
+@pytest.mark.parametrize("model", ["C6", "CE2E", "FC2"])
+def test_mixed_precision_keeps_weights_and_logits_in_float32(model: str) -> None:
+    whole, mixed = (
+        networks.build(model, UNEVEN, AudioFormat(16384, 1.0), precision=p) for p in ("float32", "mixed_bfloat16")
+    )
+    for a, b in zip(whole.get_weights(), mixed.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert b.dtype == np.float32
+    heard = sounds(8)
+    exact, rough = (np.asarray(network.predict_on_batch(heard)) for network in (whole, mixed))
+    assert rough.dtype == np.float32
+    assert not np.array_equal(exact, rough)
+    np.testing.assert_allclose(rough, exact, atol=0.05 * np.abs(exact).max())
+
+
 def test_a_seed_fixes_the_initial_weights() -> None:
     one, again, other = (networks.build("C1", UNEVEN, AudioFormat(4096, 0.5), seed) for seed in (1, 1, 2))
     for a, b in zip(one.get_weights(), again.get_weights(), strict=True):
@@ -67,26 +121,8 @@ def test_unknown_models_and_formats_are_refused() -> None:
         networks.build("C7", PAPER.space, PAPER.format)
     with pytest.raises(UsageError, match="data format 'sideways'"):
         networks.build("C1", PAPER.space, PAPER.format, data_format="sideways")
-
-
-# -- the front end -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("samples", [16384, 16000, 16383, 300, 256])
-def test_the_front_end_is_the_log_of_the_reference_spectrogram(samples: int) -> None:
-    heard = sounds(3)[:, :samples]
-    made = np.asarray(networks.LogSpectrogram()(heard))
-    assert made.shape == (3, -(-samples // 256), 257, 1)
-    for sound, picture in zip(heard, made, strict=True):
-        magnitudes = np.maximum(reference.spectrogram(sound.astype(np.float64)), networks.LOG_FLOOR)
-        # float32 sums of 512 terms are right to about 1e-6 of the largest: 1e-3 bounds their effect near the floor
-        clear = magnitudes > 1e-3 * magnitudes.max()
-        np.testing.assert_allclose(picture[clear, 0], 0.25 * np.log(magnitudes[clear]) + 1.0, atol=1e-3)
-
-
-def test_silence_is_the_floor_and_finite() -> None:
-    made = np.asarray(networks.LogSpectrogram()(np.zeros((1, 1000), np.float32)))
-    np.testing.assert_allclose(made, 0.25 * np.log(networks.LOG_FLOOR) + 1.0, rtol=1e-5)
+    with pytest.raises(UsageError, match="precision 'float8' is not one of float32, mixed_bfloat16"):
+        networks.build("C1", PAPER.space, PAPER.format, precision="float8")
 
 
 # -- heads ---------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ pytest.importorskip("keras", reason="training needs Keras (the extra `train`)")
 import keras
 
 from inversynth import sampling, training
+from inversynth.architectures import MODELS
 from inversynth.dataset import DatasetSettings, render_dataset
 from inversynth.errors import MismatchError, UsageError
 from inversynth.render import SYNTHS, synth
@@ -33,6 +35,7 @@ from inversynth.training import (
     FreshSounds,
     Run,
     Settings,
+    Trainer,
     _read_history,
     _row_keys,
     load_arrays,
@@ -79,6 +82,17 @@ def test_training_learns(tmp_path: Path) -> None:
     assert float(last["val_mpr"]) > 60  # chance is 53.1
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_every_network_learns_a_batch_by_heart(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "FITTED", 64)
+    settings = dataclasses.replace(SMALL, model=model, batch_size=8, warmup_steps=1, learning_rate=1e-3)
+    trainer = Trainer(settings, FreshSounds(synth("sine"), settings))
+    trainer.adapt()
+    batch, _ = next(trainer.source.batches(0))
+    losses = [trainer.train_step(batch) for _ in range(6)]
+    assert losses[-1] < 0.98 * losses[0]
+
+
 def test_a_run_resumed_after_a_stop_in_mid_epoch_ends_with_the_same_weights(tmp_path: Path, whole: Path) -> None:
     def stop_at_six(what: str, facts: dict[str, Any]) -> None:
         if what == "step" and facts["step"] == 6:
@@ -92,6 +106,27 @@ def test_a_run_resumed_after_a_stop_in_mid_epoch_ends_with_the_same_weights(tmp_
         for mine, other in zip(arrays(run / name), arrays(whole / name), strict=True):
             np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-6)
     assert [row["epoch"] for row in rows(run)] == ["1", "2", "3"]
+
+
+def test_a_run_with_a_fitted_front_end_and_dropout_is_resumed_to_the_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "FITTED", 64)
+    settings = dataclasses.replace(SMALL, model="FC2", epochs=2)
+    source = FreshSounds(synth("sine"), settings)
+    straight, stopped, resumed = Trainer(settings, source), Trainer(settings, source), Trainer(settings, source)
+    straight.adapt()
+    stopped.adapt()
+    batches = [batch for batch, _ in itertools.islice(source.batches(0), 4)]
+    for batch in batches[:2]:
+        straight.train_step(batch)
+        stopped.train_step(batch)
+    stopped.save(tmp_path / "last.npz")
+    resumed.load(tmp_path / "last.npz")
+    for batch in batches[2:]:
+        assert straight.train_step(batch) == resumed.train_step(batch)
+    for mine, other in zip(straight.network.variables, resumed.network.variables, strict=True):
+        np.testing.assert_array_equal(mine, other)
 
 
 def test_a_finished_run_can_be_given_more_epochs(tmp_path: Path) -> None:
@@ -261,6 +296,7 @@ def test_logs_for_tensorboard_are_refused_before_anything_is_made(
         ({"learning_rate": 0.0}, "learning rate 0.0"),
         ({"learning_rate": float("nan")}, "learning rate nan"),
         ({"loss": "hinge"}, "loss 'hinge'"),
+        ({"precision": "float8"}, "precision 'float8'"),
         ({"seed": -1}, "seed -1"),
         ({"model": "C9"}, "no model 'C9'"),
         ({"synth": "moog"}, "no synth 'moog'"),

@@ -1,4 +1,4 @@
-"""The paper's convolutional networks as tables (arXiv 1812.06349)."""
+"""The paper's networks as tables (arXiv 1812.06349)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,26 @@ WAVEFORM_STACKS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "CE2E": ((96, 64, 4), (96, 32, 4), (128, 16, 4), (257, 8, 4)),  # filters, kernel, stride
 }
 HIDDEN_UNITS = 512
-MODELS = tuple(SPECTROGRAM_STACKS)
+"""Of the layer between the convolutions and the logits."""
+
+# Units and dropout of the layers of the fully connected networks.
+_LINEAR, _FC3 = ((869, 0.2),), ((560, 0.0), (500, 0.2), (400, 0.4))
+DENSE_STACKS: dict[str, tuple[tuple[int, float], ...]] = {
+    "FC-Linear": _LINEAR,
+    "FC1": ((868, 0.3),),
+    "FC2": ((603, 0.1), (602, 0.3)),
+    "FC3": _FC3,
+    "HC": _LINEAR,
+    "HC3": _FC3,
+}
+LINEAR = ("FC-Linear", "HC")
+"""The fully connected networks without activations."""
+HAND_MADE = ("HC", "HC3")
+"""The fully connected networks on hand-made features; the others hear a bag of words."""
+WORD_DIMENSIONS, WORDS, FEATURE_DIMENSIONS = 64, 1000, 1000
+"""Principal components of a frame and centroids of the bag of words; principal components of the features."""
+
+MODELS = (*SPECTROGRAM_STACKS, *DENSE_STACKS)
 
 
 def check_model(model: str) -> None:

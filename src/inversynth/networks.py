@@ -6,8 +6,7 @@ Keras layers and `keras.ops` only, so that they run on every Keras back end. A n
 
 from __future__ import annotations
 
-import contextlib
-import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,95 +14,95 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .architectures import HIDDEN_UNITS, SPECTROGRAM_STACKS, WAVEFORM_STACKS, check_model
-from .devices import quiet
+from .architectures import (
+    DENSE_STACKS,
+    FEATURE_DIMENSIONS,
+    HAND_MADE,
+    HIDDEN_UNITS,
+    LINEAR,
+    SPECTROGRAM_STACKS,
+    WAVEFORM_STACKS,
+    WORD_DIMENSIONS,
+    WORDS,
+    check_model,
+)
 from .errors import UsageError
+from .frontends import HandMadeFeatures, LogSpectrogram, PrincipalComponents, WordCounts  # first: says what to install
 from .spec import AudioFormat, ParamSpace
 
-try:
-    # What TensorFlow says of itself is for those who set the variable lower; it heeds it only once it is loaded.
-    with quiet() if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3" else contextlib.nullcontext():
-        import keras
-        from keras import layers, ops
-except (ImportError, ValueError) as error:
-    asked = os.environ.get("KERAS_BACKEND")
-    raise UsageError(
-        f"training needs Keras and a back end for it ({error}); "
-        + (
-            f"KERAS_BACKEND is {asked}: install that, or unset it"
-            if asked
-            else "install both with: pip install 'inversynth[train]'"
-        )
-    ) from None
+import keras  # isort: skip
+from keras import layers, ops  # isort: skip
 
-WINDOW, HOP = 512, 256
-LOG_FLOOR = 1e-3
-"""Magnitudes below this are silence to a network; a full-scale sine has a magnitude of 128."""
-
-
-@keras.saving.register_keras_serializable("inversynth")
-class LogSpectrogram(layers.Layer):
-    """(n, samples) audio to (n, frames, 257, 1) scaled natural log magnitudes.
-
-    Periodic Hann window of 512, hop 256, frame m centred at sample 256 m + 128, as the paper's measures
-    (see `inversynth.metrics`); the transform is a product with a fixed matrix, which every back end and
-    ONNX have.
-    """
-
-    def build(self, input_shape: Any) -> None:
-        samples = input_shape[-1]
-        self.frames = -(-samples // HOP)
-        self.behind = (self.frames + 1) * HOP - WINDOW // 4 - samples
-        window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
-        turns = np.outer(np.arange(WINDOW), np.arange(WINDOW // 2 + 1)) / WINDOW
-        kernel = np.concatenate([np.cos(2 * np.pi * turns), -np.sin(2 * np.pi * turns)], axis=1)
-        self.kernel = self.add_weight(
-            name="dft",
-            shape=(WINDOW, WINDOW + 2),
-            initializer=keras.initializers.Constant((window[:, None] * kernel).astype("float32")),
-            trainable=False,
-        )
-
-    def call(self, audio: Any) -> Any:
-        padded = ops.pad(audio, ((0, 0), (WINDOW // 4, self.behind)))
-        hops = ops.reshape(padded, (-1, self.frames + 1, HOP))
-        frames = ops.concatenate([hops[:, :-1], hops[:, 1:]], axis=2)
-        parts = ops.matmul(frames, self.kernel)
-        bins = WINDOW // 2 + 1
-        power = ops.square(parts[:, :, :bins]) + ops.square(parts[:, :, bins:])
-        return ops.expand_dims(0.125 * ops.log(ops.maximum(power, LOG_FLOOR**2)) + 1.0, -1)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return (input_shape[0], -(-input_shape[-1] // HOP), WINDOW // 2 + 1, 1)
+PRECISIONS = ("float32", "mixed_bfloat16")
 
 
 def build(
-    model: str, space: ParamSpace, audio: AudioFormat, seed: int = 0, data_format: str = "channels_last"
+    model: str,
+    space: ParamSpace,
+    audio: AudioFormat,
+    seed: int = 0,
+    data_format: str = "channels_last",
+    precision: str = "float32",
 ) -> keras.Model:
     """One of the paper's networks: (n, audio.samples) float32 to (n, sum of levels) logits.
 
     Convolutions use "same" padding, which gives the paper's weight counts (1.2 M; Conv6XL 2.3 M) and
-    ConvE2E's 64 x 257. `seed` fixes the initial weights, by its low 32 bits. Raises `UsageError` for an unknown model.
+    ConvE2E's 64 x 257. `seed` fixes the initial weights, by its low 32 bits. With the precision mixed_bfloat16
+    the layers that are trained compute in bfloat16; their weights, the front end and the logits stay float32.
+    The fully connected networks must be adapted before they are trained. Raises `UsageError` for an unknown model.
     """
     check_model(model)
     if data_format not in ("channels_last", "channels_first"):
         raise UsageError(f"data format {data_format!r} is not channels_last or channels_first")
+    if precision not in PRECISIONS:
+        raise UsageError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     keras.utils.set_random_seed(seed & 0xFFFFFFFF)
     inputs = keras.Input((audio.samples,), dtype="float32", name="audio")
+    if model in DENSE_STACKS:
+        hidden = _dense(model, inputs, audio, precision)
+    else:
+        hidden = _convolutions(model, inputs, audio, data_format, precision)
+    return keras.Model(inputs, layers.Dense(int(space.levels.sum()), name="logits")(hidden), name=model)
+
+
+def _convolutions(model: str, inputs: Any, audio: AudioFormat, data_format: str, precision: str) -> Any:
     if model in WAVEFORM_STACKS:
         x = layers.Reshape((audio.samples, 1))(inputs)
         for filters, kernel, stride in WAVEFORM_STACKS[model]:
-            x = layers.Conv1D(filters, kernel, stride, padding="same", activation="relu")(x)
-        x = layers.Reshape((*x.shape[1:], 1))(x)
+            x = layers.Conv1D(filters, kernel, stride, padding="same", activation="relu", dtype=precision)(x)
+        x = layers.Reshape((*x.shape[1:], 1), dtype=precision)(x)
     else:
         x = LogSpectrogram(name="log_spectrogram")(inputs)
     if data_format == "channels_first":
         x = layers.Permute((3, 1, 2))(x)
+    form: dict[str, Any] = {"padding": "same", "activation": "relu", "data_format": data_format, "dtype": precision}
     for filters, k1, k2, s1, s2 in SPECTROGRAM_STACKS[model]:
-        x = layers.Conv2D(filters, (k1, k2), (s1, s2), padding="same", activation="relu", data_format=data_format)(x)
-    x = layers.Flatten(data_format=data_format)(x)
-    x = layers.Dense(HIDDEN_UNITS, activation="relu")(x)
-    return keras.Model(inputs, layers.Dense(int(space.levels.sum()), name="logits")(x), name=model)
+        x = layers.Conv2D(filters, (k1, k2), (s1, s2), **form)(x)
+    x = layers.Flatten(data_format=data_format, dtype=precision)(x)
+    return layers.Dense(HIDDEN_UNITS, activation="relu", dtype=precision)(x)
+
+
+def _dense(model: str, inputs: Any, audio: AudioFormat, precision: str) -> Any:
+    x = LogSpectrogram(name="log_spectrogram")(inputs)
+    if model in HAND_MADE:
+        x = HandMadeFeatures(audio.sample_rate, name="features")(inputs, x)
+        x = PrincipalComponents(FEATURE_DIMENSIONS, standardise=True, name="principal_components")(x)
+    else:
+        x = layers.Reshape(x.shape[1:3])(x)
+        x = PrincipalComponents(WORD_DIMENSIONS, name="principal_components")(x)
+        x = WordCounts(WORDS, name="words")(x)
+    for units, dropout in DENSE_STACKS[model]:
+        x = layers.Dense(units, activation=None if model in LINEAR else "relu", dtype=precision)(x)
+        x = layers.Dropout(dropout, dtype=precision)(x)
+    return x
+
+
+def adapt(network: keras.Model, sounds: Callable[[], Iterable[NDArray[np.float32]]]) -> None:
+    """Fits the layers that are fitted and not trained, one after another; `sounds` gives the same batches each time."""
+    for layer in network.layers:
+        if hasattr(layer, "adapt"):
+            until = keras.Model(network.inputs, layer.input)
+            layer.adapt(np.concatenate([np.asarray(until.predict_on_batch(batch)) for batch in sounds()]))
 
 
 @dataclass(frozen=True)

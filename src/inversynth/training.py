@@ -10,6 +10,7 @@ import csv
 import dataclasses
 import functools
 import importlib.util
+import itertools
 import json
 import math
 import queue
@@ -46,6 +47,8 @@ VALIDATION = "validation"
 """The part of a split that a run is measured on."""
 AHEAD = 1024
 """Fresh patches drawn at a time, at least; drawing a batch alone would cost as much as rendering it."""
+FITTED = 4096
+"""The first sounds that a run trains on: to these, at least, the layers that are not trained are fitted before."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class Settings:
     validation: int = 2048
     patience: int = 10
     data_format: str = "channels_last"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "steps", "batch_size", "warmup_steps", "validation", "patience"):
@@ -348,7 +352,9 @@ class Trainer:
             raise UsageError("TensorFlow trains channels_first on a GPU only, and finds none; leave --data-format out")
         self.settings, self.source = settings, source
         self.heads = networks.Heads(source.space, sigmoid=settings.loss == "sigmoid")
-        self.network = networks.build(settings.model, source.space, source.audio, settings.seed, settings.data_format)
+        self.network = networks.build(
+            settings.model, source.space, source.audio, settings.seed, settings.data_format, settings.precision
+        )
         self.optimizer = keras.optimizers.AdamW(
             settings.learning_rate, weight_decay=settings.weight_decay, clipnorm=1.0
         )
@@ -358,16 +364,25 @@ class Trainer:
             jit_compile="auto" if keras.backend.backend() != "tensorflow" else False,
         )
         self.optimizer.build(self.network.trainable_variables)
+        self._adapt = functools.partial(networks.adapt, self.network)
         self.step = self.cursor = self.stale = 0
         self.seconds = self.waited = self.loss_sum = 0.0
         self.best = math.inf
 
+    def adapt(self) -> None:
+        """Fits the front end of a new run to its first `FITTED` sounds, where the network has one that is fitted."""
+        count = -(-FITTED // self.settings.batch_size)
+        self._adapt(lambda: (sounds for (sounds, _), _ in itertools.islice(self.source.batches(0), count)))
+
+    @property
+    def _variables(self) -> list[Any]:
+        return [*self.network.variables, *self.optimizer.variables]  # not only weights: the states of dropout too
+
     def save(self, path: Path) -> None:
         """Writes all that `load` needs to go on as if nothing had happened."""
-        variables = [*self.network.weights, *self.optimizer.variables]
         save_arrays(
             path,
-            [np.asarray(v) for v in variables],
+            [np.asarray(v) for v in self._variables],
             weights=len(self.network.weights),
             fingerprint=self.source.space.fingerprint,
             **{key: getattr(self, key) for key in self.POSITION},
@@ -376,7 +391,7 @@ class Trainer:
     def load(self, path: Path) -> None:
         """Goes on from what `save` wrote; raises `UsageError` where it doesn't fit."""
         arrays, meta = load_arrays(path)
-        variables = [*self.network.weights, *self.optimizer.variables]
+        variables = self._variables
         if len(arrays) != len(variables) or any(
             a.shape != tuple(v.shape) for a, v in zip(arrays, variables, strict=True)
         ):
@@ -440,6 +455,8 @@ def train(
     last = folder / "last.npz"
     if resume and last.exists():
         trainer.load(last)
+    else:
+        trainer.adapt()
     history = _read_history(folder / "history.csv", trainer.step)
     stopped = threading.Event()
     handlers: dict[int, Any] = {}
