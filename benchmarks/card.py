@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from inversynth import metrics
+from inversynth.cli.evaluate import figure
 from inversynth.errors import InversynthError
 from inversynth.evaluation import paper
 from inversynth.files import make_folder, read_json, write_json, writing
@@ -81,31 +84,37 @@ def page(card: dict[str, Any]) -> str:
         "| sounds of the predicted patches | here | the paper | chance |",
         "|---|---|---|---|",
     ]
-    for key, title, scale in (("rho_stft", "ρ(STFT) x100", 100), ("rho_ft", "ρ(FT) x100", 100), ("f_delta", "F_Δ", 1)):
-        for kind in ("mean", "median"):
-            figures = (found["sound"][key][kind], paper.SOUND[key][kind], found["chance_sound"][key][kind])
-            lines.append(f"| {title}, {kind} | " + " | ".join(f"{scale * figure:.2f}" for figure in figures) + " |")
+    for key, title in metrics.TITLES.items():
+        for kind in ("mean", "median") if key in found["sound"] else ():
+            theirs = figure(paper.SOUND[key][kind]) if key in paper.SOUND else ""
+            here, chance = (figure(found[place][key][kind]) for place in ("sound", "chance_sound"))
+            lines.append(f"| {title}, {kind} | {here} | {theirs} | {chance} |")
     means = found["mean_mpr"]
     lines += [
         "",
-        "MPR: mean percentile rank. Once over the patches in which a parameter is heard, and once over all.",
+        "MPR: mean percentile rank. Once over the patches in which a parameter is heard, and once over all. ECE: "
+        "expected calibration error of the likeliest level's probability.",
         "",
-        "| parameter | MPR where heard | MPR over all | the paper's MPR | top 1..5, % | MAE, levels |",
-        "|---|---|---|---|---|---|",
+        "| parameter | MPR where heard | MPR over all | the paper's MPR | top 1..5, % | MAE, levels | ECE |",
+        "|---|---|---|---|---|---|---|",
     ]
+    calibration = {row["name"]: f"{row['ece']:.3f}" for row in found.get("calibration", {}).get("parameters", [])}
     for row in found["parameters"]["masked"]:
         tops = " ".join(f"{100 * top:.0f}" for top in row["top"])
-        everywhere, theirs = parameters[row["name"]]["mpr"], paper.MPR[row["name"]]
+        everywhere, paper_mpr = parameters[row["name"]]["mpr"], paper.MPR[row["name"]]
         lines.append(
-            f"| `{row['name']}` | {row['mpr']:.2f} | {everywhere:.2f} | {theirs:.2f} | {tops} | {row['mae']:.2f} |"
+            f"| `{row['name']}` | {row['mpr']:.2f} | {everywhere:.2f} | {paper_mpr:.2f} | {tops} | {row['mae']:.2f} "
+            f"| {calibration.get(row['name'], '')} |"
         )
     lines.append(
-        f"| **mean** | **{means['masked']:.2f}** | **{means['unmasked']:.2f}** | **{paper.MEAN_MPR:.2f}** | | |"
+        f"| **mean** | **{means['masked']:.2f}** | **{means['unmasked']:.2f}** | **{paper.MEAN_MPR:.2f}** | | | |"
     )
     lines += ["", "| group | MPR where heard | top 1..5, % | MAE, levels |", "|---|---|---|---|"]
     for row in found["groups"]["masked"]:
         tops = " ".join(f"{100 * top:.0f}" for top in row["top"])
         lines.append(f"| {row['name']} | {row['mpr']:.2f} | {tops} | {row['mae']:.2f} |")
+    if "calibration" in found:
+        lines += ["", "![Every measure beside chance, and how often a probability was right](evaluation.png)"]
     return "\n".join(lines) + "\n"
 
 
@@ -135,6 +144,9 @@ def main() -> int:
         }
         make_folder(args.out)
         draw_curve(rows, args.out / "training.png")
+        if "calibration" in card["measures"]:
+            with writing(args.out / "evaluation.png") as temporary:
+                shutil.copyfile(args.measures.with_name("evaluation.png"), temporary)
         write_json(args.out / "card.json", card)
         with writing(args.out / "README.md") as temporary:
             temporary.write_text(page(card), encoding="utf-8")
