@@ -82,3 +82,13 @@ def test_the_tables_of_the_banks_page_are_those_of_the_benchmark(monkeypatch: py
     page = (ROOT / "docs" / "bank.md").read_text()
     assert markdown in page
     assert importlib.import_module("pages").rewritten(page, "benchmarks/render.json", markdown) == page
+
+
+def test_the_tables_of_the_benchs_page_are_those_of_the_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    markdown = importlib.import_module("evaluation").markdown(
+        json.loads((ROOT / "benchmarks" / "evaluation.json").read_text())
+    )
+    page = (ROOT / "docs" / "evaluation.md").read_text()
+    assert markdown in page
+    assert importlib.import_module("pages").rewritten(page, "benchmarks/evaluation.json", markdown) == page

@@ -232,4 +232,4 @@ def within(percent: float, ends: list[float] | None) -> str:
 
 def figure(value: float) -> str:
     """Four digits, as a table shows them."""
-    return f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}" if abs(value) >= 10 else f"{value:.4f}"
+    return f"{value:#.4g}".rstrip(".")
