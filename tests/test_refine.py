@@ -314,3 +314,8 @@ def test_a_wrong_budget_is_refused(options: dict[str, float], message: str) -> N
 def test_distributions_of_another_space_are_refused(rows: list[NDArray[np.float64]], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         refine.refine(SHORT, sound(SHORT, RIGHT), rows, renders=10)
+
+
+def test_a_silent_target_is_refused() -> None:
+    with pytest.raises(UsageError, match="silent"):
+        refine.refine(SHORT, np.zeros(512), uniform(SHORT), renders=10)

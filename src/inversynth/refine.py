@@ -43,19 +43,21 @@ OWN_RESIDUAL = 0.01
 SOLVED = 1e-4
 """A patch at less than this distance can't be told from the target."""
 
+FIRST = 128
+"""Patches that a pool begins with."""
 BATCH = 256
 """Candidates of a generation."""
-POOL = 48
-PRESSURE = 0.9
+POOL = 32
+PRESSURE = 0.85
 """A patch of the pool has this times as many children as the next better one."""
 LIKELY = 0.02
 """The neighbours at levels that the network gives at least this are tried before the others."""
 TEMPERATURE, UNIFORM = 1.5, 0.1
 """Levels are drawn from the network's distributions, flattened so: to the power 1 / TEMPERATURE, and a part uniform."""
-CROSSED, SWAPPED, REDRAWN, SHIFTED = 0.3, 0.25, 0.15, 0.05
+CROSSED, SWAPPED, REDRAWN, SHIFTED = 0.4, 0.15, 0.1, 0.03
 """Parts of the children; the others have a few parameters changed."""
 
-KEPT = 8
+KEPT = 3
 """Neighbours of the best patch that enter the pool at once: more would leave nothing else in it."""
 STALE = 40
 """Generations without a better patch after which a pool begins anew."""
@@ -164,8 +166,11 @@ def refine(
     check_budget(seconds, renders, variations)
     space = synth.space
     likely = _checked(space, distributions)
+    rng = np.random.default_rng(check_seed(seed))
     scorer = synth.scorer(target)
-    search = _Search(space, likely, scorer, np.random.default_rng(check_seed(seed)), workers, watch)
+    if not np.any(target):
+        raise UsageError("the target is silent; there is nothing to search for")
+    search = _Search(space, likely, scorer, rng, workers, watch)
     search.began, search.most_seconds, search.most_renders = began, seconds or math.inf, renders or math.inf
     method: Literal["pursuit", "search"] = "search"
     try:
@@ -216,14 +221,14 @@ def distance(scores: Scores) -> Floats:
 
 
 def modules(space: ParamSpace) -> list[tuple[int, ...]]:
-    """The parameters, by position, that make a part of a synth together (an oscillator), in order; else each alone.
+    """The positions of the parameters that are a part of a synth together (an oscillator); every one is in one module.
 
-    Those whose names begin with the same word (`sin_frequency`) or end in the same number (`amplitude_1`).
+    Their names begin with the same word (`sin_frequency`) or end in the same number (`amplitude_1`).
     """
     found: dict[str, list[int]] = {}
     for i, name in enumerate(space.names):
-        first, *_, last = ["", *name.split("_")] if "_" not in name else name.split("_")
-        found.setdefault(last if last.isdigit() else first or name, []).append(i)
+        first, *others = name.split("_")
+        found.setdefault(others[-1] if others and others[-1].isdigit() else first, []).append(i)
     return [tuple(members) for members in found.values()]
 
 
@@ -282,7 +287,7 @@ class _Search:
         for i, module in enumerate(self.modules):
             self.module_of[list(module)] = i
         sizes = np.array([len(module) for module in self.modules])
-        self.parts = np.flatnonzero(sizes == sizes.max()) if sizes.max() == 1 else np.flatnonzero(sizes > 1)
+        self.parts = np.flatnonzero(sizes >= min(2, sizes.max()))
         self.families = families(space)
         self.key_of = np.random.default_rng(0).integers(1, 1 << 63, len(space), np.uint64)
 
@@ -376,7 +381,7 @@ class _Search:
     def begin(self) -> None:
         """Scores the network's patch and others that it thinks likely: a first pool."""
         self.add(self.first[None])
-        self.add(self.draw(BATCH, False))
+        self.add(self.draw(FIRST, False))
 
     def fresh(self, levels: Levels) -> Levels:
         """Those of (n, P) levels that haven't been scored."""
@@ -449,12 +454,7 @@ class _Search:
         rows[redrawn] = np.where(mask[redrawn], drawn[redrawn], rows[redrawn])
         mask = rng.random(shape) < (0.5 / shape[1])
         few = rng.random(shape)
-        mask[changed] = (
-            few[changed]
-            <= np.sort(few[changed], axis=1)[
-                np.arange(len(changed)), rng.integers(min(3, shape[1]), size=len(changed))
-            ][:, None]
-        )
+        mask[changed] = few[changed].argsort(axis=1).argsort(axis=1) <= rng.integers(3, size=(len(changed), 1))
         how = rng.random(shape)
         step = rng.choice((-2, -1, 1, 2), shape)
         anywhere = rng.integers(self.space.levels, size=shape)
@@ -495,7 +495,7 @@ class _Search:
                     raise _EndError(f"nothing better was found by {POOLS} new pools in a row")
                 self.pool, self.distances = self.pool[:0], self.distances[:0]
                 self.seen.clear()
-                self.add(self.draw(BATCH, True))
+                self.add(self.draw(FIRST, True))
             until = max(until, self.spent()) + TURN
 
     # -- between the levels ------------------------------------------------------------------
