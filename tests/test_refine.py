@@ -238,7 +238,7 @@ def test_a_solver_of_the_synths_own_sounds_comes_first(
     asked: list[tuple[int, int, bool]] = []
 
     def solve(target: NDArray[np.float32], likely: list[NDArray[np.float64]], seconds: float) -> NDArray[np.float64]:
-        asked.append((len(target), len(likely), 0 < seconds <= 30))
+        asked.append((len(target), len(likely), 0 < seconds <= refine.PURSUIT_MOST_S))
         return solution
 
     monkeypatch.setitem(refine.PURSUITS, "paper", solve)

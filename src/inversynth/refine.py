@@ -30,8 +30,9 @@ MOST_SECONDS = 86400.0
 MOST_RENDERS = 1 << 40
 MOST_VARIATIONS = 100
 
-PURSUIT_SHARE, PURSUIT_LEAST_S = 0.5, 0.2
-"""The part of the seconds that a pursuit may take; where that is less than this, it finds less than the search does."""
+PURSUIT_SHARE, PURSUIT_LEAST_S, PURSUIT_MOST_S = 0.5, 0.2, 4.0
+"""The part of the seconds that a pursuit may take: with less than the least it finds less than the search does, and
+what it hasn't found after the most isn't the synth's own."""
 SHARPER = 0.5
 """The part of a distribution that the search's best patch gets before the pursuit hears of it."""
 
@@ -178,7 +179,8 @@ def refine(
         if synth.name in PURSUITS and seconds is not None and PURSUIT_SHARE * seconds >= PURSUIT_LEAST_S:
             search.generation()
             sound = np.ascontiguousarray(target, np.float32)
-            found = PURSUITS[synth.name](sound, search.sharpened(likely), PURSUIT_SHARE * search.left_s())
+            allowed = min(PURSUIT_SHARE * search.left_s(), PURSUIT_MOST_S)
+            found = PURSUITS[synth.name](sound, search.sharpened(likely), allowed)
             search.score(space.x_of_values(found))
             if search.best_residual < OWN_RESIDUAL:
                 method = "pursuit"
