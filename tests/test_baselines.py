@@ -126,4 +126,4 @@ def test_without_the_library_cma_es_says_what_to_install(scorer: Counted, monkey
 
 def test_a_budget_of_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match="at least 1"):
-        baselines.check_budget(0)
+        baselines.check(0)

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -121,6 +121,13 @@ def test_the_resamples_are_2000_draws_with_replacement() -> None:
     assert (chosen.min(), chosen.max()) == (0, 699)
     shares = np.array([len(np.unique(row)) / 700 for row in chosen])
     assert shares.mean() == pytest.approx(1 - np.exp(-1), abs=0.005)
+
+
+def test_the_interval_of_a_parameter_that_is_never_heard_is_none() -> None:
+    each, mean = metrics.mean_intervals([[1.0, 5.0], [3.0, 5.0]], [[True, False], [True, False]])
+    assert each[0] == [1.0, 3.0]
+    assert np.isnan(each[1]).all()
+    assert mean == [1.0, 3.0]
 
 
 def test_the_interval_of_a_masked_mean_resamples_what_is_heard() -> None:
@@ -297,7 +304,7 @@ def test_the_papers_figures_stand_beside_those_of_its_own_synth(
         (["--model", "none"], "no model 'none'"),
         (["--num-examples", "1"], "chance needs at least 2"),
         (["--num-examples", "-3"], "chance needs at least 2"),
-        (["--budget", "0"], "at least 1"),
+        (["--baselines", "--budget", "0"], "at least 1"),
         (["--refine", "-1"], "s to refine"),
         (["--seed", "-1"], "seed -1 is not"),
         (["--synth", "paper"], "another parameter space"),
@@ -311,6 +318,20 @@ def test_a_wrong_call_is_one_line(
     assert error.startswith("inversynth: error: ")
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_what_is_not_installed_is_told_before_anything_is_evaluated(
+    tiny_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(what: str) -> NoReturn:
+        raise AssertionError(what)
+
+    monkeypatch.setitem(sys.modules, "cma", None)
+    with pytest.raises(UsageError, match=r"pip install 'inversynth\[baselines\]'"):
+        evaluate(tiny_file, baselines=True, progress=never)
+    monkeypatch.setattr("soundfile.available_formats", lambda: {"WAV": ""})
+    with pytest.raises(UsageError, match="can't write MP3"):
+        evaluate(tiny_file, conditions=True, progress=never)
 
 
 def test_from_python_the_same_errors_are_raised(tiny_file: Path) -> None:

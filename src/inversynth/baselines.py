@@ -70,12 +70,7 @@ def cma_es(scorer: Scorer, distributions: Sequence[NDArray[Any]], renders: int, 
     The whole budget is used: a run that has converged is followed by another. Raises `UsageError` without the
     library (the extra `baselines`).
     """
-    try:
-        import cma
-    except ImportError:
-        raise UsageError(
-            "CMA-ES needs the library pycma; install it with: pip install 'inversynth[baselines]'"
-        ) from None
+    cma = _cma()
     space = scorer.synth.space
     best, best_x, left, runs = np.inf, np.full(len(space), 0.5), renders, 0
     while left > 0:
@@ -102,11 +97,21 @@ BASELINES: dict[str, Baseline] = {
 }
 
 
-def check_budget(renders: int) -> int:
-    """`renders`, if a search may have that many; raises `UsageError` otherwise."""
+def check(renders: int) -> None:
+    """Raises `UsageError` unless all baselines can run here, with a budget of so many renders."""
     if isinstance(renders, bool) or renders < 1:
         raise UsageError(f"a budget of {renders} renders; a search needs at least 1")
-    return renders
+    _cma()
+
+
+def _cma() -> Any:
+    try:
+        import cma
+    except ImportError:
+        raise UsageError(
+            "CMA-ES needs the library pycma; install it with: pip install 'inversynth[baselines]'"
+        ) from None
+    return cma
 
 
 def _nearest(scorer: Scorer, levels: NDArray[np.int64]) -> Values:

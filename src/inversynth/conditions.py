@@ -55,17 +55,13 @@ def sixteen_bits(sounds: Sounds, rate: int, random: np.random.Generator) -> Soun
 
 
 def mp3(kbit_s: float) -> Perturbation:
-    """Through an MP3 file of a constant bit rate at 44.1 kHz, below full scale; by libsndfile (LAME and mpg123).
-
-    Raises `UsageError` where libsndfile is older than 1.1, which can't write MP3.
-    """
+    """Through an MP3 file of a constant bit rate at 44.1 kHz, below full scale; by libsndfile (LAME and mpg123)."""
     least, most = KBITS
 
     def perturb(sounds: Sounds, rate: int, random: np.random.Generator) -> Sounds:
         import soundfile
 
-        if "MP3" not in soundfile.available_formats():
-            raise UsageError(f"libsndfile {soundfile.__libsndfile_version__} can't write MP3; install 1.1 or later")
+        check()
         out = np.empty_like(sounds)
         peaks = np.maximum(_peaks(sounds)[:, 0], 1) / 0.9  # what the codec adds must not clip
         for i, (sound, peak) in enumerate(zip(sounds, peaks, strict=True)):
@@ -85,6 +81,14 @@ def mp3(kbit_s: float) -> Perturbation:
         return out
 
     return perturb
+
+
+def check() -> None:
+    """Raises `UsageError` where a condition can't be made: libsndfile older than 1.1 doesn't write MP3."""
+    import soundfile
+
+    if "MP3" not in soundfile.available_formats():
+        raise UsageError(f"libsndfile {soundfile.__libsndfile_version__} can't write MP3; install 1.1 or later")
 
 
 def late(ms: float) -> Perturbation:

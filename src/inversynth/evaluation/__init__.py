@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics, sampling
-from ..baselines import check_budget as check_renders
+from ..baselines import check as check_baselines
+from ..conditions import check as check_conditions
 from ..errors import UsageError
 from ..files import make_folder, write_json
 from ..machine import machine
@@ -84,7 +85,8 @@ def evaluate(
     distributions for at most so long, on one core. baselines: each of `inversynth.baselines` searches each sound with
     a `budget` of renders. conditions: the targets are also heard as the world leaves them (see `robustness`). With
     `out`, the evaluation is saved there. `progress("...")` opens a display. Raises `UsageError` for fewer than 2
-    examples and budgets that nothing can be done with, and `MismatchError` for a model of another synth.
+    examples, a budget that nothing can be done with, or a library that is missing, and `MismatchError` for a model
+    of another synth.
     """
     if model is None:
         model = default_model(synth or "paper")
@@ -93,9 +95,12 @@ def evaluate(
     network.require(instrument)
     if isinstance(num_examples, bool) or num_examples < 2:
         raise UsageError(f"{num_examples} examples; chance needs at least 2")
-    check_renders(budget)
     if refine is not None:
         check_budget(refine, None, 1)
+    if baselines:
+        check_baselines(budget)
+    if conditions:
+        check_conditions()
     space = instrument.space
     levels = sampling.draw(space, seed, 0, num_examples, sampling.TEST)
     if out is not None:

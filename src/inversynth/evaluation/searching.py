@@ -14,6 +14,7 @@ from ..refine import INTERRUPTED, refine
 from ..render import Synth
 from .comparing import CHUNK, Columns, Report, compare, joined
 
+SEEDS = 1 << 64
 NEAR_DB = -40.0
 """A residual below this can hardly be heard."""
 
@@ -64,7 +65,7 @@ def run_refinement(
     for item, right in enumerate(levels):
         target = instrument.render(space.values_of_levels(right[None]))[0]
         own = [row[item] for row in probabilities]
-        run = refine(instrument, target, own, seconds=seconds, seed=seed + item, workers=1)
+        run = refine(instrument, target, own, seconds=seconds, seed=(seed + item) % SEEDS, workers=1)
         if run.stopped == INTERRUPTED:
             raise KeyboardInterrupt
         values[item] = run.best[0].values
@@ -93,7 +94,7 @@ def run_baselines(
             target = instrument.render(space.values_of_levels(right[None]))[0]
             started = time.perf_counter()
             own = [row[item] for row in probabilities]
-            values[item] = baseline(instrument.scorer(target), own, renders, seed + item)
+            values[item] = baseline(instrument.scorer(target), own, renders, (seed + item) % SEEDS)
             seconds += time.perf_counter() - started
             done = number * len(levels) + item + 1
             report(done, len(BASELINES) * len(levels), done)

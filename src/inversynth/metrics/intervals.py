@@ -63,5 +63,7 @@ def mean_intervals(values: ArrayLike, use: ArrayLike) -> tuple[list[list[float]]
 
 
 def interval(values: NDArray[np.float64]) -> list[float]:
-    """[low, high] of the middle 95 % of resampled values."""
+    """[low, high] of the middle 95 % of resampled values; NaN of none."""
+    if not len(values):
+        return [float("nan")] * 2
     return [float(end) for end in np.percentile(values, PERCENTILES)]
