@@ -1,4 +1,4 @@
-"""The paper's networks as tables (arXiv 1812.06349)."""
+"""The networks: the paper's as tables (arXiv 1812.06349), and the names of all."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ HAND_MADE = ("HC", "HC3")
 WORD_DIMENSIONS, WORDS, FEATURE_DIMENSIONS = 64, 1000, 1000
 """Principal components of a frame and centroids of the bag of words; principal components of the features."""
 
-MODELS = (*SPECTROGRAM_STACKS, *DENSE_STACKS)
+OWN = ("Atoms",)
+"""Networks of ours, each a module of its own."""
+MODELS = (*SPECTROGRAM_STACKS, *DENSE_STACKS, *OWN)
 
 
 def check_model(model: str) -> None:

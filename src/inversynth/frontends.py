@@ -76,28 +76,44 @@ class FrontEnd(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("inversynth")
-class LogSpectrogram(FrontEnd):
-    """(n, samples) audio to (n, frames, 257, 1) scaled natural log magnitudes.
+class Spectrum(FrontEnd):
+    """(n, samples) audio to the real and the imaginary part of its spectrum, (n, frames, 257) each.
 
     Periodic Hann window of 512, hop 256, frame m centred at sample 256 m + 128, as the paper's measures
-    (see `inversynth.metrics`); the transform is a product with a fixed matrix, which every back end and
-    ONNX have.
+    (see `inversynth.metrics`); the transform is a product with fixed matrices, which every back end and
+    ONNX have: of a frame's even half with cosines, of its odd half with sines.
     """
 
     def build(self, input_shape: Any) -> None:
-        window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
-        turns = np.outer(np.arange(WINDOW), np.arange(BINS)) / WINDOW
-        kernel = np.concatenate([np.cos(2 * np.pi * turns), -np.sin(2 * np.pi * turns)], axis=1)
-        self.kernel = self.keep("dft", window[:, None] * kernel)
+        window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(HOP + 1) / WINDOW)
+        window[-1] /= 2  # the middle of a frame is in both halves
+        turns = np.outer(np.arange(HOP + 1), np.arange(BINS)) / WINDOW
+        self.cosines = self.keep("cosines", window[1:, None] * np.cos(2 * np.pi * turns[1:]))
+        self.sines = self.keep("sines", -window[1:, None] * np.sin(2 * np.pi * turns[1:]))
 
     def call(self, audio: Any) -> Any:
         hops = _hops(audio)
-        parts = ops.matmul(ops.concatenate([hops[:, :-1], hops[:, 1:]], axis=2), self.kernel)
-        power = ops.square(parts[:, :, :BINS]) + ops.square(parts[:, :, BINS:])
-        return ops.expand_dims(0.125 * ops.log(ops.maximum(power, LOG_FLOOR**2)) + 1.0, -1)
+        # Samples 1..256 of each frame, and 511..256: at sample 0 the window is 0.
+        rising = ops.concatenate([hops[:, :-1, 1:], hops[:, 1:, :1]], axis=2)
+        falling = ops.take(hops[:, 1:], np.arange(HOP)[::-1].copy(), axis=2)
+        return ops.matmul(rising + falling, self.cosines), ops.matmul(rising - falling, self.sines)
+
+
+@keras.saving.register_keras_serializable("inversynth")
+class LogSpectrogram(Spectrum):
+    """(n, samples) audio to (n, frames, 257, 1) scaled natural log magnitudes of its `Spectrum`."""
+
+    def call(self, audio: Any) -> Any:
+        real, imaginary = super().call(audio)
+        return log_power(ops.square(real) + ops.square(imaginary))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], -(-input_shape[-1] // HOP), BINS, 1)
+
+
+def log_power(power: Any) -> Any:
+    """(n, frames, bins) powers to (n, frames, bins, 1), as networks see them: scaled natural logs above a floor."""
+    return ops.expand_dims(0.125 * ops.log(ops.maximum(power, LOG_FLOOR**2)) + 1.0, -1)
 
 
 def _hops(audio: Any) -> Any:

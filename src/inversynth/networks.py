@@ -20,6 +20,7 @@ from .architectures import (
     HAND_MADE,
     HIDDEN_UNITS,
     LINEAR,
+    OWN,
     SPECTROGRAM_STACKS,
     WAVEFORM_STACKS,
     WORD_DIMENSIONS,
@@ -44,7 +45,7 @@ def build(
     data_format: str = "channels_last",
     precision: str = "float32",
 ) -> keras.Model:
-    """One of the paper's networks: (n, audio.samples) float32 to (n, sum of levels) logits.
+    """A network by its name: (n, audio.samples) float32 to (n, sum of levels) logits.
 
     Convolutions use "same" padding, which gives the paper's weight counts (1.2 M; Conv6XL 2.3 M) and
     ConvE2E's 64 x 257. `seed` fixes the initial weights, by its low 32 bits. With the precision mixed_bfloat16
@@ -57,6 +58,10 @@ def build(
     if precision not in PRECISIONS:
         raise UsageError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     keras.utils.set_random_seed(seed & 0xFFFFFFFF)
+    if model in OWN:
+        from . import atoms
+
+        return atoms.build(space, audio, precision)
     inputs = keras.Input((audio.samples,), dtype="float32", name="audio")
     if model in DENSE_STACKS:
         hidden = _dense(model, inputs, audio, precision)
