@@ -28,6 +28,8 @@ from .robustness import robustness
 from .searching import figures, run_baselines, run_refinement
 
 TIMED_RUNS = 500
+CHANCE = 1024
+"""Sounds that chance is measured on, at most: to compare takes longer than to predict."""
 BUDGET = 1000
 """Renders that each baseline may use for a sound, unless told otherwise."""
 
@@ -45,7 +47,7 @@ class Evaluation:
     """What a model was found to do.
 
     `facts`: all figures, as evaluation.json holds them; `sounds`, `chance` and, if asked for, `refined`: each measure
-    of sounds, (n,), of the predicted patches, of unrelated ones and of the refined.
+    of sounds, (n,), of the predicted patches, of unrelated ones (`CHANCE` at most) and of the refined.
     """
 
     facts: dict[str, Any]
@@ -81,12 +83,12 @@ def evaluate(
 
     model: a name, a path or a loaded `Model`; by default the one shipped for the synth. synth: by default the
     model's, else "paper". The sounds are predicted, the likeliest levels are rendered, and both sounds compared;
-    chance compares each sound with the next one's. refine: seconds; each sound is also refined from the network's
-    distributions for at most so long, on one core. baselines: each of `inversynth.baselines` searches each sound with
-    a `budget` of renders. conditions: the targets are also heard as the world leaves them (see `robustness`). With
-    `out`, the evaluation is saved there. `progress("...")` opens a display. Raises `UsageError` for fewer than 2
-    examples, a budget that nothing can be done with, or a library that is missing, and `MismatchError` for a model
-    of another synth.
+    chance compares sounds with the next ones, at most `CHANCE` of them. refine: seconds; each sound is also refined
+    from the network's distributions for at most so long, on one core. baselines: each of `inversynth.baselines`
+    searches each sound with a `budget` of renders. conditions: the targets are also heard as the world leaves them (see
+    `robustness`). With `out`, the evaluation is saved there. `progress("...")` opens a display. Raises `UsageError` for
+    fewer than 2 examples, a budget that nothing can be done with, or a library that is missing, and `MismatchError` for
+    a model of another synth.
     """
     if model is None:
         model = default_model(synth or "paper")
@@ -149,7 +151,8 @@ def _compared(
         predicted.append(network.predict(sound))
         match = instrument.render(space.values_of_levels(likeliest(predicted[-1])))
         matched.append(compare(sound, match, instrument))
-        chance.append(compare(sound, other, instrument))
+        if at < CHANCE:
+            chance.append(compare(sound, other, instrument))
         report(at + len(sound), len(levels), at + len(sound))
     probabilities = [np.concatenate(parts) for parts in zip(*predicted, strict=True)]
     return probabilities, joined(matched), joined(chance)

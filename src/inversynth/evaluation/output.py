@@ -72,7 +72,8 @@ def draw(found: Evaluation, path: Path) -> None:
         both = np.concatenate([columns[key] for columns, _ in kinds.values()])
         edges = np.linspace(both.min(), np.percentile(both, 97), 41).tolist()
         for label, (columns, colour) in kinds.items():
-            axes.hist(np.clip(columns[key], edges[0], edges[-1]), edges, color=colour, alpha=0.6, label=label)
+            shown = np.clip(columns[key], edges[0], edges[-1])
+            axes.hist(shown, edges, density=True, color=colour, alpha=0.6, label=label)
         axes.set(title=title, yticks=[])
         axes.spines[["top", "right", "left"]].set_visible(False)
     figure.legend(*axes.get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(0.8, 0.52), frameon=False)
