@@ -27,7 +27,7 @@ from pages import Rows, printed, rewritten, rounded
 from rich.console import Console
 
 from inversynth import metrics, sampling
-from inversynth.architectures import LINEAR, MODELS, check_model
+from inversynth.architectures import LINEAR, MODELS, OWN, check_model
 from inversynth.errors import InversynthError
 from inversynth.evaluation import inference_ms, paper
 from inversynth.export import export
@@ -40,8 +40,8 @@ from inversynth.training import Settings, load_arrays, train
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs" / "models.md"
 PICTURE = DOCS.with_suffix(".png")
-FOURTEEN = tuple(model for model in MODELS if model != "CE2E_2D")
-"""Those of the paper; the fifteenth is C6 by another name."""
+FOURTEEN = tuple(model for model in MODELS if model not in ("CE2E_2D", *OWN))
+"""Those of the paper; CE2E_2D is C6 by another name."""
 CHANCE = "chance"
 TEST_SEED, CHUNK = 7, 500
 SOUND = ("rho_stft", "rho_ft", "f_delta")

@@ -24,7 +24,7 @@ pytest.importorskip("keras", reason="training needs Keras (the extra `train`)")
 import keras
 
 from inversynth import sampling, training
-from inversynth.architectures import MODELS
+from inversynth.architectures import MODELS, OWN
 from inversynth.dataset import DatasetSettings, render_dataset
 from inversynth.errors import MismatchError, UsageError
 from inversynth.render import SYNTHS, synth
@@ -86,7 +86,7 @@ def test_training_learns(tmp_path: Path) -> None:
 def test_every_network_learns_a_batch_by_heart(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "FITTED", 64)
     settings = dataclasses.replace(SMALL, model=model, batch_size=8, warmup_steps=1, learning_rate=1e-3)
-    trainer = Trainer(settings, FreshSounds(synth("sine"), settings))
+    trainer = Trainer(settings, FreshSounds(synth("paper" if model in OWN else "sine"), settings))
     trainer.adapt()
     batch, _ = next(trainer.source.batches(0))
     losses = [trainer.train_step(batch) for _ in range(6)]
