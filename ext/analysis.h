@@ -156,21 +156,21 @@ static void transform(const struct inversynth_target *t, const float *first, con
         column(z, t->twiddle[k], power, k);
 }
 
-/* log2(x), 1 <= x: exponent, and a polynomial from sqrt(1/2) to sqrt(2) of the least largest error, 3e-7; 0 at 1. */
-static inline vf log_2(vf x)
+/* The log2 of a power in units of an exponent's last bit, OCTAVE, but no less than 0: the exponent, and a polynomial from
+ * sqrt(1/2) to sqrt(2) of the least largest error, 2e-6 octaves; 0 at 1. */
+#define OCTAVE 8388608.0
+static inline vf log_of(vf power)
 {
-    const vi above = i_sub(i_bits(x), i_all(0x3f3504f3)), exponent = i_and(above, i_all((int32_t)0xff800000u));
-    const vf y = f_sub(f_bits(i_sub(i_bits(x), exponent)), f_all(1.0f));
-    vf p = f_mul_add(y, f_all(0.17063453f), f_all(-0.27269798f));
-    p = f_mul_add(y, p, f_all(0.2972626f));
-    p = f_mul_add(y, p, f_all(-0.35896184f));
-    p = f_mul_add(y, p, f_all(0.48046503f));
-    p = f_mul_add(y, p, f_all(-0.72137587f));
-    p = f_mul_add(y, p, f_all(1.44269973f));
-    return f_mul_add(y, p, f_mul(f_of(exponent), f_all(1.0f / 8388608.0f)));
+    const vi x = i_bits(f_max(power, f_all(1.0f)));
+    const vi exponent = i_and(i_sub(x, i_all(0x3f3504f3)), i_all((int32_t)0xff800000u));
+    const vf y = f_sub(f_bits(i_sub(x, exponent)), f_all(1.0f));
+    vf p = f_mul_add(y, f_all(-1733016.2f), f_all(2702429.8f));
+    p = f_mul_add(y, p, f_all(-3082729.5f));
+    p = f_mul_add(y, p, f_all(4021062.8f));
+    p = f_mul_add(y, p, f_all(-6049292.5f));
+    p = f_mul_add(y, p, f_all(12102358.0f));
+    return f_mul_add(y, p, f_of(exponent));
 }
-
-static inline vf log_of(vf power) { return log_2(f_max(power, f_all(1.0f))); }
 
 /* -- scores ------------------------------------------------------------------------------------- */
 
@@ -226,7 +226,7 @@ static void conclude(const struct analysis *a, const struct inversynth_target *t
     const double both = a->sums[LOG_PRODUCT][l] - sum * t->log_sum / count;
     const double rho = own > 0.0 && its > 0.0 ? both / sqrt(own * its) : 0.0;
     scores[RHO_STFT] = a->sums[LOG_DISTANCE][l] == 0.0 ? 1.0 : rho > 1.0 ? 1.0 : rho < -1.0 ? -1.0 : rho;
-    scores[LOG_L1] = a->sums[LOG_DISTANCE][l] / count * 0.34657359027997264; /* ln 2 / 2 */
+    scores[LOG_L1] = a->sums[LOG_DISTANCE][l] / count / OCTAVE * 0.34657359027997264; /* ln 2 / 2 */
     scores[CONVERGENCE] = relative(a->sums[DISTANCE][l], t->square);
     scores[RESIDUAL] = relative(a->sums[SOUND_DISTANCE][l], t->sound_square);
 }

@@ -39,7 +39,7 @@ struct inversynth_target {
     float window[WINDOW];                 /* over two floors: a bin is the sum of two halves */
     float twiddle[RADIX + 1][RADIX][2];   /* exp(-2 pi i j k / WINDOW) */
     float *sound;                         /* HOP / 2 zeros, the samples, zeros: (frames + 1) x HOP */
-    float *magnitudes, *logs;             /* frames x BINS; the logs are those of the squares, to base 2 */
+    float *magnitudes, *logs;             /* frames x BINS; logs as in analysis.h */
 };
 
 struct inversynth_path {
