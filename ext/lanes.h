@@ -48,10 +48,10 @@
 #else
 #define INLINE inline __attribute__((always_inline))
 #endif
-/* Before a loop over an array of vectors: they stay in registers only if none of its indices is left. */
-#if defined(__clang__)
-#define UNROLL _Pragma("unroll")
-#elif defined(__GNUC__)
+
+/* Before a loop over an array of vectors: they stay in registers only if none of its indices is left. Clang does so by
+ * itself. */
+#if defined(__GNUC__) && !defined(__clang__)
 #define UNROLL _Pragma("GCC unroll 16")
 #else
 #define UNROLL
