@@ -92,3 +92,15 @@ def test_the_tables_of_the_benchs_page_are_those_of_the_evaluation(monkeypatch: 
     page = (ROOT / "docs" / "evaluation.md").read_text()
     assert markdown in page
     assert importlib.import_module("pages").rewritten(page, "benchmarks/evaluation.json", markdown) == page
+
+
+@pytest.mark.parametrize("name", ["objectives"])
+def test_the_tables_of_the_refinements_page_are_those_of_the_benchmarks(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    found = json.loads((ROOT / "benchmarks" / f"{name}.json").read_text())
+    markdown = importlib.import_module(name).markdown(found)
+    page = (ROOT / "docs" / "refine.md").read_text()
+    assert markdown in page
+    assert importlib.import_module("pages").rewritten(page, f"benchmarks/{name}.json", markdown) == page

@@ -1,0 +1,151 @@
+"""What the refinement should make small: objectives compared on recordings by measures that none of them is.
+
+    apt-get download lmms-common sonic-pi-samples && for p in *.deb; do dpkg -x $p recordings; done
+    cd recordings/usr/share/lmms/samples
+    python .../objectives.py instruments stringsnpads basses ../../sonic-pi/samples --renders 6000
+
+Each recording is matched by the same search with each objective and the same number of renders; the match is compared
+by the measures of `inversynth evaluate`. No recording has a right patch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pages import Rows, printed, rewritten, rounded
+from rich.console import Console
+
+from inversynth import refine
+from inversynth.audio import read_file
+from inversynth.errors import UsageError
+from inversynth.evaluation.comparing import compare
+from inversynth.files import read_json, write_json
+from inversynth.listening import window
+from inversynth.machine import machine
+from inversynth.matching import SILENT_PEAK
+from inversynth.predict import default_model, load_model
+from inversynth.render import synth
+from inversynth.scoring import Scores
+from inversynth.spec import AudioFormat
+
+HERE = Path(__file__).parent
+DOCS = HERE.parent / "docs" / "refine.md"
+SUFFIXES = (".aiff", ".flac", ".ogg", ".wav")
+CHOSEN = "log L1 + 3 (1 - rho) + 0.3 convergence"
+OBJECTIVES: dict[str, Callable[[Scores], NDArray[np.float64]]] = {
+    "1 - rho": lambda s: 1 - s.rho_stft,
+    "1 - rho + 0.2 convergence": lambda s: 1 - s.rho_stft + 0.2 * s.convergence,
+    "log L1": lambda s: s.log_l1,
+    "log L1 + 0.3 convergence": lambda s: s.log_l1 + 0.3 * s.convergence,
+    "log L1 + (1 - rho) + 0.3 convergence": lambda s: s.log_l1 + (1 - s.rho_stft) + 0.3 * s.convergence,
+    CHOSEN: refine.distance,
+}
+MEASURES = {
+    "rho_stft": "rho(STFT)",
+    "lsd_db": "log-spectral distance, dB",
+    "mel_db": "mel L1, dB",
+    "mfcc_db": "MFCC, dB",
+    "spectral_convergence": "spectral convergence",
+    "rms_cosine": "envelope cosine",
+    "level_db": "level off by, dB",
+}
+
+
+def recordings(folders: list[Path], count: int, audio: AudioFormat) -> tuple[list[str], NDArray[np.float32]]:
+    """The first notes (n, samples) of at most `count` recordings in folders, evenly chosen, behind their names."""
+    files = [file for folder in folders for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES]
+    names, sounds = [], []
+    for i in np.unique(np.linspace(0, len(files) - 1, min(count, len(files))).astype(int)):
+        heard = window(*read_file(files[i]), audio)
+        if np.abs(heard).max() > SILENT_PEAK:
+            names.append("/".join(files[i].parts[-2:]))
+            sounds.append(heard)
+    if not sounds:
+        raise UsageError(f"no recordings in {', '.join(map(str, folders))}; it looks for {', '.join(SUFFIXES)}")
+    return names, np.stack(sounds)
+
+
+def measure(folders: list[Path], count: int, renders: int, name: str | None, console: Console) -> dict[str, Any]:
+    """The means of the measures by objective, and of the network's own patches."""
+    paper = synth("paper")
+    model = load_model(name or default_model("paper"), "cpu")
+    names, targets = recordings(folders, count, paper.format)
+    likely = [[row[i] for row in model.predict(targets)] for i in range(len(targets))]
+    found: dict[str, Any] = {"machine": machine(), "model": model.name, "renders": renders, "recordings": names}
+
+    def means(values: NDArray[np.float64]) -> dict[str, float]:
+        sounds = paper.render(values)
+        measures = compare(targets, sounds, paper)
+        loudness = [20 * np.log10(np.linalg.norm(at, axis=1) + 1e-9) for at in (targets, sounds)]
+        measures["level_db"] = np.abs(loudness[1] - loudness[0])
+        return {key: float(np.mean(measures[key])) for key in MEASURES}
+
+    mode = np.array([[int(row.argmax()) for row in rows] for rows in likely])
+    found["rows"] = [{"name": "the network's patch", **means(paper.space.values_of_levels(mode))}]
+    for objective, distance in OBJECTIVES.items():
+        console.print(objective, highlight=False)
+        refine.distance = distance  # type: ignore[assignment]
+        runs = [refine.refine(paper, targets[i], likely[i], renders=renders) for i in range(len(targets))]
+        found["rows"].append({"name": objective, **means(np.stack([run.best[0].values for run in runs]))})
+    return found
+
+
+def tables(found: dict[str, Any]) -> list[tuple[tuple[str, ...], Rows]]:
+    """The header and a row an objective."""
+    rows: Rows = []
+    for at in found["rows"]:
+        name = f"**{at['name']}**" if at["name"] == CHOSEN else at["name"]
+        rows.append((name, *(f"{at[key]:.4g}" for key in MEASURES)))
+    return [(("objective", *MEASURES.values()), rows)]
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """The table, and in a line what it was taken on."""
+    header, rows = tables(found)[0]
+    return "\n".join(
+        [
+            f"Means over {len(found['recordings'])} recordings, {found['renders']:,} renders each, from "
+            f"{found['model']}.",
+            "",
+            "| " + " | ".join(header) + " |",
+            "|" + " --- |" * len(header),
+            *("| " + " | ".join(row) + " |" for row in rows),
+        ]
+    )
+
+
+def main() -> int:
+    """Measures, prints the table, and writes the figures and the docs."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("folders", metavar="FOLDER", type=Path, nargs="*", help="recordings, in it and below")
+    parser.add_argument("--count", type=int, default=50, metavar="N", help="recordings at most (default: 50)")
+    parser.add_argument("--renders", type=int, default=8000, metavar="N", help="of each search (default: 8000)")
+    parser.add_argument("--model", metavar="NAME|PATH", help="where it starts from (default: the shipped one)")
+    parser.add_argument("--quick", action="store_true", help="the docs stay as they are")
+    parser.add_argument(
+        "--show", action="store_true", help="measure nothing; rewrite the docs by the figures there are"
+    )
+    parser.add_argument("--out", type=Path, default=HERE / "objectives.json", metavar="FILE.json")
+    args = parser.parse_args()
+    if args.show:
+        found = read_json(args.out, "the figures of this benchmark")
+    elif not args.folders:
+        parser.error("a folder of recordings is needed")
+    else:
+        found = rounded(measure(args.folders, args.count, args.renders, args.model, Console()))
+        write_json(args.out, found)
+    if not args.quick:
+        page = DOCS.read_text(encoding="utf-8")
+        DOCS.write_text(rewritten(page, "benchmarks/objectives.json", markdown(found)), encoding="utf-8")
+    printed(Console(), tables(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
