@@ -225,8 +225,11 @@ def test_an_interrupt_ends_it_and_it_gives_what_it_has(
     assert found.best[0].rho_stft > found.start.rho_stft
 
 
-def test_the_first_is_the_network_even_with_one_render() -> None:
-    found = refine.refine(SHORT, sound(SHORT, RIGHT[::-1]), around(SHORT, RIGHT), renders=1, variations=5)
+@pytest.mark.parametrize("budget", [{"renders": 1}, {"seconds": 1e-9}])
+def test_the_first_is_the_network_however_little_it_may_cost(budget: dict[str, float]) -> None:
+    target = sound(SHORT, RIGHT[::-1])
+    found = refine.refine(SHORT, target, around(SHORT, RIGHT), variations=5, **budget)  # type: ignore[arg-type]
+    assert found.renders == 1
     assert [list(candidate.levels) for candidate in found.best] == [list(RIGHT)]
 
 

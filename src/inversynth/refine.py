@@ -173,9 +173,10 @@ def refine(
         raise UsageError("the target is silent; there is nothing to search for")
     search = _Search(space, likely, scorer, rng, workers, watch)
     search.began, search.most_seconds, search.most_renders = began, seconds or math.inf, renders or math.inf
+    search.add(search.first[None])
     method: Literal["pursuit", "search"] = "search"
     try:
-        search.begin()
+        search.add(search.draw(FIRST, False))
         if synth.name in PURSUITS and seconds is not None and PURSUIT_SHARE * seconds >= PURSUIT_LEAST_S:
             search.generation()
             sound = np.ascontiguousarray(target, np.float32)
@@ -325,12 +326,12 @@ class _Search:
         return rows
 
     def score(self, x: Floats) -> Floats:
-        """(n,) distances; keeps what is best. Raises `_EndError` where the budget ends."""
+        """(n,) distances; keeps what is best. Raises `_EndError` where the budget ends, after one patch at least."""
         found = np.empty(len(x))
         at = 0
         while at < len(x):
             started = time.perf_counter()
-            if started - self.began >= self.most_seconds:
+            if self.progress and started - self.began >= self.most_seconds:
                 raise _EndError(f"its {self.most_seconds:g} s are over")
             if self.renders >= self.most_renders:
                 raise _EndError(f"its {self.most_renders:,} renders are used up")
@@ -379,11 +380,6 @@ class _Search:
         at = self.rng.random((count, len(self.space), 1))
         drawn: Levels = (at >= self.cumulative[flat]).sum(axis=2)
         return np.minimum(drawn, self.steps)
-
-    def begin(self) -> None:
-        """Scores the network's patch and others that it thinks likely: a first pool."""
-        self.add(self.first[None])
-        self.add(self.draw(FIRST, False))
 
     def fresh(self, levels: Levels) -> Levels:
         """Those of (n, P) levels that haven't been scored."""
