@@ -100,7 +100,7 @@ def measure(model: str, folder: Path, count: int) -> dict[str, Any]:
         return found | {"mpr": float(np.mean(100 * (1 - (space.levels - 1) / 2 / space.levels)))}
     probabilities = [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
     return found | {
-        "mpr": metrics.mean_mpr(metrics.parameter_measures(space, probabilities, levels, masked=False)),
+        "mpr": metrics.mean_mpr(metrics.parameter_measures(space, probabilities, levels, True)),
         "mpr_heard": metrics.mean_mpr(metrics.parameter_measures(space, probabilities, levels)),
         "inference_ms": inference_ms(network, instrument)["p50"],
     }

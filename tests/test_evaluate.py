@@ -30,7 +30,7 @@ from inversynth.spec import Param, ParamSpace
 pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
 
 from inversynth import evaluation
-from inversynth.evaluation import Evaluation, evaluate
+from inversynth.evaluation import Evaluation, comparing, evaluate
 
 SINE = synth("sine")
 COUNT, SEED = 6, 5
@@ -153,7 +153,7 @@ def test_the_calibration_error_is_that_of_a_case_by_hand() -> None:
     depth = np.stack([top, 1 - top], axis=1)
     right = np.concatenate([np.repeat([0, 1], [6, 4]), np.repeat([0, 1], [9, 1])])
     levels = np.stack([right, np.zeros(20, int)], axis=1)
-    first, second = metrics.calibration(PAIR, [depth, depth], levels, masked=False)
+    first, second = metrics.calibration(PAIR, [depth, depth], levels, heard=True)
     assert first["ece"] == pytest.approx(0.5 * 0.3 + 0.5 * 0.15)
     assert second["ece"] == pytest.approx(0.5 * 0.1 + 0.5 * 0.25)
     assert [i for i, count in enumerate(first["count"]) if count] == [11, 13]  # fifteenths, above and up to
@@ -360,3 +360,17 @@ def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(
     assert process.communicate()[1] == "inversynth: interrupted\n"
     assert process.returncode == 130
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_parameter_is_heard_where_it_changes_the_sound() -> None:
+    paper = synth("paper")
+    space = paper.space
+    column = {name: i for i, name in enumerate(space.names)}
+    levels = np.full((4, len(space)), 7)
+    levels[1, column["attack"]] = 15  # 1 s: the note ends before
+    levels[2, column["sustain"]] = 15  # at full level
+    levels[3, column["saw_mod_amplitude"]] = 0
+    heard = comparing.heard(paper, levels)
+    silent = {1: {"decay", "sustain"}, 2: {"decay"}, 3: {"saw_mod_frequency"}}
+    for row, names in enumerate(heard):
+        assert {space.names[i] for i in np.flatnonzero(~names)} == silent.get(row, set())

@@ -33,7 +33,7 @@ def test_rank_is_the_number_of_classes_that_score_above_the_right_one() -> None:
 def test_parameter_measures_worked_out_by_hand() -> None:
     depth = np.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]])
     rate = np.array([[0.4, 0.3, 0.2, 0.1], [0.4, 0.3, 0.2, 0.1]])
-    first, second = metrics.parameter_measures(SPACE, [depth, rate], [[1, 0], [2, 3]], masked=False, top=4)
+    first, second = metrics.parameter_measures(SPACE, [depth, rate], [[1, 0], [2, 3]], heard=True, top=4)
     assert first["mpr"] == pytest.approx(100 * (1 - (1 / 3 + 0) / 2))
     assert first["top"] == [0.5, 1.0, 1.0, 1.0]
     assert first["mae"] == 0.5
@@ -48,7 +48,7 @@ def test_masked_measures_leave_out_what_is_not_heard() -> None:
     rate = np.array([[0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0]])
     levels = [[0, 1], [2, 1]]  # in the first patch the depth is 0, so its rate is not heard
     masked = metrics.parameter_measures(SPACE, [depth, rate], levels)
-    everything = metrics.parameter_measures(SPACE, [depth, rate], levels, masked=False)
+    everything = metrics.parameter_measures(SPACE, [depth, rate], levels, heard=True)
     assert [row["count"] for row in masked] == [2, 1]
     assert masked[1]["top"][0] == 1.0
     assert [row["count"] for row in everything] == [2, 2]

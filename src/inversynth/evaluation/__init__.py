@@ -23,7 +23,7 @@ from ..predict import Model, default_model, load_model
 from ..refine import check_budget
 from ..render import Synth
 from ..render import synth as synth_named
-from .comparing import CHUNK, Columns, Report, compare, joined, likeliest
+from .comparing import CHUNK, Columns, Report, compare, heard, joined, likeliest
 from .robustness import robustness
 from .searching import figures, run_baselines, run_refinement
 
@@ -166,14 +166,14 @@ def _of_parameters(
     ranks = np.stack([metrics.ranks(p, levels[:, i]) for i, p in enumerate(probabilities)], axis=1)
     percentiles = 100 * (1 - ranks / space.levels)
     found: dict[str, Any] = {"mean_mpr": {}, "parameters": {}, "groups": {}}
-    for kind, masked in (("masked", True), ("unmasked", False)):
-        rows = metrics.parameter_measures(space, probabilities, levels, masked)
-        use = space.active(levels) if masked else np.ones(levels.shape, bool)
+    effective = heard(instrument, levels)
+    for kind, use in (("masked", effective), ("unmasked", np.ones(levels.shape, bool))):
+        rows = metrics.parameter_measures(space, probabilities, levels, use)
         each, mean = metrics.mean_intervals(percentiles, use)
         found["mean_mpr"] |= {kind: metrics.mean_mpr(rows), f"{kind}_95": mean}
         found["parameters"][kind] = [row | {"mpr_95": ends} for row, ends in zip(rows, each, strict=True)]
         found["groups"][kind] = metrics.group_measures(space, rows)
-    rows = metrics.calibration(space, probabilities, levels)
+    rows = metrics.calibration(space, probabilities, levels, effective)
     chance = np.mean(100 * (1 - (space.levels - 1) / 2 / space.levels))
     return found | {"chance_mpr": float(chance), "calibration": {"parameters": rows, "pooled": metrics.pooled(rows)}}
 

@@ -19,6 +19,27 @@ Report = Callable[[int, int, int], None]
 """Hears of progress: how many are done, of how many, and done by this run."""
 
 
+UNHEARD = 1e-5
+"""A relative residual below this (-100 dB) is no difference."""
+
+
+def heard(instrument: Synth, levels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(n, P) where a parameter of (n, P) levels has an effect: its lowest or its highest level sounds different.
+
+    More than the space says of itself: an attack that lasts until the note ends leaves decay and sustain no place.
+    """
+    space = instrument.space
+    columns = np.arange(len(space))
+    found = np.empty(levels.shape, bool)
+    for item, right in enumerate(levels):
+        others = np.repeat(right[None], 2 * len(space), axis=0)
+        others[2 * columns, columns], others[2 * columns + 1, columns] = 0, space.levels - 1
+        target = instrument.render(space.values_of_levels(right[None]))[0]
+        residuals = instrument.scorer(target)(space.values_of_levels(others)).residual
+        found[item] = residuals.reshape(-1, 2).max(axis=1) > UNHEARD
+    return found
+
+
 def likeliest(probabilities: list[NDArray[np.float32]]) -> NDArray[np.int64]:
     """(n, P) levels of the highest probability in P arrays (n, levels)."""
     return np.stack([row.argmax(axis=1) for row in probabilities], axis=1)

@@ -12,7 +12,7 @@ from .. import metrics
 from ..baselines import BASELINES
 from ..refine import INTERRUPTED, refine
 from ..render import Synth
-from .comparing import CHUNK, Columns, Report, compare, joined
+from .comparing import CHUNK, Columns, Report, compare, heard, joined
 
 SEEDS = 1 << 64
 NEAR_DB = -40.0
@@ -29,7 +29,7 @@ def figures(
     """
     right = instrument.space.levels_of_values(values) == levels
     return {
-        "exact": float(right[instrument.space.active(levels)].mean()),
+        "exact": float(right[heard(instrument, levels)].mean()),
         "near": float(np.mean(found["residual_db"] < NEAR_DB)),
         "sound": metrics.summary(found),
     }

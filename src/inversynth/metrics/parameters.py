@@ -29,19 +29,24 @@ def ranks(probabilities: NDArray[Any], levels: NDArray[np.int64]) -> NDArray[np.
 
 
 def parameter_measures(
-    space: ParamSpace, probabilities: Sequence[NDArray[Any]], levels: ArrayLike, masked: bool = True, top: int = 5
+    space: ParamSpace,
+    probabilities: Sequence[NDArray[Any]],
+    levels: ArrayLike,
+    heard: ArrayLike | None = None,
+    top: int = 5,
 ) -> list[dict[str, Any]]:
     """One row a parameter: `name`, `count`, `mpr` (percent), `top` (accuracies for k = 1..top), `mae` (levels).
 
     probabilities: P arrays (n, levels of the parameter); levels: (n, P) the right ones. MPR, the mean
     percentile rank, is 100 (1 - mean(r / L)), r = how many of the L classes score above the right one.
-    With `masked`, an item counts for a parameter only where that parameter is heard.
+    An item counts for a parameter only where that parameter is `heard`, (n, P) or (P,); by default, where the
+    space says that it has an effect.
     """
     right = space.check_levels(levels)
-    heard = space.active(right) if masked else np.ones(right.shape, bool)
+    counts = _counts(space, right, heard)
     rows = []
     for i, param in enumerate(space):
-        use = heard[:, i]
+        use = counts[:, i]
         scores, at = np.asarray(probabilities[i])[use], right[use, i]
         rank = ranks(scores, at)
         rows.append(
@@ -54,6 +59,10 @@ def parameter_measures(
             }
         )
     return rows
+
+
+def _counts(space: ParamSpace, levels: NDArray[np.int64], heard: ArrayLike | None) -> NDArray[np.bool_]:
+    return space.active(levels) if heard is None else np.broadcast_to(np.asarray(heard, bool), levels.shape)
 
 
 def mean_mpr(rows: Sequence[dict[str, Any]]) -> float:
@@ -94,7 +103,7 @@ BINS = 15
 
 
 def calibration(
-    space: ParamSpace, probabilities: Sequence[NDArray[Any]], levels: ArrayLike, masked: bool = True
+    space: ParamSpace, probabilities: Sequence[NDArray[Any]], levels: ArrayLike, heard: ArrayLike | None = None
 ) -> list[dict[str, Any]]:
     """One row a parameter: `name`, `ece`, and of its bins `count`, `confidence` and `accuracy`, lists of `BINS`.
 
@@ -104,12 +113,12 @@ def calibration(
     ICML 2017). Arguments as in `parameter_measures`.
     """
     right = space.check_levels(levels)
-    heard = space.active(right) if masked else np.ones(right.shape, bool)
+    counts = _counts(space, right, heard)
     rows = []
     for i, param in enumerate(space):
-        scores = np.asarray(probabilities[i], np.float64)[heard[:, i]]
+        scores = np.asarray(probabilities[i], np.float64)[counts[:, i]]
         top = scores.max(axis=1)
-        hit = scores.argmax(axis=1) == right[heard[:, i], i]
+        hit = scores.argmax(axis=1) == right[counts[:, i], i]
         at = np.clip(np.ceil(top * BINS).astype(int) - 1, 0, BINS - 1)
         count = np.bincount(at, minlength=BINS)
         sure, hits = (np.bincount(at, weights, BINS) for weights in (top, hit))
