@@ -7,12 +7,12 @@ import dataclasses
 import sys
 from typing import Any
 
-from ..architectures import MODELS
+from ..architectures import MODELS, OWN
 from ..errors import UsageError
 
 HELP = {
     "synth": "whose sounds to learn",
-    "model": f"one of the paper's networks: {', '.join(MODELS)}",
+    "model": f"ours for the synth paper: {', '.join(OWN)}; the paper's: {', '.join(m for m in MODELS if m not in OWN)}",
     "data": "train on this dataset (without --split, its last --validation items are held out)",
     "split": "train on this part of the dataset (see: inversynth data split); measure on the part validation",
     "epochs": "at most this many epochs; the learning rate falls over all of them",
