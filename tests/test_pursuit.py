@@ -126,3 +126,20 @@ def test_nothing_is_tried_when_the_time_is_over() -> None:
     started = time.process_time()
     assert not len(pursuit.solve(sound, guesses(levels), seconds=0.0))
     assert time.process_time() - started < 5
+
+
+def test_a_gater_shows_where_it_closes() -> None:
+    levels = patches(16)
+    levels[:, COLUMN["gate_frequency"]] = range(16)
+    for level, sound in enumerate(PAPER.render(SPACE.values_of_levels(levels))):
+        possible = pursuit._possible_gates(sound)
+        assert possible[level]
+        assert possible.sum() <= 3  # the slowest never closes in a second, and is always possible
+
+
+def test_a_network_that_is_wrong_and_sure_of_the_gater_rules_nothing_out() -> None:
+    levels = patches(1, attack=2, gate_frequency=9)[0]
+    sure = guesses(levels)
+    sure[COLUMN["gate_frequency"]] = np.eye(16)[4]
+    sound = PAPER.render(SPACE.values_of_levels(levels[None]))[0]
+    assert residual_db(pursuit.solve(sound, sure), sound) < -100

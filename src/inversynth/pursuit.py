@@ -60,6 +60,10 @@ EXACT = 3e-5
 """Those that leave less than this are all right: float32 leaves 1e-6 to 1e-5."""
 ON_LEVEL = 0.02
 """Amplitudes that are all so near to levels, in levels, are levels."""
+UNLIKELY = 1e-4
+"""What is added to the probability of a level, lest a network that is wrong and sure rules it out."""
+AROUND, AUDIBLE, CLOSED = 64, 1e-3, 0.01
+"""Where a gater closes, three samples are below a part of the 128 around, where those are above a part of the peak."""
 BUILDING_S = 0.3
 """The atoms are rendered where there is so much time, or more: at the first sound."""
 HYPOTHESES = 64
@@ -417,14 +421,28 @@ def _distance(sound: NDArray[np.float32], target: NDArray[np.float32]) -> float:
     return float(np.linalg.norm(sound - target)) / loudness if loudness else math.inf
 
 
-def _hypotheses(likely: Sequence[Floats]) -> Iterator[tuple[int, int, bool]]:
-    """Gater, low-pass and whether the attack is the shortest, the likeliest first."""
+def _possible_gates(sound: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(16,) the levels of the gater that may be: where it closes, the sound is silent, though it isn't around."""
+    loud = AUDIBLE * float(np.abs(sound).max())
+    possible = np.ones(SPACE[_COLUMN["gate_frequency"]].levels, bool)
+    for gate, frequency in enumerate(_values("gate_frequency")):
+        closed = np.rint((np.arange(frequency) + 0.75) / frequency * RATE).astype(int)
+        for at in closed[(closed > AROUND) & (closed < len(sound) - AROUND)].tolist():
+            around = float(np.sqrt(np.mean(np.square(sound[at - AROUND : at + AROUND]))))
+            if around > loud and float(np.abs(sound[at - 1 : at + 2]).max()) > CLOSED * around:
+                possible[gate] = False
+    return possible
+
+
+def _hypotheses(sound: NDArray[np.float32], likely: Sequence[Floats]) -> Iterator[tuple[int, int, bool]]:
+    """Gater, low-pass and whether the attack is the shortest, the likeliest first of those that may be."""
     gate, cutoff, resonance, attack = (
         likely[_COLUMN[name]] for name in ("gate_frequency", "cutoff", "resonance", "attack")
     )
+    gate = np.where(_possible_gates(sound), gate + UNLIKELY, 0.0)
     short = np.array([1 - attack[0], attack[0]])
-    chances = np.einsum("g,f,q,s->gfqs", gate, cutoff, resonance, short) + 1e-12
-    for at in np.argsort(-chances, axis=None, kind="stable")[:HYPOTHESES]:
+    chances = np.einsum("g,f,q,s->gfqs", gate, cutoff + UNLIKELY, resonance + UNLIKELY, short + UNLIKELY)
+    for at in np.argsort(-chances, axis=None, kind="stable")[: min(HYPOTHESES, np.count_nonzero(chances))]:
         g, f, q, s = np.unravel_index(int(at), chances.shape)
         yield int(g), int(16 * f + q), bool(s)
 
@@ -443,7 +461,7 @@ def solve(target: ArrayLike, likely: Sequence[ArrayLike], seconds: float = math.
     if len(sound) < HEAD or not np.any(sound[:HEAD]) or (seconds < BUILDING_S and not _rising.cache_info().currsize):
         return none
     beginnings = _Beginnings(sound, rows, end)
-    for gate, lowpass, short in _hypotheses(rows):
+    for gate, lowpass, short in _hypotheses(sound, rows):
         if time.perf_counter() >= end:
             break
         begun = beginnings.find(gate, lowpass, short)
