@@ -60,6 +60,8 @@ EXACT = 3e-5
 """Those that leave less than this are all right: float32 leaves 1e-6 to 1e-5."""
 ON_LEVEL = 0.02
 """Amplitudes that are all so near to levels, in levels, are levels."""
+FOREIGN = 0.7
+"""Where no gater closes, and atoms leave more than this, the sound isn't the synth's."""
 UNLIKELY = 1e-4
 """What is added to the probability of a level, lest a network that is wrong and sure rules it out."""
 AROUND, AUDIBLE, CLOSED = 64, 1e-3, 0.01
@@ -318,6 +320,8 @@ class _Beginnings:
 
     def __init__(self, target: NDArray[np.float32], likely: Sequence[Floats], end: float) -> None:
         self.target, self.end = target, end
+        self.least = 1.0
+        """What the best atoms so far leave."""
         self.tried: set[tuple[int, int, bool]] = set()
         at = {name: int(row.argmax()) for name, row in zip(SPACE.names, likely, strict=True)}
         self.guess = tuple(
@@ -336,6 +340,7 @@ class _Beginnings:
             dictionary = Dictionary(self.falling, gate) if short else _rising(gate)
             heard = _undone(sound, _lowpasses()[lowpass]) * weights
             found, left = _pursue(dictionary, heard, self.guess, self.end)
+            self.least = min(self.least, left)
             if short and left > FOUND:
                 better = _best_decay(found, heard, weights)
                 if better != self.falling:
@@ -434,12 +439,12 @@ def _possible_gates(sound: NDArray[np.float32]) -> NDArray[np.bool_]:
     return possible
 
 
-def _hypotheses(sound: NDArray[np.float32], likely: Sequence[Floats]) -> Iterator[tuple[int, int, bool]]:
-    """Gater, low-pass and whether the attack is the shortest, the likeliest first of those that may be."""
+def _hypotheses(gates: NDArray[np.bool_], likely: Sequence[Floats]) -> Iterator[tuple[int, int, bool]]:
+    """Gater, of those that may be, low-pass and whether the attack is the shortest, the likeliest first."""
     gate, cutoff, resonance, attack = (
         likely[_COLUMN[name]] for name in ("gate_frequency", "cutoff", "resonance", "attack")
     )
-    gate = np.where(_possible_gates(sound), gate + UNLIKELY, 0.0)
+    gate = np.where(gates, gate + UNLIKELY, 0.0)
     short = np.array([1 - attack[0], attack[0]])
     chances = np.einsum("g,f,q,s->gfqs", gate, cutoff + UNLIKELY, resonance + UNLIKELY, short + UNLIKELY)
     for at in np.argsort(-chances, axis=None, kind="stable")[: min(HYPOTHESES, np.count_nonzero(chances))]:
@@ -461,8 +466,10 @@ def solve(target: ArrayLike, likely: Sequence[ArrayLike], seconds: float = math.
     if len(sound) < HEAD or not np.any(sound[:HEAD]) or (seconds < BUILDING_S and not _rising.cache_info().currsize):
         return none
     beginnings = _Beginnings(sound, rows, end)
-    for gate, lowpass, short in _hypotheses(sound, rows):
-        if time.perf_counter() >= end:
+    gates = _possible_gates(sound)
+    own = bool(gates[1:].any())  # the slowest gater never closes: all sounds pass for it
+    for gate, lowpass, short in _hypotheses(gates, rows):
+        if time.perf_counter() >= end or (not own and beginnings.least > FOREIGN and beginnings.tried):
             break
         begun = beginnings.find(gate, lowpass, short)
         if begun is not None:
