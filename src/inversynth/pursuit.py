@@ -320,8 +320,9 @@ class _Beginnings:
 
     def __init__(self, target: NDArray[np.float32], likely: Sequence[Floats], end: float) -> None:
         self.target, self.end = target, end
-        self.least = 1.0
-        """What the best atoms so far leave."""
+        self.gates = _possible_gates(target)
+        self.foreign = False
+        """Whether nothing speaks for the synth: no gater closes, and atoms explain little."""
         self.tried: set[tuple[int, int, bool]] = set()
         at = {name: int(row.argmax()) for name, row in zip(SPACE.names, likely, strict=True)}
         self.guess = tuple(
@@ -340,7 +341,9 @@ class _Beginnings:
             dictionary = Dictionary(self.falling, gate) if short else _rising(gate)
             heard = _undone(sound, _lowpasses()[lowpass]) * weights
             found, left = _pursue(dictionary, heard, self.guess, self.end)
-            self.least = min(self.least, left)
+            self.foreign = left > FOREIGN and not self.gates[1:].any()  # the slowest never closes in a second
+            if self.foreign:
+                return None
             if short and left > FOUND:
                 better = _best_decay(found, heard, weights)
                 if better != self.falling:
@@ -466,10 +469,8 @@ def solve(target: ArrayLike, likely: Sequence[ArrayLike], seconds: float = math.
     if len(sound) < HEAD or not np.any(sound[:HEAD]) or (seconds < BUILDING_S and not _rising.cache_info().currsize):
         return none
     beginnings = _Beginnings(sound, rows, end)
-    gates = _possible_gates(sound)
-    own = bool(gates[1:].any())  # the slowest gater never closes: all sounds pass for it
-    for gate, lowpass, short in _hypotheses(gates, rows):
-        if time.perf_counter() >= end or (not own and beginnings.least > FOREIGN and beginnings.tried):
+    for gate, lowpass, short in _hypotheses(beginnings.gates, rows):
+        if time.perf_counter() >= end or beginnings.foreign:
             break
         begun = beginnings.find(gate, lowpass, short)
         if begun is not None:
