@@ -173,6 +173,12 @@ def test_a_sound_of_the_synth_is_heard_from_its_first_sample() -> None:
         np.testing.assert_array_equal(window(sound, RATE, PAPER.format), sound)
 
 
+def test_digital_silence_before_a_sound_is_skipped_to_the_sample() -> None:
+    for sound in rendered(20):
+        late = np.concatenate([np.zeros(3000, np.float32), sound])
+        np.testing.assert_array_equal(window(late, RATE, PAPER.format), sound)
+
+
 @pytest.mark.parametrize("offset", [0.0, 0.05])
 @pytest.mark.parametrize("noise", [0.0, 5e-4])
 def test_hiss_and_an_offset_before_a_note_are_not_heard_for_it(noise: float, offset: float) -> None:

@@ -197,9 +197,11 @@ def fit(window: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> ND
 def window(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> NDArray[np.float32]:
     """(audio.samples,) what a model hears of a sound (samples,) at sample_rate (Hz): its first note, as in live sound.
 
-    The threshold of `Capture` is `QUIET_DB` below the sound's own level. What is too short to be a note is taken from
-    its first sample, with a constant offset taken off; silence stays silence.
+    The threshold of `Capture` is `QUIET_DB` below the sound's own level. Digital silence before it is skipped, to the
+    sample. What is too short to be a note is taken from its first sample, with a constant offset taken off; silence
+    stays silence.
     """
+    sound = sound[max(int(np.argmax(sound != 0)) - 1, 0) :] if len(sound) else sound
     if not len(sound):
         return np.zeros(audio.samples, np.float32)
     ear = Capture(sample_rate, audio.seconds, _level(sound) * 10 ** (QUIET_DB / 20), QUIET_BEGIN_DB)

@@ -109,6 +109,7 @@ def evaluate(
         make_folder(out)
     with progress("evaluating") as report:
         probabilities, sounds, chance = _compared(network, instrument, levels, report)
+    effective = heard(instrument, levels)
     facts = {
         "model": network.name,
         "synth": instrument.name,
@@ -116,7 +117,7 @@ def evaluate(
         "seed": seed,
         "machine": machine(),
         "device": network.device,
-        **_of_parameters(instrument, probabilities, levels),
+        **_of_parameters(instrument, probabilities, levels, effective),
         **figures(instrument, levels, space.values_of_levels(likeliest(probabilities)), sounds),
         "chance_sound": metrics.summary(chance),
         "inference_ms": inference_ms(network, instrument),
@@ -132,7 +133,7 @@ def evaluate(
             facts["baselines"] = {"renders": budget, "rows": rows}
     if conditions:
         with progress("conditions") as report:
-            facts["conditions"] = robustness(network, instrument, levels, seed, report)
+            facts["conditions"] = robustness(network, instrument, levels, effective, seed, report)
     found = Evaluation(facts, sounds, chance, refined)
     if out is not None:
         found.save(out)
@@ -159,14 +160,16 @@ def _compared(
 
 
 def _of_parameters(
-    instrument: Synth, probabilities: list[NDArray[np.float32]], levels: NDArray[np.int64]
+    instrument: Synth,
+    probabilities: list[NDArray[np.float32]],
+    levels: NDArray[np.int64],
+    effective: NDArray[np.bool_],
 ) -> dict[str, Any]:
     """Every measure of parameters: where a parameter is heard (masked), and everywhere."""
     space = instrument.space
     ranks = np.stack([metrics.ranks(p, levels[:, i]) for i, p in enumerate(probabilities)], axis=1)
     percentiles = 100 * (1 - ranks / space.levels)
     found: dict[str, Any] = {"mean_mpr": {}, "parameters": {}, "groups": {}}
-    effective = heard(instrument, levels)
     for kind, use in (("masked", effective), ("unmasked", np.ones(levels.shape, bool))):
         rows = metrics.parameter_measures(space, probabilities, levels, use)
         each, mean = metrics.mean_intervals(percentiles, use)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .. import metrics
 from ..conditions import PERTURBATIONS, RATES_HZ, Sounds, between_notes, rendered_at
+from ..listening import window
 from ..predict import Model
 from ..render import Synth
 from .comparing import CHUNK, Report, likeliest
@@ -18,11 +19,17 @@ CLEAN = "clean"
 
 
 def robustness(
-    network: Model, instrument: Synth, levels: NDArray[np.int64], seed: int, report: Report
+    network: Model,
+    instrument: Synth,
+    levels: NDArray[np.int64],
+    effective: NDArray[np.bool_],
+    seed: int,
+    report: Report,
 ) -> list[dict[str, Any]]:
     """One row a condition, the clean one first: `name`, `mpr` (masked mean, percent), and the summary of `rho_stft`.
 
-    The network hears each sound as the condition leaves it; its patch is rendered and compared with the clean sound.
+    The network hears each sound as the condition leaves it, by way of `listening.window`, as all that is matched; its
+    patch is rendered and compared with the clean sound.
     For pitches between the notes that is the sound at that pitch, and the level that the note was moved from counts as
     right, though the next is as near.
     """
@@ -32,7 +39,8 @@ def robustness(
     for at in range(0, len(levels), CHUNK):
         values = space.values_of_levels(levels[at : at + CHUNK])
         for name, heard, target in _heard(instrument, values, np.random.default_rng((seed, at))):
-            predicted = network.predict(heard)
+            rate = instrument.format.sample_rate
+            predicted = network.predict(np.stack([window(sound, rate, instrument.format) for sound in heard]))
             match = instrument.render(space.values_of_levels(likeliest(predicted)))
             probabilities.setdefault(name, []).append(predicted)
             rhos.setdefault(name, []).append(metrics.sound_measures(target, match)["rho_stft"])
@@ -40,7 +48,7 @@ def robustness(
     rows = []
     for name, parts in probabilities.items():
         joined = [np.concatenate(part) for part in zip(*parts, strict=True)]
-        mpr = metrics.mean_mpr(metrics.parameter_measures(space, joined, levels))
+        mpr = metrics.mean_mpr(metrics.parameter_measures(space, joined, levels, effective))
         rows.append({"name": name, "mpr": mpr} | metrics.summary({"rho_stft": np.concatenate(rhos[name])}))
     return rows
 
