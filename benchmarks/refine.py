@@ -12,6 +12,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ PICTURE = HERE.parent / "docs" / "refine.png"
 SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 RENDERS = (500, 1500, 6000, 30000)
 NEAR_DB = -40.0
+LEAST = 1e-4
+"""The figures have four digits."""
 SEARCH = "the search"
 
 
@@ -50,7 +53,7 @@ def scored(found: list[Candidate], levels: NDArray[np.int64], heard: NDArray[np.
     }
 
 
-def measure(count: int, seed: int, name: str | None, console: Console) -> dict[str, Any]:
+def measure(count: int, seed: int, name: str | None, renders: Sequence[int], console: Console) -> dict[str, Any]:
     """All figures on `count` sounds of the test stream of a seed."""
     paper = synth("paper")
     model = load_model(name or default_model("paper"), "cpu")
@@ -68,7 +71,7 @@ def measure(count: int, seed: int, name: str | None, console: Console) -> dict[s
         "by_renders": [],
         "by_seconds": [],
     }
-    for budget in RENDERS:
+    for budget in renders:
         console.print(f"{budget:,} renders", highlight=False)
         started = time.perf_counter()
         best = [refine(paper, targets[i], likely[i], renders=budget, workers=1).best[0] for i in range(count)]
@@ -149,6 +152,7 @@ def draw(found: dict[str, Any], place: Path) -> None:
     """The curves: what is missing to a correlation of 1, by renders and by seconds, on logarithmic axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     figure = Figure(figsize=(11, 4.6), dpi=110, layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -166,16 +170,20 @@ def draw(found: dict[str, Any], place: Path) -> None:
     rows = found["by_seconds"]
     right.plot(
         [at["budget_s"] for at in rows],
-        [max(1 - at["rho_stft_mean"], 1e-5) for at in rows],
+        [max(1 - at["rho_stft_mean"], LEAST) for at in rows],
         marker="o",
         linewidth=3,
         color="#e0672c",
     )
     left.set_ylabel("1 - rho(STFT), mean")
-    for axes, what in ((left, "renders"), (right, "seconds, pursuit and search")):
+    for axes, what in (
+        (left, "renders"),
+        (right, f"seconds, pursuit and search (what is below {LEAST:g} is drawn there)"),
+    ):
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlabel(what)
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3, which="both")
         axes.spines[["top", "right"]].set_visible(False)
     left.legend(frameon=False, fontsize=8)
@@ -189,6 +197,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--num-examples", type=int, default=100, metavar="N", help="sounds (default: 100)")
     parser.add_argument("--seed", type=int, default=9, help="of the test stream (default: 9)")
+    parser.add_argument("--renders", type=int, nargs="+", default=RENDERS, metavar="N", help="budgets of renders")
     parser.add_argument("--model", metavar="NAME|PATH", help="where it starts from (default: the shipped one)")
     parser.add_argument("--quick", action="store_true", help="the docs stay as they are")
     parser.add_argument(
@@ -199,7 +208,7 @@ def main() -> int:
     if args.show:
         found = read_json(args.out, "the figures of this benchmark")
     else:
-        found = rounded(measure(args.num_examples, args.seed, args.model, Console()))
+        found = rounded(measure(args.num_examples, args.seed, args.model, args.renders, Console()))
         write_json(args.out, found)
     if not args.quick:
         page = DOCS.read_text(encoding="utf-8")

@@ -94,7 +94,7 @@ def test_the_tables_of_the_benchs_page_are_those_of_the_evaluation(monkeypatch: 
     assert importlib.import_module("pages").rewritten(page, "benchmarks/evaluation.json", markdown) == page
 
 
-@pytest.mark.parametrize("name", ["objectives"])
+@pytest.mark.parametrize("name", ["refine", "objectives"])
 def test_the_tables_of_the_refinements_page_are_those_of_the_benchmarks(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

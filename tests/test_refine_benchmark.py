@@ -30,12 +30,11 @@ def benchmark(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -
 
 @pytest.mark.parametrize("benchmark", ["refine"], indirect=True)
 def test_quality_is_measured_by_renders_and_by_seconds(benchmark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "RENDERS", (1, 400))
     monkeypatch.setattr(benchmark, "SECONDS", (0.05,))
     monkeypatch.setattr(
         benchmark, "BASELINES", {name: benchmark.BASELINES[name] for name in ("network alone", "random search")}
     )
-    found = benchmark.measure(3, 5, "paper-c6xl", Console(quiet=True))
+    found = benchmark.measure(3, 5, "paper-c6xl", (1, 400), Console(quiet=True))
     levels = sampling.draw(PAPER.space, 5, 0, 3, sampling.TEST)
     sounds = PAPER.render(PAPER.space.values_of_levels(levels))
     rows = [[row[i] for row in load_model("paper-c6xl").predict(sounds)] for i in range(3)]
