@@ -421,7 +421,7 @@ def main() -> int:
         if args.install:
             install(args.cache)
         lacking = missing(args.cache)
-        if lacking:
+        if lacking and not args.show:
             raise UsageError(
                 f"the recordings are in Debian packages of which some are missing: {' '.join(lacking)}; unpack them "
                 f"into {args.cache} with --install, or install them: apt-get install {' '.join(lacking)}"
@@ -430,14 +430,15 @@ def main() -> int:
     except UsageError as error:
         console.print(f"recordings.py: {error}", style="red", highlight=False, soft_wrap=True)
         return 2
+    whole = args.every == 1
     if not args.show:
+        draw(found, args.cache, PICTURE if whole else args.out.with_suffix(".png"))
+        for row in found["recordings"]:
+            del row["values"]  # a patch of rounded figures isn't the one that was measured
         write_json(args.out, rounded(found))
-    if args.every == 1:
+    if whole:
         page = DOCS.read_text(encoding="utf-8")
         DOCS.write_text(rewritten(page, "benchmarks/recordings.json", markdown(found)), encoding="utf-8")
-        draw(found, args.cache, PICTURE)
-    else:
-        draw(found, args.cache, args.out.with_suffix(".png"))
     printed(console, tables(found))
     return 0
 
