@@ -129,6 +129,30 @@ def test_without_the_packages_it_says_which_and_how_to_get_them(
     assert "apt-get install ktuberling-data" in said
 
 
+def test_what_is_missing_is_fetched_into_a_cache_that_need_not_be_there(
+    recordings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By an apt-get and a dpkg-deb of the test."""
+    programs = {
+        "apt-get": '#!/bin/sh\n[ "$1 $2" = "download -q" ] && touch "$3.deb" test.wav\n',
+        "dpkg-deb": "#!/bin/sh\n"  # only the last folder of the cache is made, as the real one does
+        'mkdir "$3" && mkdir -p "$3/usr/share/sounds" && cp -r "${2%/*}" "$3/usr/share/sounds/alsa"\n',
+    }
+    for name, script in programs.items():
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    it = recordings.Recording("it", "", "voice", recordings.ALSA, "test.wav")
+    monkeypatch.setattr(recordings, "RECORDINGS", (it,))
+    cache = tmp_path / "not" / "there"
+    assert recordings.missing(cache) == [recordings.ALSA]
+    recordings.install(cache)
+    assert recordings.missing(cache) == []
+    (tmp_path / "apt-get").write_text("#!/bin/sh\nexit 100\n")
+    with pytest.raises(UsageError, match="alsa-utils could not be fetched"):
+        recordings.install(tmp_path / "another")
+
+
 def test_a_recording_that_a_patch_makes_is_met_exactly(recordings: Any) -> None:
     found = recordings.measured(PAPER, PAPER.render(PATCH)[0], PATCH[0])
     assert set(found) == set(recordings.TITLES)
