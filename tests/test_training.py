@@ -391,3 +391,26 @@ def test_the_command_line_trains_stops_on_ctrl_c_and_resumes(tmp_path: Path) -> 
     assert again.returncode == 2
     assert again.stderr.count("\n") == 1
     assert "holds a run already" in again.stderr
+
+
+def test_augmented_sounds_are_a_share_of_them_and_the_same_each_time() -> None:
+    settings = dataclasses.replace(SMALL, augment=0.25, batch_size=200, validation=400)
+    plain = FreshSounds(synth("sine"), dataclasses.replace(settings, augment=0.0))
+    source = FreshSounds(synth("sine"), settings)
+    assert np.array_equal(source.validation[1], plain.validation[1])
+    changed = (source.validation[0] != plain.validation[0]).any(axis=1)
+    assert changed.mean() == pytest.approx(0.25, abs=0.06)
+    (first, _), after = next(source.batches(0))
+    assert np.array_equal(first, next(source.batches(0))[0][0])
+    assert not np.array_equal(first, next(source.batches(after))[0][0])
+
+
+def test_augmentation_that_comes_in_later_begins_a_new_best(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(dataclasses.replace(SMALL, epochs=1), run)
+    before = arrays(run / "best.npz")
+    train(dataclasses.replace(SMALL, epochs=2, augment=1.0), run, resume=True)
+    after = arrays(run / "best.npz")
+    assert any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    with pytest.raises(UsageError, match="as they are"):
+        dataclasses.replace(SMALL, augment=0.5, data="somewhere")

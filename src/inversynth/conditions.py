@@ -91,6 +91,23 @@ def check() -> None:
         raise UsageError(f"libsndfile {soundfile.__libsndfile_version__} can't write MP3; install 1.1 or later")
 
 
+SNR_DB = (15.0, 60.0)
+OFFSET = 0.2
+
+
+def augmented(sounds: Sounds, share: float, random: np.random.Generator) -> Sounds:
+    """A share of (n, samples) sounds with noise, rounded to 16 bits, or with an offset; the others as they are.
+
+    Noise is 15 to 60 dB below the sound, an offset at most a fifth of its peak, either way.
+    """
+    out = sounds.copy()
+    chosen = np.flatnonzero(random.random(len(sounds)) < share)
+    for i, kind in zip(chosen.tolist(), random.integers(3, size=len(chosen)).tolist(), strict=True):
+        perturb = (white_noise(random.uniform(*SNR_DB)), dc_offset(random.uniform(-OFFSET, OFFSET)), sixteen_bits)[kind]
+        out[i] = perturb(sounds[i : i + 1], 0, random)[0]
+    return out
+
+
 def late(ms: float) -> Perturbation:
     """Silence of so many milliseconds comes first; the end is cut."""
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from . import sampling, splits
 from .architectures import check_model
+from .conditions import augmented
 from .dataset import Dataset, open_dataset
 from .errors import InversynthError, MismatchError, UsageError
 from .files import check_types, make_folder, read_json, sweep, write_json, writing
@@ -74,6 +75,7 @@ class Settings:
     patience: int = 10
     data_format: str = "channels_last"
     precision: str = "float32"
+    augment: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "steps", "batch_size", "warmup_steps", "validation", "patience"):
@@ -88,12 +90,17 @@ class Settings:
             raise UsageError(f"learning rate {self.learning_rate} is outside (0, 1)")
         if not 0 <= self.weight_decay < 1:
             raise UsageError(f"weight decay {self.weight_decay} is outside [0, 1)")
+        if not 0 <= self.augment <= 1:
+            raise UsageError(f"a share of {self.augment} sounds to augment is outside [0, 1]")
+        if self.augment and self.data is not None:
+            raise UsageError("the sounds of a dataset are trained on as they are; leave --augment out, or --data")
         if self.loss not in ("softmax", "sigmoid"):
             raise UsageError(f"loss {self.loss!r} is not softmax or sigmoid")
         sampling.check_seed(self.seed)
 
-    CHANGEABLE = ("epochs", "patience")
-    """What --resume may change: the schedule stretches or shrinks to the new number of epochs."""
+    CHANGEABLE = ("epochs", "patience", "augment")
+    """What --resume may change: the schedule stretches or shrinks to the new number of epochs, and what is heard of
+    the world may come in later."""
 
     def require(self, before: Settings, folder: Path) -> None:
         """Raises `MismatchError`, naming what differs, unless the run in `folder` can go on from `before`."""
@@ -145,7 +152,13 @@ class FreshSounds:
         self._held_out = set(_row_keys(self.space, levels).tolist())
         if len(self._held_out) > 0.5 * math.prod(int(n) for n in self.space.levels):
             raise UsageError(f"a validation set of {settings.validation} leaves too few patches to train on")
-        self.validation = synth.render(self.space.values_of_levels(levels)), levels
+        self.validation = self._heard(synth.render(self.space.values_of_levels(levels)), 0), levels
+
+    def _heard(self, sounds: NDArray[np.float32], position: int) -> NDArray[np.float32]:
+        """Sounds as the run hears them, some by way of the world; the same each time for the same position."""
+        if not self._settings.augment:
+            return sounds
+        return augmented(sounds, self._settings.augment, np.random.default_rng((self._settings.seed, position)))
 
     def _patches(self, cursor: int) -> Iterator[tuple[NDArray[Any], ...]]:
         """Levels and values of many patches at a time, and for each the position after it."""
@@ -165,7 +178,8 @@ class FreshSounds:
                 ahead = tuple(np.concatenate(both) for both in zip(ahead, next(patches), strict=True))
             levels, values, after = (rows[:want] for rows in ahead)
             ahead = tuple(rows[want:] for rows in ahead)
-            yield (self._synth.render(values, workers=1), levels), int(after[-1])
+            sounds = self._heard(self._synth.render(values, workers=1), int(after[-1]))
+            yield (sounds, levels), int(after[-1])
 
 
 class DatasetSounds:
@@ -455,6 +469,8 @@ def train(
     last = folder / "last.npz"
     if resume and last.exists():
         trainer.load(last)
+        if settings.augment != before.settings.augment:
+            trainer.best, trainer.stale = math.inf, 0  # the losses so far are of other sounds
     else:
         trainer.adapt()
     history = _read_history(folder / "history.csv", trainer.step)
