@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -234,12 +233,11 @@ TITLES = {"distance": "the distance made small", **{name: metrics.TITLES[name] f
 BETTER_HIGH = ("rho_stft", "rms_cosine")
 
 
-class Objective(Scorer):
-    """A scorer on one core whose `log_l1`, which the baselines make small, is the distance of the refinement."""
+class OnOneCore(Scorer):
+    """A scorer on one core."""
 
     def __call__(self, values: ArrayLike, workers: int | None = 1) -> Scores:
-        scores = super().__call__(values, workers)
-        return replace(scores, log_l1=refine.distance(scores))
+        return super().__call__(values, workers)
 
 
 def measured(instrument: Synth, target: NDArray[np.float32], values: NDArray[np.float64]) -> dict[str, float]:
@@ -248,7 +246,7 @@ def measured(instrument: Synth, target: NDArray[np.float32], values: NDArray[np.
     found = metrics.sound_measures(target[None], sound) | metrics.field_measures(
         target[None], sound, FORMAT.sample_rate
     )
-    near = Objective(instrument, target)(values[None]).log_l1
+    near = refine.distance(instrument.scorer(target)(values[None], 1))
     return {"distance": float(near[0]), **{name: float(found[name][0]) for name in MEASURES}}
 
 
@@ -274,7 +272,7 @@ def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
             name = refined(seconds)
             values[name], renders[name], method = run.best[0].values, run.renders, run.method
             cores[name] = (time.process_time() - used) / run.seconds
-        scorer = Objective(instrument, target)
+        scorer = OnOneCore(instrument, target)
         for name, baseline in BASELINES.items():
             values[name] = baseline(scorer, likely, renders[longest], number)
         figures = {name: measured(instrument, target, values[name]) for name in [*BASELINES, *values][: len(values)]}

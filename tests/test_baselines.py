@@ -49,13 +49,15 @@ def distributions() -> list[NDArray[np.float64]]:
 
 
 def distance(values: NDArray[np.float64]) -> float:
-    """The mean difference of the log spectrograms, by the definition."""
+    """What the refinement makes small, by the definition."""
     target, sound = (
         reference.spectrogram(PAPER.render(at)[0].astype(np.float64))
         for at in (PAPER.space.values_of_levels(RIGHT), values[None])
     )
-    floor = 1e-4 * target.max()
-    return float(np.abs(np.log(np.maximum(target, floor)) - np.log(np.maximum(sound, floor))).mean())
+    logs, others = (np.log(np.maximum(magnitudes, 1e-4 * target.max())) for magnitudes in (target, sound))
+    rho = np.corrcoef(logs.ravel(), others.ravel())[0, 1]
+    convergence = np.linalg.norm(sound - target) / np.linalg.norm(target)
+    return float(np.abs(logs - others).mean() + 3 * (1 - rho) + 0.3 * convergence)
 
 
 @pytest.mark.parametrize("name", BASELINES)

@@ -1,8 +1,8 @@
 """What a search is measured against: simple ways to find a patch, each with the same scorer and budget of renders.
 
 A baseline is a function of a scorer for the target, the network's distributions (P arrays (levels,)), a budget of
-renders and a seed; it returns the (P,) values in units of the patch it chose. All that search choose the patch whose
-log spectrogram is nearest to the target's, `Scores.log_l1`, as the refinement does.
+renders and a seed; it returns the (P,) values in units of the patch it chose. All that search choose the patch at the
+least `refine.distance`, as the refinement does.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from . import sampling
 from .errors import UsageError
+from .refine import distance
 from .scoring import Scorer
 
 Values = NDArray[np.float64]
@@ -78,7 +79,7 @@ def cma_es(scorer: Scorer, distributions: Sequence[NDArray[Any]], renders: int, 
         run, runs = cma.CMAEvolutionStrategy(np.full(len(space), 0.5), CMA_STEP, options), runs + 1
         while left > 0 and not run.stop():
             x = np.array(run.ask())
-            distances = scorer(space.values_of_x(x[:left])).log_l1
+            distances = distance(scorer(space.values_of_x(x[:left])))
             if distances.min() < best:
                 best, best_x = float(distances.min()), x[distances.argmin()]
             left -= len(distances)
@@ -116,5 +117,5 @@ def _cma() -> Any:
 
 def _nearest(scorer: Scorer, levels: NDArray[np.int64]) -> Values:
     values = scorer.synth.space.values_of_levels(levels)
-    distances = np.concatenate([scorer(values[at : at + BATCH]).log_l1 for at in range(0, len(values), BATCH)])
+    distances = np.concatenate([distance(scorer(values[at : at + BATCH])) for at in range(0, len(values), BATCH)])
     return np.asarray(values[distances.argmin()])
