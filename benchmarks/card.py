@@ -19,10 +19,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from inversynth import metrics
+from inversynth.architectures import OWN
 from inversynth.cli.evaluate import figure
 from inversynth.errors import InversynthError
 from inversynth.evaluation import paper
 from inversynth.files import make_folder, read_json, write_json, writing
+from inversynth.training import load_arrays
 
 
 def history(run: Path) -> list[dict[str, float]]:
@@ -57,10 +59,11 @@ def page(card: dict[str, Any]) -> str:
     found, trained = card["measures"], card["training"]
     settings = trained["settings"]
     parameters = {row["name"]: row for row in found["parameters"]["unmasked"]}
+    whose = "Our" if settings["model"] in OWN else "The paper's"
     lines = [
         f"# {card['name']}",
         "",
-        f"The paper's network {settings['model']} for the synth `{settings['synth']}`: raw audio in, "
+        f"{whose} network {settings['model']} for the synth `{settings['synth']}`: raw audio in, "
         "one distribution over the levels of each parameter out. Written by `benchmarks/card.py`; the measures are "
         "those of `inversynth evaluate`.",
         "",
@@ -128,7 +131,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         rows = history(args.run)
-        best = min(rows, key=lambda row: row["val_loss"])
+        _, best = load_arrays(args.run / "best.npz")
         card = {
             "name": args.out.name,
             "training": {

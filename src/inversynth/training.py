@@ -98,9 +98,9 @@ class Settings:
             raise UsageError(f"loss {self.loss!r} is not softmax or sigmoid")
         sampling.check_seed(self.seed)
 
-    CHANGEABLE = ("epochs", "patience", "augment")
-    """What --resume may change: the schedule stretches or shrinks to the new number of epochs, and what is heard of
-    the world may come in later."""
+    CHANGEABLE = ("epochs", "patience", "augment", "precision")
+    """What --resume may change: the schedule stretches or shrinks to the new number of epochs, what is heard of the
+    world may come in later, and a run in bfloat16 should end in float32, in which its network is exported."""
 
     def require(self, before: Settings, folder: Path) -> None:
         """Raises `MismatchError`, naming what differs, unless the run in `folder` can go on from `before`."""
@@ -469,8 +469,8 @@ def train(
     last = folder / "last.npz"
     if resume and last.exists():
         trainer.load(last)
-        if settings.augment != before.settings.augment:
-            trainer.best, trainer.stale = math.inf, 0  # the losses so far are of other sounds
+        if (settings.augment, settings.precision) != (before.settings.augment, before.settings.precision):
+            trainer.best, trainer.stale = math.inf, 0  # the losses so far are of other sounds, or of another network
     else:
         trainer.adapt()
     history = _read_history(folder / "history.csv", trainer.step)
