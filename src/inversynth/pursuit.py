@@ -223,9 +223,9 @@ def _pursue(dictionary: Dictionary, heard: Floats, guess: tuple[int, ...], end: 
     """
     loudness = max(float(np.linalg.norm(heard)), 1e-30)
     best: tuple[tuple[int, ...], float] = (), math.inf
-    starts: Iterator[tuple[int, ...]] = itertools.chain([guess], _sums(dictionary, heard))
+    starts: Iterator[tuple[int, ...]] = itertools.chain([guess], _sums(dictionary, heard, end))
     for start in itertools.islice(starts, 1 + EXCHANGED):
-        atoms, residual = _exchanged(dictionary, heard, start)
+        atoms, residual = _exchanged(dictionary, heard, start, end)
         left = residual / loudness
         if left < best[1]:
             best = atoms, left
@@ -239,11 +239,13 @@ def _gains(products: NDArray[np.float32], new: NDArray[np.float32], whole: NDArr
     return np.asarray(np.square(products) / np.maximum(new, COLLINEAR * whole))
 
 
-def _sums(dictionary: Dictionary, heard: Floats) -> Iterator[tuple[int, ...]]:
-    """Sums of four atoms by orthogonal matching pursuit, `BEAM` at a time, the best first."""
+def _sums(dictionary: Dictionary, heard: Floats, end: float) -> Iterator[tuple[int, ...]]:
+    """Sums of four atoms by orthogonal matching pursuit, `BEAM` at a time, the best first; none after `end`."""
     sums = [Sum((), np.empty((0, HEAD)), heard)]
     new = [dictionary.powers]
     for turn in range(len(WAVEFORMS)):
+        if time.perf_counter() >= end:
+            return
         products = dictionary.products(np.stack([each.residual for each in sums]))
         choices: list[tuple[float, int, int]] = []
         for number, each in enumerate(sums):
@@ -267,8 +269,13 @@ def _sums(dictionary: Dictionary, heard: Floats) -> Iterator[tuple[int, ...]]:
         yield tuple(sorted(each.atoms))
 
 
-def _exchanged(dictionary: Dictionary, heard: Floats, start: tuple[int, ...]) -> tuple[tuple[int, ...], float]:
-    """A sum of four after each atom was exchanged for the best of its waveform, until none changes; what it leaves."""
+def _exchanged(
+    dictionary: Dictionary, heard: Floats, start: tuple[int, ...], end: float
+) -> tuple[tuple[int, ...], float]:
+    """A sum of four after each atom was exchanged for the best of its waveform, and what it leaves.
+
+    Until none changes any more, or the time `end`.
+    """
     atoms = list(start)
     enough = EXACT * float(np.linalg.norm(heard))
     unchanged = 0
@@ -284,7 +291,7 @@ def _exchanged(dictionary: Dictionary, heard: Floats, start: tuple[int, ...]) ->
         unchanged = unchanged + 1 if atom == atoms[waveform] else 1
         atoms[waveform] = atom
         left = float(np.linalg.norm(others.plus(atom, dictionary.weighted([atom])[0]).residual))
-        if unchanged >= len(WAVEFORMS) or left < enough:
+        if unchanged >= len(WAVEFORMS) or left < enough or time.perf_counter() >= end:
             break
     return tuple(atoms), left
 

@@ -32,7 +32,7 @@ MOST_VARIATIONS = 100
 
 OWN_DISTANCE = 1.5
 """After the first generation an own sound is nearer than this (all of 400 were below 1.3), and few others are."""
-PURSUIT_SHARE, PURSUIT_LEAST_S, PURSUIT_MOST_S = 0.5, 0.2, 4.0
+PURSUIT_SHARE, PURSUIT_LEAST_S, PURSUIT_MOST_S = 0.8, 0.1, 4.0
 """The part of the seconds that a pursuit may take: with less than the least it finds less than the search does, and
 what it hasn't found after the most isn't the synth's own."""
 SHARPER = 0.5
