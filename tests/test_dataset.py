@@ -464,9 +464,9 @@ def test_a_rendering_killed_at_any_moment_goes_on_to_the_same_bytes(tmp_path: Pa
 
 @posix
 def test_ctrl_c_exits_with_130_leaves_no_scraps_and_can_be_gone_on_from(tmp_path: Path) -> None:
-    settings = DatasetSettings("paper", count=400, seconds=4.0, shard_size=1)
+    settings = DatasetSettings("paper", count=2000, seconds=4.0, shard_size=1)
     process = started(command(settings, tmp_path / "ds"))
-    while process.poll() is None and not (tmp_path / "ds" / "levels-000002.npy").exists():
+    while process.poll() is None and not (tmp_path / "ds" / "levels-000020.npy").exists():
         time.sleep(0.002)
     process.send_signal(signal.SIGINT)
     out, told = process.communicate()
