@@ -1,6 +1,6 @@
 """The live bridge on a JACK server without hardware: from the delivery of a block to the first message it causes.
 
-    python benchmarks/live.py --model paper-c6xl --seconds 30 --out benchmarks/live.json
+    python benchmarks/live.py --model paper --seconds 30 --out benchmarks/live.json
 
 A process of its own plays random patches of the synth into the server, one after another; the bridge follows
 them, in this process. For each prediction that changes something three times are taken: from the callback that
@@ -177,7 +177,7 @@ def percentiles(seconds: Any) -> dict[str, float]:
 def main() -> int:
     """Starts a JACK server of its own, measures, prints a table and writes the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--model", default="paper-c6xl", help="a shipped model or an ONNX file (default: paper-c6xl)")
+    parser.add_argument("--model", default="paper", help="a shipped model or an ONNX file (default: paper)")
     parser.add_argument("--rate", type=float, default=live.Settings.rate, help="predictions a second (default: 10)")
     parser.add_argument("--seconds", type=float, default=30.0, help="how long to measure (default: 30)")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="where to write the figures")

@@ -48,23 +48,27 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
         assert (page.parent / (target[0] or target[1])).exists(), target
 
 
-def test_the_figures_of_the_readme_are_those_of_the_card() -> None:
-    found = json.loads((ROOT / "models" / "paper-c6xl" / "card.json").read_text())["measures"]
-    figures = {
-        "mean percentile rank": found["mean_mpr"]["unmasked"],
-        "correlation of the log spectrograms, mean": 100 * found["sound"]["rho_stft"]["mean"],
-        "correlation of the log spectrograms, median": 100 * found["sound"]["rho_stft"]["median"],
-    }
-    chances = {
-        "mean percentile rank": found["chance_mpr"],
-        "correlation of the log spectrograms, mean": 100 * found["chance_sound"]["rho_stft"]["mean"],
-        "correlation of the log spectrograms, median": 100 * found["chance_sound"]["rho_stft"]["median"],
+def test_the_figures_of_the_readme_are_those_of_the_cards() -> None:
+    cards = [json.loads((ROOT / "models" / name / "card.json").read_text()) for name in ("paper", "paper-c6xl")]
+    found = [card["measures"] for card in cards]
+    rows = {
+        "mean percentile rank": [each["mean_mpr"]["unmasked"] for each in found] + [found[0]["chance_mpr"]],
+        **{
+            title: [100 * each["sound"][key][kind] for each in found] + [100 * found[0]["chance_sound"][key][kind]]
+            for title, key, kind in (
+                ("correlation of the log spectrograms, mean", "rho_stft", "mean"),
+                ("correlation of the log spectrograms, median", "rho_stft", "median"),
+                ("correlation of the spectra, mean", "rho_ft", "mean"),
+            )
+        },
     }
     readme = (ROOT / "README.md").read_text()
-    for name, figure in figures.items():
-        row = re.search(rf"\| {name} \| ([\d.]+) \| [\d.]+ \| ([\d.]+) \|", readme)
+    for name, figures in rows.items():
+        row = re.search(rf"\| {name} \| ([\d.]+) \| ([\d.]+) \| [\d.]+ \| ([\d.]+) \|", readme)
         assert row, name
-        assert (float(row[1]), float(row[2])) == (round(figure, 2), round(chances[name], 2))
+        assert [float(figure) for figure in row.groups()] == [round(figure, 2) for figure in figures]
+    assert f"{cards[0]['training']['sounds']:,.0f} fresh sounds" in readme
+    assert f"{found[0]['num_examples']:,} more" in readme
 
 
 def test_the_tables_of_the_datasets_page_are_those_of_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:

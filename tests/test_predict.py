@@ -107,7 +107,7 @@ def test_every_shipped_model_opens_and_fits_its_synth() -> None:
 
 
 def test_a_synth_without_a_shipped_model_says_so() -> None:
-    assert predict.default_model("paper") == "paper-c6xl"
+    assert predict.default_model("paper") == "paper"
     with pytest.raises(UsageError, match="'sine' is shipped"):
         predict.default_model("sine")
 

@@ -2,7 +2,7 @@
 
 import inversynth
 paper = inversynth.synth("paper")           # .space and .render(values)
-model = inversynth.load_model("paper-c6xl")  # an ONNX network in onnxruntime
+model = inversynth.load_model("paper")  # an ONNX network in onnxruntime
 result = inversynth.match("sound.wav")      # the patch that makes a sound
 """
 

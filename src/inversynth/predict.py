@@ -22,7 +22,7 @@ from .render import Synth
 from .spec import AudioFormat, ParamSpace
 
 DEVICES = ("auto", "cpu", "cuda")
-DEFAULT_MODELS = {"paper": "paper-c6xl"}
+DEFAULT_MODELS = {"paper": "paper"}
 """The shipped model that hears a synth unless another is asked for."""
 
 MAX_BYTES = 1 << 30
