@@ -23,6 +23,7 @@ from rich.console import Console
 
 from inversynth import sampling
 from inversynth.baselines import BASELINES
+from inversynth.evaluation import comparing
 from inversynth.files import read_json, write_json, writing
 from inversynth.machine import machine
 from inversynth.predict import default_model, load_model
@@ -59,7 +60,7 @@ def measure(count: int, seed: int, name: str | None, renders: Sequence[int], con
     model = load_model(name or default_model("paper"), "cpu")
     model.require(paper)
     levels = sampling.draw(paper.space, seed, 0, count, sampling.TEST)
-    heard = paper.space.active(levels)
+    heard = comparing.heard(paper, levels)
     targets = paper.render(paper.space.values_of_levels(levels))
     likely = [[row[i] for row in model.predict(targets)] for i in range(count)]
     found: dict[str, Any] = {

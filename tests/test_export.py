@@ -92,6 +92,19 @@ def test_the_file_answers_as_keras_does(file: Path, sine_run: Path, count: int) 
         np.testing.assert_allclose(mine.sum(axis=1), 1.0, atol=1e-5)
 
 
+def test_a_calibrated_file_answers_at_the_temperatures_that_it_names(sine_run: Path, tmp_path: Path) -> None:
+    assert export(sine_run, tmp_path / "warm.onnx", calibrate=600) <= 1e-4
+    model = load_model(tmp_path / "warm.onnx", "cpu")
+    temperatures = tuple(model.facts.training["temperatures"])
+    assert len(temperatures) == len(SINE.space)
+    network = networks.build("C1", SINE.space, SINE.format)
+    network.set_weights(load_arrays(sine_run / "best.npz")[0])
+    heard = audio(20)
+    heads = networks.Heads(SINE.space, temperatures=temperatures)
+    for ours, theirs in zip(heads.probabilities(network.predict_on_batch(heard)), model.predict(heard), strict=True):
+        np.testing.assert_allclose(theirs, np.asarray(ours), atol=1e-4)
+
+
 def test_a_run_with_the_papers_loss_is_exported_as_distributions(tmp_path: Path) -> None:
     settings = Settings("sine", "C1", epochs=1, steps=2, batch_size=8, validation=16, warmup_steps=1, loss="sigmoid")
     train(settings, tmp_path / "run")
@@ -155,6 +168,7 @@ def test_the_command_writes_beside_the_run_and_overwrites_only_when_told(
         (["none"], 2),
         (["run", "--out", "model.h5"], 2),
         (["run", "--out", "wall/model.onnx"], 1),
+        (["run", "--out", "new.onnx", "--calibrate", "-1"], 2),
         (["empty"], 2),
     ],
 )

@@ -17,6 +17,7 @@ from inversynth.render import synth
 
 pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
 
+from inversynth.evaluation import comparing
 from inversynth.predict import load_model
 
 PAPER = synth("paper")
@@ -47,7 +48,7 @@ def test_quality_is_measured_by_renders_and_by_seconds(benchmark: Any, monkeypat
     for figure in ("rho_stft_mean", "log_l1", "exact"):
         assert first[figure] == pytest.approx(alone[figure])
     mode = np.array([[int(row.argmax()) for row in each] for each in rows])
-    heard = PAPER.space.active(levels)
+    heard = comparing.heard(PAPER, levels)
     assert first["exact"] == pytest.approx((mode == levels)[heard].mean())
     assert last["log_l1"] < first["log_l1"]
     assert found["by_seconds"][0]["longest_s"] >= 0.05

@@ -18,7 +18,7 @@ from . import __version__, sampling
 from .devices import quiet
 from .errors import InversynthError, MismatchError, UsageError
 from .files import writing
-from .render import SYNTHS
+from .render import SYNTHS, Synth, synth
 from .spec import AudioFormat, ParamSpace
 from .training import Run, load_arrays
 
@@ -26,13 +26,18 @@ OPSET = 17
 TOLERANCE = 1e-4
 """The largest difference of a probability between Keras and onnxruntime."""
 CHECKED_SOUNDS = 32
+CHUNK = 256
+"""Sounds that are heard at a time."""
 
 
-def export(run_folder: str | Path, out_path: str | Path, report: Callable[[str], None] | None = None) -> float:
+def export(
+    run_folder: str | Path, out_path: str | Path, report: Callable[[str], None] | None = None, calibrate: int = 0
+) -> float:
     """Writes the best network of a training run as one ONNX file, once it was compared with Keras.
 
     The file takes `audio` (n, samples) float32 and gives one output a parameter, of its name: (n, levels)
-    float32 probabilities. Its metadata holds what `predict.METADATA` lists. `report` is told of each step.
+    float32 probabilities. Its metadata holds what `predict.METADATA` lists. `report` is told of each step. With
+    `calibrate`, its probabilities are calibrated on so many fresh sounds (`networks.Heads.calibrated`).
     Returns the largest difference of a probability from Keras. Raises `UsageError` for what is no run,
     `MismatchError` where weights and settings don't belong together, and `InversynthError` if the
     conversion fails or differs by more than `TOLERANCE`; then nothing is written.
@@ -55,11 +60,12 @@ def export(run_folder: str | Path, out_path: str | Path, report: Callable[[str],
         "samples": str(audio.samples),
         "model": settings.model,
         "version": __version__,
-        "training": json.dumps({"settings": dataclasses.asdict(settings), "best": best}),
     }
     tell(f"building {settings.model} for {settings.synth}: {len(space)} parameters")
     with _quiet():
-        network = _keras_model(run, arrays, facts)
+        network, temperatures = _keras_model(run, arrays, facts, calibrate)
+        trained = {"settings": dataclasses.asdict(settings), "best": best, "temperatures": temperatures}
+        metadata["training"] = json.dumps(trained)
         tell("converting to ONNX")
         data = _convert(network, metadata)
     tell("comparing with Keras")
@@ -83,8 +89,10 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _keras_model(run: Path, arrays: list[NDArray[Any]], facts: Run) -> Any:
-    """The run's network with its weights, ending in one named distribution a parameter.
+def _keras_model(
+    run: Path, arrays: list[NDArray[Any]], facts: Run, calibrate: int
+) -> tuple[Any, tuple[float, ...] | None]:
+    """The run's network with its weights, ending in one named distribution a parameter, and its temperatures, if any.
 
     Always channels_last, which every device runs; the weights are the same in both formats.
     """
@@ -98,11 +106,29 @@ def _keras_model(run: Path, arrays: list[NDArray[Any]], facts: Run) -> Any:
     if [array.shape for array in arrays] != [tuple(weight.shape) for weight in network.weights]:
         raise MismatchError(f"{run / 'best.npz'} holds another network than the {settings.model} of settings.json")
     network.set_weights(arrays)
-    heads = networks.Heads(space, sigmoid=settings.loss == "sigmoid").probabilities(network.outputs[0])
+    heads = networks.Heads(space, sigmoid=settings.loss == "sigmoid")
+    if calibrate:
+        instrument = _calibrating(facts)
+        levels = sampling.draw(space, settings.seed, settings.validation, calibrate, sampling.VALIDATION)
+        rows = [levels[at : at + CHUNK] for at in range(0, calibrate, CHUNK)]
+        logits = [network.predict_on_batch(instrument.render(space.values_of_levels(part))) for part in rows]
+        heads = heads.calibrated(np.concatenate([np.asarray(part) for part in logits]), levels)
     named = [
-        keras.layers.Identity(name=param.name, dtype="float32")(head) for param, head in zip(space, heads, strict=True)
+        keras.layers.Identity(name=param.name, dtype="float32")(head)
+        for param, head in zip(space, heads.probabilities(network.outputs[0]), strict=True)
     ]
-    return keras.Model(network.inputs, named)
+    return keras.Model(network.inputs, named), heads.temperatures
+
+
+def _calibrating(facts: Run) -> Synth:
+    """The synth whose sounds a run's network is calibrated on; raises `UsageError` where that can't be done."""
+    if facts.settings.loss == "sigmoid":
+        raise UsageError("a network with the loss sigmoid has no distributions to calibrate; leave --calibrate out")
+    instrument = synth(facts.settings.synth)
+    instrument.space.require(facts.space, "the run")
+    if instrument.format != facts.audio:
+        raise UsageError(f"the run heard {facts.audio}, and {instrument.name} is {instrument.format}: not calibrated")
+    return instrument
 
 
 def _convert(network: Any, metadata: dict[str, str]) -> bytes:
@@ -123,13 +149,13 @@ def _convert(network: Any, metadata: dict[str, str]) -> bytes:
     return bytes(proto.SerializeToString())
 
 
-def _sounds(synth: str, space: ParamSpace, audio: AudioFormat) -> NDArray[np.float32]:
+def _sounds(name: str, space: ParamSpace, audio: AudioFormat) -> NDArray[np.float32]:
     """(n, samples) silence, noise, and where the synth is at hand, random patches of it."""
     noise = np.random.default_rng(0).uniform(-1, 1, (2, audio.samples)).astype(np.float32)
     sounds = [np.zeros((1, audio.samples), np.float32), noise]
-    if synth in SYNTHS and SYNTHS[synth].space == space:
+    if name in SYNTHS and SYNTHS[name].space == space:
         levels = sampling.draw(space, 0, 0, CHECKED_SOUNDS, sampling.TEST)
-        sounds.append(SYNTHS[synth].render(space.values_of_levels(levels), audio.sample_rate, audio.seconds))
+        sounds.append(SYNTHS[name].render(space.values_of_levels(levels), audio.sample_rate, audio.seconds))
     return np.concatenate(sounds)
 
 

@@ -6,6 +6,7 @@ Keras layers and `keras.ops` only, so that they run on every Keras back end. A n
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +35,7 @@ from .spec import AudioFormat, ParamSpace
 import keras  # isort: skip
 from keras import layers, ops  # isort: skip
 
+TEMPERATURES = np.geomspace(0.25, 4, 129)
 PRECISIONS = ("float32", "mixed_bfloat16")
 
 
@@ -117,6 +119,8 @@ class Heads:
     space: ParamSpace
     sigmoid: bool = False
     """Whether the logits were trained as the paper's independent sigmoids; else as one softmax a parameter."""
+    temperatures: tuple[float, ...] | None = None
+    """(P,) what the logits of each parameter are divided by, to make its probabilities mean what they say."""
 
     @cached_property
     def starts(self) -> NDArray[np.int64]:
@@ -126,14 +130,35 @@ class Heads:
     def probabilities(self, logits: Any) -> list[Any]:
         """(n, sum of levels) logits to P tensors (n, levels of the parameter) that sum to 1."""
         out = []
-        for start, count in zip(self.starts, self.space.levels, strict=True):
+        temperatures = self.temperatures or (1.0,) * len(self.space)
+        for start, count, temperature in zip(self.starts, self.space.levels, temperatures, strict=True):
             row = logits[:, int(start) : int(start + count)]
+            if temperature != 1:
+                row = row / temperature
             if self.sigmoid:
                 row = ops.sigmoid(row)
                 out.append(row / ops.sum(row, axis=-1, keepdims=True))
             else:
                 out.append(ops.softmax(row, axis=-1))
         return out
+
+    def calibrated(self, logits: NDArray[np.float32], levels: NDArray[np.int64]) -> Heads:
+        """The same with the temperatures that make (n, P) levels likeliest, from their (n, sum of levels) logits.
+
+        Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks", ICML 2017: one temperature for each
+        softmax, at the least cross-entropy. The order of the levels stays.
+        """
+        heard = self.space.active(levels)
+        found = []
+        for i, (start, count) in enumerate(zip(self.starts, self.space.levels, strict=True)):
+            rows = logits[heard[:, i], start : start + count].astype(np.float64)
+            right = np.take_along_axis(rows, levels[heard[:, i], i][:, None], axis=1)[:, 0]
+            losses = [
+                np.mean(np.logaddexp.reduce(rows / temperature, axis=1) - right / temperature)
+                for temperature in TEMPERATURES
+            ]
+            found.append(float(TEMPERATURES[int(np.argmin(losses))]))
+        return dataclasses.replace(self, temperatures=tuple(found))
 
     def loss(self, levels: Any, logits: Any) -> Any:
         """(n, P) int levels, -1 where a parameter has no effect, and logits to the mean loss of a parameter.

@@ -7,11 +7,20 @@ from pathlib import Path
 
 from ..errors import UsageError
 
+MOST_SOUNDS = 1 << 20
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `inversynth export`."""
     parser.add_argument("folder", metavar="RUN", type=Path, help="the folder of a training run")
     parser.add_argument("--out", metavar="FILE.onnx", type=Path, help="the file to write (default: RUN/model.onnx)")
+    parser.add_argument(
+        "--calibrate",
+        metavar="N",
+        type=int,
+        default=0,
+        help="make the probabilities mean what they say, by N fresh sounds (default: leave them as trained)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
 
 
@@ -24,8 +33,10 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{out} is there already; replace it with --overwrite, or give another --out")
     if not args.folder.is_dir():
         raise UsageError(f"{args.folder} is not a folder; give the folder of a training run")
+    if not 0 <= args.calibrate <= MOST_SOUNDS:
+        raise UsageError(f"{args.calibrate} sounds to calibrate on are outside 0..{MOST_SOUNDS}")
     from ..export import export
 
-    difference = export(args.folder, out, report=lambda text: print(text, flush=True))
+    difference = export(args.folder, out, lambda text: print(text, flush=True), args.calibrate)
     print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB); largest difference from Keras {difference:.1e}")
     return 0
