@@ -8,7 +8,7 @@ SOURCES := pyproject.toml setup.py $(wildcard ext/*.c ext/*.h ext/*.pyx)
 .PHONY: demo test lint clean
 
 demo: $(VENV)/.demo
-	$(BIN)/inversynth match demo/recording.flac --out out/demo
+	$(BIN)/inversynth match demo/recording.flac --refine 2 --out out/demo
 	@echo
 	@echo "The same recording through the live bridge, as MIDI:"
 	$(BIN)/inversynth live --file demo/recording.flac --fast --dry-run

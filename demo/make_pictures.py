@@ -21,10 +21,10 @@ WIDTH, HEIGHT = 1280, 1315
 
 
 def main() -> None:
-    """Matches, copies the picture, and takes one of the report."""
+    """Matches for five seconds, copies the picture, and takes one of the report."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        inversynth.match(ROOT / "demo" / "recording.flac", out=folder / "match")
+        inversynth.match(ROOT / "demo" / "recording.flac", refine=5, out=folder / "match")
         shutil.copy(folder / "match" / "match.png", ROOT / "docs")
         options = webdriver.ChromeOptions()
         options.binary_location = shutil.which("chromium") or ""
