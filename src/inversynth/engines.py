@@ -15,10 +15,11 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from queue import SimpleQueue
+from typing import Any, Protocol, TypeVar, cast
 
 from . import __version__, sampling
 from .errors import InversynthError, UsageError, one_line
@@ -103,16 +104,29 @@ class LocalEngine:
     def run(self, task: Callable[[int], T], numbers: Iterable[int]) -> Generator[tuple[int, T], None, None]:
         """See `Engine`; a task that calls `checkpoint` ends early when it is told to stop."""
         numbers, stop = iter(numbers), threading.Event()
-        jobs: dict[Future[T], int] = {}
+        # Not futures: a Ctrl-C while the main thread holds their locks would leave the workers waiting for ever.
+        results: SimpleQueue[tuple[int, T | None, BaseException | None]] = SimpleQueue()
+        under_way = 0
+
+        def work(number: int) -> None:
+            try:
+                results.put((number, task(number), None))
+            except BaseException as error:
+                results.put((number, None, error))
+
         with ThreadPoolExecutor(self.workers, initializer=_stop.set, initargs=(stop,)) as pool:
             try:
                 while True:
-                    for number in itertools.islice(numbers, 2 * self.workers - len(jobs)):
-                        jobs[pool.submit(task, number)] = number
-                    if not jobs:
+                    for number in itertools.islice(numbers, 2 * self.workers - under_way):
+                        pool.submit(work, number)
+                        under_way += 1
+                    if not under_way:
                         return
-                    for job in wait(jobs, return_when=FIRST_COMPLETED).done:
-                        yield jobs.pop(job), job.result()
+                    number, result, error = results.get()
+                    under_way -= 1
+                    if error is not None:
+                        raise error
+                    yield number, cast(T, result)
             finally:
                 stop.set()
                 pool.shutdown(cancel_futures=True)

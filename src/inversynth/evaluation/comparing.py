@@ -35,8 +35,8 @@ def heard(instrument: Synth, levels: NDArray[np.int64]) -> NDArray[np.bool_]:
         others = np.repeat(right[None], 2 * len(space), axis=0)
         others[2 * columns, columns], others[2 * columns + 1, columns] = 0, space.levels - 1
         target = instrument.render(space.values_of_levels(right[None]))[0]
-        residuals = instrument.scorer(target)(space.values_of_levels(others)).residual
-        found[item] = residuals.reshape(-1, 2).max(axis=1) > UNHEARD
+        changes = np.linalg.norm(instrument.render(space.values_of_levels(others)) - target, axis=1)
+        found[item] = changes.reshape(-1, 2).max(axis=1) > UNHEARD * np.linalg.norm(target)
     return found
 
 
