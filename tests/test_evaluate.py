@@ -343,7 +343,8 @@ def test_from_python_the_same_errors_are_raised(tiny_file: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 @pytest.mark.parametrize(
-    ("words", "stage"), [(["--num-examples", "100000"], ""), (["--num-examples", "200", "--refine", "60"], "evaluating")]
+    ("words", "stage"),
+    [(["--num-examples", "100000"], ""), (["--num-examples", "200", "--refine", "60"], "evaluating")],
 )
 def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(
     words: list[str], stage: str, tiny_file: Path, tmp_path: Path
