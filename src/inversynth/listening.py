@@ -198,12 +198,13 @@ def window(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> 
     """(audio.samples,) what a model hears of a sound (samples,) at sample_rate (Hz): its first note, as in live sound.
 
     The threshold of `Capture` is `QUIET_DB` below the sound's own level. Digital silence before it is skipped, to the
-    sample. What is too short to be a note is taken from its first sample, with a constant offset taken off; silence
-    stays silence.
+    sample, at the model's own rate. What is too short to be a note is taken from its first sample, with a constant
+    offset taken off; silence stays silence.
     """
-    sound = sound[max(int(np.argmax(sound != 0)) - 1, 0) :] if len(sound) else sound
     if not len(sound):
         return np.zeros(audio.samples, np.float32)
+    if sample_rate == audio.sample_rate:  # else what comes first may be a resampler's ringing
+        sound = sound[max(int(np.argmax(sound != 0)) - 1, 0) :]
     ear = Capture(sample_rate, audio.seconds, _level(sound) * 10 ** (QUIET_DB / 20), QUIET_BEGIN_DB)
     size = round(audio.seconds * sample_rate)
     blocks = (ear.process(sound[at : at + size]) for at in range(0, len(sound), size))
