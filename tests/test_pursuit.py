@@ -13,7 +13,7 @@ from inversynth import pursuit, sampling
 from inversynth.audio import read_file
 from inversynth.listening import window
 from inversynth.render import synth
-from inversynth.synths.paper import FORMAT, SPACE
+from inversynth.synths.paper import FORMAT, SPACE, WAVEFORMS
 
 PAPER = synth("paper")
 COLUMN = {name: i for i, name in enumerate(SPACE.names)}
@@ -98,7 +98,7 @@ def test_the_sound_of_another_implementation_of_the_synth() -> None:
 def test_atoms_are_oscillators_under_their_envelope() -> None:
     t = np.arange(pursuit.HEAD) / FORMAT.sample_rate
     patch = dict(zip(SPACE.names, SPACE.values_of_levels(np.full((1, len(SPACE)), 4))[0].tolist(), strict=True))
-    for number, name in enumerate(pursuit.WAVEFORMS):
+    for number, name in enumerate(WAVEFORMS):
         plain = t * reference.waveform(name, reference.phases(patch, name, t))
         seen = np.convolve(plain, [1.0, 2.0, 1.0])[: len(t)]
         atom = pursuit.atoms(number, np.array([256 * 4 + 16 * 4 + 4]), pursuit.ATTACKING)[0]

@@ -25,7 +25,7 @@ from .synths import paper
 import keras  # isort: skip
 from keras import layers, ops  # isort: skip
 
-WAVEFORMS = 4
+WAVEFORMS = len(paper.WAVEFORMS)
 ATOM = ("frequency", "mod_frequency", "mod_amplitude")
 SWINGS = 256
 """Pairs of v and B."""
@@ -100,7 +100,7 @@ class MatchedFilters(FrontEnd):
         self.start, self.length, self.segments = start, samples, segments
 
     def build(self, input_shape: Any) -> None:
-        f, v, b = (_values(name) for name in ATOM)
+        f, v, b = (paper.SPACE[f"sin_{name}"].values for name in ATOM)  # those of all four are the same
         rate, k = paper.FORMAT.sample_rate, self.harmonic
         taps = _lowpass(self.decimation)
         local = np.exp(-2j * np.pi * k * np.outer(np.arange(len(taps)), f) / rate) * taps[:, None]
@@ -147,7 +147,7 @@ class Candidates(FrontEnd):
         twins = np.zeros((16, 16, 1))
         twins[1:, 0] = -1e9  # without a swing all v are one
         self.twins = self.keep("twins", twins.reshape(1, SWINGS, 1))
-        f, b = _values(ATOM[0]), _values(ATOM[2])
+        f, b = (paper.SPACE[f"sin_{name}"].values for name in (ATOM[0], ATOM[2]))
         frequencies = f[:, None, None] + b[:, None] * np.sin(2 * np.pi * np.arange(64) / 64)
         bins = np.rint(np.abs(frequencies) / paper.FORMAT.sample_rate * WINDOW).astype(int).reshape(SWINGS, -1)
         path = np.stack([np.bincount(row, minlength=BINS) for row in bins], axis=1) / 64
@@ -281,12 +281,6 @@ def _network(space: ParamSpace, audio: AudioFormat) -> keras.Model:
     others = layers.Dense(int(space.levels.sum()) - WAVEFORMS * 4 * 16, dtype=exact)(x)
     logits = layers.Concatenate(name="logits", dtype=exact)([layers.Flatten(dtype=exact)(oscillators), others])
     return keras.Model(inputs, logits, name="Atoms")
-
-
-def _values(name: str) -> NDArray[np.float64]:
-    """(16,) the values of an oscillator's parameter; those of all four are the same."""
-    param = paper.SPACE[paper.SPACE.names.index(f"sin_{name}")]
-    return np.asarray(param.value_of_level(np.arange(param.levels)), np.float64)
 
 
 def _lowpass(decimation: int) -> NDArray[np.float64]:

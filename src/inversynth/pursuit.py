@@ -31,15 +31,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _native
-from .render import kernel_path
-from .synths.paper import FORMAT, NOTE_OFF_S, SPACE
+from .render import synth
+from .synths.paper import FORMAT, NOTE_OFF_S, SPACE, WAVEFORMS
 
 Floats = NDArray[np.float64]
 Sound = TypeVar("Sound", Floats, NDArray[np.float32])
 
 RATE = FORMAT.sample_rate
-WAVEFORMS = ("sin", "saw", "tri", "sqr")
 TRIPLES = 16**3
 """Atoms of a waveform: 256 f + 16 v + B."""
 
@@ -73,27 +71,21 @@ HYPOTHESES = 64
 ROUNDS = 4
 """Times that a hypothesis may mend its low-pass or decay."""
 
-SHORTEST = float(SPACE[SPACE.names.index("attack")].low)
-_COLUMN = {name: i for i, name in enumerate(SPACE.names)}
-_AMPLITUDES = [_COLUMN[f"{w}_amplitude"] for w in WAVEFORMS]
-
-
-def _values(name: str) -> Floats:
-    param = SPACE[_COLUMN[name]]
-    return np.asarray(param.value_of_level(np.arange(param.levels)))
+SHORTEST = SPACE["attack"].low
+_AMPLITUDES = [SPACE.index(f"{w}_amplitude") for w in WAVEFORMS]
 
 
 def _render(values: Floats, samples: int) -> NDArray[np.float32]:
     """As `Synth.render` does, beyond the ranges too: amplitudes of 0, say."""
     out = np.empty((len(values), samples), np.float32)
-    _native.paper(np.ascontiguousarray(values), out, float(RATE), NOTE_OFF_S, kernel_path().number)
+    synth("paper").fill(np.ascontiguousarray(values), out, RATE)
     return out
 
 
 @cache
 def _lowpasses() -> Floats:
     """(256, 3) a1, a2, b0 of each (f_cut, q): the Audio EQ Cookbook's low-pass, all divided by its a0."""
-    cutoff, resonance = np.meshgrid(_values("cutoff"), _values("resonance"), indexing="ij")
+    cutoff, resonance = np.meshgrid(SPACE["cutoff"].values, SPACE["resonance"].values, indexing="ij")
     w = 2 * np.pi * cutoff.ravel() / RATE
     alpha = np.sin(w) / (2 * resonance.ravel())
     filters = np.stack([-2 * np.cos(w), 1 - alpha, (1 - np.cos(w)) / 2], axis=1)
@@ -130,16 +122,16 @@ def atoms(waveform: int, triples: NDArray[np.int64], envelopes: ArrayLike) -> ND
     values = np.zeros((len(triples), len(SPACE)))
     name = WAVEFORMS[waveform]
     for w in WAVEFORMS:
-        values[:, _COLUMN[f"{w}_frequency"]], values[:, _COLUMN[f"{w}_mod_frequency"]] = 440.0, 1.0
+        values[:, SPACE.index(f"{w}_frequency")], values[:, SPACE.index(f"{w}_mod_frequency")] = 440.0, 1.0
     at = _levels_of_atoms()[triples]
     for column, parameter in enumerate(("frequency", "mod_frequency", "mod_amplitude")):
-        values[:, _COLUMN[f"{name}_{parameter}"]] = _values(f"{name}_{parameter}")[at[:, column]]
-    values[:, _COLUMN[f"{name}_amplitude"]] = 1.0
-    values[:, _COLUMN["attack"] : _COLUMN["sustain"] + 1] = envelopes
-    values[:, _COLUMN["release"]] = 1.0
+        values[:, SPACE.index(f"{name}_{parameter}")] = SPACE[f"{name}_{parameter}"].values[at[:, column]]
+    values[:, SPACE.index(f"{name}_amplitude")] = 1.0
+    values[:, SPACE.index("attack") : SPACE.index("sustain") + 1] = envelopes
+    values[:, SPACE.index("release")] = 1.0
     open_lowpass = 15 * 16 + 1
-    values[:, _COLUMN["cutoff"]] = _values("cutoff")[open_lowpass // 16]
-    values[:, _COLUMN["resonance"]] = _values("resonance")[open_lowpass % 16]
+    values[:, SPACE.index("cutoff")] = SPACE["cutoff"].values[open_lowpass // 16]
+    values[:, SPACE.index("resonance")] = SPACE["resonance"].values[open_lowpass % 16]
     return _undone(2 * _render(values, HEAD), _lowpasses()[open_lowpass].astype(np.float32))
 
 
@@ -154,7 +146,7 @@ def _weights(gate: int) -> Floats:
 
 def _opening(gate: int) -> Floats:
     """(HEAD,) what the gater of this level lets through."""
-    return np.asarray(0.5 + 0.5 * np.sin(2 * np.pi * _values("gate_frequency")[gate] * np.arange(HEAD) / RATE))
+    return np.asarray(0.5 + 0.5 * np.sin(2 * np.pi * SPACE["gate_frequency"].values[gate] * np.arange(HEAD) / RATE))
 
 
 @lru_cache(2)
@@ -336,7 +328,11 @@ class _Beginnings:
             waveform * TRIPLES + 256 * at[f"{w}_frequency"] + 16 * at[f"{w}_mod_frequency"] + at[f"{w}_mod_amplitude"]
             for waveform, w in enumerate(WAVEFORMS)
         )
-        self.falling = (SHORTEST, float(_values("decay")[at["decay"]]), float(_values("sustain")[at["sustain"]]))
+        self.falling = (
+            SHORTEST,
+            float(SPACE["decay"].values[at["decay"]]),
+            float(SPACE["sustain"].values[at["sustain"]]),
+        )
 
     def find(self, gate: int, lowpass: int, short: bool) -> Beginning | None:
         """The atoms behind a gater, from a first guess of the low-pass (and of the decay, after a short attack) on."""
@@ -370,7 +366,7 @@ class _Beginnings:
 
 def _best_decay(found: Sequence[int], heard: Floats, weights: Floats) -> Envelope:
     """The decay and sustain, after the shortest attack, under which some atoms explain most of what is heard."""
-    envelopes = np.array(list(itertools.product([SHORTEST], _values("decay"), _values("sustain"))))
+    envelopes = np.array(list(itertools.product([SHORTEST], SPACE["decay"].values, SPACE["sustain"].values)))
     each = [atoms(atom // TRIPLES, np.full(len(envelopes), atom % TRIPLES), envelopes) for atom in found]
     rows = np.stack(each, axis=1) * weights  # (envelopes, 4, HEAD)
     shares = rows @ heard
@@ -382,22 +378,22 @@ def _best_decay(found: Sequence[int], heard: Floats, weights: Floats) -> Envelop
 
 def _finish(target: NDArray[np.float32], begun: Beginning, likely: Sequence[Floats]) -> Floats:
     """(P,) the patch whose beginning this is: attack, decay and sustain, release, each by rendering all there are."""
-    patch = np.array([_values(name)[int(row.argmax())] for name, row in zip(SPACE.names, likely, strict=True)])
+    patch = np.array([SPACE[name].values[int(row.argmax())] for name, row in zip(SPACE.names, likely, strict=True)])
     for waveform, (name, atom) in enumerate(zip(WAVEFORMS, begun.atoms, strict=True)):
         f, v, b = _levels_of_atoms()[atom - waveform * TRIPLES]
-        patch[_COLUMN[f"{name}_frequency"]] = _values(f"{name}_frequency")[f]
-        patch[_COLUMN[f"{name}_mod_amplitude"]] = _values(f"{name}_mod_amplitude")[b]
+        patch[SPACE.index(f"{name}_frequency")] = SPACE[f"{name}_frequency"].values[f]
+        patch[SPACE.index(f"{name}_mod_amplitude")] = SPACE[f"{name}_mod_amplitude"].values[b]
         if b:
-            patch[_COLUMN[f"{name}_mod_frequency"]] = _values(f"{name}_mod_frequency")[v]
-    patch[_COLUMN["cutoff"]] = _values("cutoff")[begun.lowpass // 16]
-    patch[_COLUMN["resonance"]] = _values("resonance")[begun.lowpass % 16]
-    patch[_COLUMN["gate_frequency"]] = _values("gate_frequency")[begun.gate]
+            patch[SPACE.index(f"{name}_mod_frequency")] = SPACE[f"{name}_mod_frequency"].values[v]
+    patch[SPACE.index("cutoff")] = SPACE["cutoff"].values[begun.lowpass // 16]
+    patch[SPACE.index("resonance")] = SPACE["resonance"].values[begun.lowpass % 16]
+    patch[SPACE.index("gate_frequency")] = SPACE["gate_frequency"].values[begun.gate]
 
-    attacks = _values("attack")[:1] if begun.short else _values("attack")[1:]
+    attacks = SPACE["attack"].values[:1] if begun.short else SPACE["attack"].values[1:]
     patches = np.repeat(patch[None], len(attacks), axis=0)
-    patches[:, _COLUMN["attack"]] = attacks
+    patches[:, SPACE.index("attack")] = attacks
     amplitudes = begun.amplitudes * (np.ones((1, 1)) if begun.short else attacks[:, None])
-    grid = _values("sin_amplitude")
+    grid = SPACE["sin_amplitude"].values
     nearest = np.rint((amplitudes - grid[0]) / (grid[1] - grid[0])).clip(0, len(grid) - 1).astype(int)
     off = (np.abs(amplitudes - grid[nearest]) / (grid[1] - grid[0])).max(axis=1)
     patches[:, _AMPLITUDES] = np.where((off < ON_LEVEL)[:, None], grid[nearest], amplitudes.clip(grid[0], grid[-1]))
@@ -419,11 +415,11 @@ def _finish(target: NDArray[np.float32], begun: Beginning, likely: Sequence[Floa
 
 def _best(patch: Floats, names: tuple[str, ...], target: NDArray[np.float32], likely: Sequence[Floats]) -> Floats:
     """A patch with the levels of these parameters that come nearest to a target; of equals, the likeliest."""
-    columns = [_COLUMN[name] for name in names]
+    columns = [SPACE.index(name) for name in names]
     levels = np.array(list(itertools.product(*(range(SPACE[column].levels) for column in columns))))
     patches = np.repeat(patch[None], len(levels), axis=0)
     for column, name, level in zip(columns, names, levels.T, strict=True):
-        patches[:, column] = _values(name)[level]
+        patches[:, column] = SPACE[name].values[level]
     distances = np.array([_distance(sound, target) for sound in _render(patches, len(target))])
     chances = np.prod([likely[column][level] for column, level in zip(columns, levels.T, strict=True)], axis=0)
     equals = distances <= distances.min() * (1 + 1e-3)
@@ -439,8 +435,8 @@ def _distance(sound: NDArray[np.float32], target: NDArray[np.float32]) -> float:
 def _possible_gates(sound: NDArray[np.float32]) -> NDArray[np.bool_]:
     """(16,) the levels of the gater that may be: where it closes, the sound is silent, though it isn't around."""
     loud = AUDIBLE * float(np.abs(sound).max())
-    possible = np.ones(SPACE[_COLUMN["gate_frequency"]].levels, bool)
-    for gate, frequency in enumerate(_values("gate_frequency")):
+    possible = np.ones(SPACE["gate_frequency"].levels, bool)
+    for gate, frequency in enumerate(SPACE["gate_frequency"].values):
         closed = np.rint((np.arange(frequency) + 0.75) / frequency * RATE).astype(int)
         for at in closed[(closed > AROUND) & (closed < len(sound) - AROUND)].tolist():
             around = float(np.sqrt(np.mean(np.square(sound[at - AROUND : at + AROUND]))))
@@ -452,7 +448,7 @@ def _possible_gates(sound: NDArray[np.float32]) -> NDArray[np.bool_]:
 def _hypotheses(gates: NDArray[np.bool_], likely: Sequence[Floats]) -> Iterator[tuple[int, int, bool]]:
     """Gater, of those that may be, low-pass and whether the attack is the shortest, the likeliest first."""
     gate, cutoff, resonance, attack = (
-        likely[_COLUMN[name]] for name in ("gate_frequency", "cutoff", "resonance", "attack")
+        likely[SPACE.index(name)] for name in ("gate_frequency", "cutoff", "resonance", "attack")
     )
     gate = np.where(gates, gate + UNLIKELY, 0.0)
     short = np.array([1 - attack[0], attack[0]])

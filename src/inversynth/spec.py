@@ -83,6 +83,11 @@ class Param:
         """Values in `unit` of integer levels."""
         return self.value_of_x(self.x_of_level(level))
 
+    @cached_property
+    def values(self) -> NDArray[np.float64]:
+        """(levels,) values in `unit` of all levels."""
+        return self.value_of_level(np.arange(self.levels))
+
     @property
     def meaning(self) -> dict[str, Any]:
         """What a label means: the fields that enter a fingerprint (not the MIDI number)."""

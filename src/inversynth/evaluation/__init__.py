@@ -118,18 +118,21 @@ def evaluate(
         "machine": machine(),
         "device": network.device,
         **_of_parameters(instrument, probabilities, levels, effective),
-        **figures(instrument, levels, space.values_of_levels(likeliest(probabilities)), sounds),
+        **figures(instrument, levels, effective, space.values_of_levels(likeliest(probabilities)), sounds),
         "chance_sound": metrics.summary(chance),
         "inference_ms": inference_ms(network, instrument),
         "training": network.facts.training,
     }
+    test = instrument, levels, effective, probabilities
     refined = None
     if refine is not None:
         with progress("refining") as report:
-            facts["refined"], refined = run_refinement(instrument, levels, probabilities, refine, seed, report)
+            facts["refined"], refined = run_refinement(
+                instrument, levels, effective, probabilities, refine, seed, report
+            )
     if baselines:
         with progress("baselines") as report:
-            rows = run_baselines(instrument, levels, probabilities, budget, seed, report)
+            rows = run_baselines(*test, budget, seed, report)
             facts["baselines"] = {"renders": budget, "rows": rows}
     if conditions:
         with progress("conditions") as report:

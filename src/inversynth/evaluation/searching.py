@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from .. import metrics
 from ..baselines import BASELINES
 from ..refine import INTERRUPTED, refine
 from ..render import Synth
-from .comparing import CHUNK, Columns, Report, compare, heard, joined
+from .comparing import CHUNK, Columns, Report, compare, joined
 
 SEEDS = 1 << 64
 NEAR_DB = -40.0
@@ -20,16 +21,20 @@ NEAR_DB = -40.0
 
 
 def figures(
-    instrument: Synth, levels: NDArray[np.int64], values: NDArray[np.float64], found: Columns
+    instrument: Synth,
+    levels: NDArray[np.int64],
+    effective: NDArray[np.bool_],
+    values: NDArray[np.float64],
+    found: Columns,
 ) -> dict[str, Any]:
     """The figures of the (n, P) patches that were found for the sounds of (n, P) levels, from each sound's measures.
 
-    `exact`: the share of the levels that are right, where they have an effect, a value counting as its nearest level;
+    `exact`: the share of the levels that are right, where they are `effective` (n, P), a value counting as its nearest;
     `near`: the share of the sounds with a residual below -40 dB; `sound`: the summary of every measure of sounds.
     """
     right = instrument.space.levels_of_values(values) == levels
     return {
-        "exact": float(right[heard(instrument, levels)].mean()),
+        "exact": float(right[effective].mean()),
         "near": float(np.mean(found["residual_db"] < NEAR_DB)),
         "sound": metrics.summary(found),
     }
@@ -46,9 +51,19 @@ def measured(instrument: Synth, levels: NDArray[np.int64], values: NDArray[np.fl
     )
 
 
+def _items(
+    instrument: Synth, levels: NDArray[np.int64], probabilities: list[NDArray[np.float32]]
+) -> Iterator[tuple[NDArray[np.float32], list[NDArray[np.float32]]]]:
+    """Of each sound its samples and its own distributions."""
+    for item, right in enumerate(levels):
+        target = instrument.render(instrument.space.values_of_levels(right[None]))[0]
+        yield target, [row[item] for row in probabilities]
+
+
 def run_refinement(
     instrument: Synth,
     levels: NDArray[np.int64],
+    effective: NDArray[np.bool_],
     probabilities: list[NDArray[np.float32]],
     seconds: float,
     seed: int,
@@ -59,12 +74,9 @@ def run_refinement(
     Beside `figures`: `limit_s`; `seconds` and `renders`, the means that were used; `pursuit`, the share of the sounds
     that were recognised as the synth's own.
     """
-    space = instrument.space
-    values = np.empty((len(levels), len(space)))
+    values = np.empty(levels.shape)
     runs = []
-    for item, right in enumerate(levels):
-        target = instrument.render(space.values_of_levels(right[None]))[0]
-        own = [row[item] for row in probabilities]
+    for item, (target, own) in enumerate(_items(instrument, levels, probabilities)):
         run = refine(instrument, target, own, seconds=seconds, seed=(seed + item) % SEEDS, workers=1)
         if run.stopped == INTERRUPTED:
             raise KeyboardInterrupt
@@ -73,31 +85,31 @@ def run_refinement(
         report(item + 1, len(levels), item + 1)
     used = dict(zip(("seconds", "renders", "pursuit"), np.mean(runs, axis=0).tolist(), strict=True))
     found = measured(instrument, levels, values)
-    return {"limit_s": seconds, **used, **figures(instrument, levels, values, found)}, found
+    return {"limit_s": seconds, **used, **figures(instrument, levels, effective, values, found)}, found
 
 
 def run_baselines(
     instrument: Synth,
     levels: NDArray[np.int64],
+    effective: NDArray[np.bool_],
     probabilities: list[NDArray[np.float32]],
     renders: int,
     seed: int,
     report: Report,
 ) -> list[dict[str, Any]]:
     """One row a baseline: `name`, `seconds` a sound, and its `figures`."""
-    space = instrument.space
     rows = []
     for number, (name, baseline) in enumerate(BASELINES.items()):
-        values = np.empty((len(levels), len(space)))
+        values = np.empty(levels.shape)
         seconds = 0.0
-        for item, right in enumerate(levels):
-            target = instrument.render(space.values_of_levels(right[None]))[0]
+        for item, (target, own) in enumerate(_items(instrument, levels, probabilities)):
             started = time.perf_counter()
-            own = [row[item] for row in probabilities]
             values[item] = baseline(instrument.scorer(target), own, renders, (seed + item) % SEEDS)
             seconds += time.perf_counter() - started
             done = number * len(levels) + item + 1
             report(done, len(BASELINES) * len(levels), done)
         found = measured(instrument, levels, values)
-        rows.append({"name": name, "seconds": seconds / len(levels)} | figures(instrument, levels, values, found))
+        rows.append(
+            {"name": name, "seconds": seconds / len(levels)} | figures(instrument, levels, effective, values, found)
+        )
     return rows

@@ -10,6 +10,8 @@ from ..spec import AudioFormat, Param, ParamSpace
 FORMAT = AudioFormat(16384, 1.0)
 NOTE_OFF_S = 0.75
 
+WAVEFORMS = ("sin", "saw", "tri", "sqr")
+
 
 def _oscillator(waveform: str, midi: int) -> list[Param]:
     w = waveform
@@ -25,10 +27,7 @@ def _oscillator(waveform: str, midi: int) -> list[Param]:
 # sound controllers, used for what it names them (resonance, release, attack, brightness, decay).
 SPACE = ParamSpace(
     [
-        *_oscillator("sin", 20),
-        *_oscillator("saw", 24),
-        *_oscillator("tri", 28),
-        *_oscillator("sqr", 102),
+        *(param for w, midi in zip(WAVEFORMS, (20, 24, 28, 102), strict=True) for param in _oscillator(w, midi)),
         Param("attack", "a", 0.001, 1.0, "s", midi=73),
         Param("decay", "d", 0.001, 1.0, "s", midi=75),
         Param("sustain", "s", 0.001, 1.0, "level", midi=106),
