@@ -246,13 +246,7 @@ def main() -> int:
     parser.add_argument("--disk", type=Path, default=Path(), metavar="DIR", help="a folder on the disk (default: here)")
     parser.add_argument("--memory", type=Path, default=Path("/dev/shm"), metavar="DIR", help="a folder in memory")
     parser.add_argument("--num-examples", type=int, default=16384, metavar="N", help="sounds (default: 16384)")
-    parser.add_argument("--quick", action="store_true", help="few sounds, once; the docs stay as they are")
-    parser.add_argument(
-        "--show", action="store_true", help="measure nothing; rewrite the docs by the figures there are"
-    )
-    parser.add_argument(
-        "--out", type=Path, default=HERE / "dataset.json", metavar="FILE.json", help="where to write the figures"
-    )
+    pages.add_options(parser, HERE / "dataset.json", "few sounds, once; the docs stay as they are")
     args = parser.parse_args()
     console = Console()
     try:

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pages import rewritten, rounded
+from pages import as_markdown, rewritten, rounded
 
 from inversynth import metrics
 from inversynth.cli.evaluate import figure
@@ -28,8 +28,7 @@ PAGE = ROOT / "docs" / "evaluation.md"
 
 def table(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    return "\n".join(as_markdown([(tuple(header), [tuple(row) for row in rows])])[1:])
 
 
 def markdown(found: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from pages import Rows, printed, rewritten, rounded
+from pages import Rows, add_options, as_markdown, settled, shown
 from rich.console import Console
 
 from inversynth import metrics, sampling
@@ -37,6 +37,7 @@ from inversynth.render import in_threads, synth
 from inversynth.training import Settings, load_arrays, train
 
 HERE = Path(__file__).parent
+SOURCE = HERE / "models.json"
 DOCS = HERE.parent / "docs" / "models.md"
 PICTURE = DOCS.with_suffix(".png")
 FOURTEEN = tuple(model for model in MODELS if model not in ("CE2E_2D", *OWN))
@@ -183,10 +184,7 @@ def markdown(found: dict[str, Any]) -> str:
         "",
         f"![Validation loss and MPR of each network against the sounds it heard]({PICTURE.name})",
     ]
-    for header, rows in tables(found):
-        lines += ["", f"| {' | '.join(header)} |", "|" + " --- |" * len(header)]
-        lines += [f"| {' | '.join(cell or ' ' for cell in cells)} |" for cells in rows]
-    return "\n".join(lines)
+    return "\n".join(lines + as_markdown(tables(found)))
 
 
 def draw(found: dict[str, Any], path: Path) -> None:
@@ -213,8 +211,8 @@ def draw(found: dict[str, Any], path: Path) -> None:
         figure.savefig(temporary, dpi=100, format="png")
 
 
-def measured(args: argparse.Namespace, console: Console) -> dict[str, Any] | None:
-    """All figures, once every network is trained and tested; None if it was stopped."""
+def measured(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """All figures, once every network is trained and tested; raises `KeyboardInterrupt` if it is stopped before."""
     names = args.only.split(",")
     for name in names:
         check_model(name)
@@ -226,7 +224,7 @@ def measured(args: argparse.Namespace, console: Console) -> dict[str, Any] | Non
         if model != CHANCE:
             wanted["settings"] = dataclasses.asdict(settings)
             if not train_one(settings, run, console):
-                return None
+                raise KeyboardInterrupt
         models[model] = facts_of(model, run, wanted)
         console.print(f"{model}: MPR {models[model]['mpr']:.2f}", highlight=False)
     import keras  # once the last network has said what to install
@@ -251,29 +249,20 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--runs", type=Path, default=Path("runs/models"), metavar="DIR", help="folder of run folders")
     parser.add_argument("--only", default=",".join(FOURTEEN), metavar="C1,C2", help="these networks alone")
     parser.add_argument("--precision", default="float32", help="float32 or mixed_bfloat16")
-    parser.add_argument("--show", action="store_true", help="train nothing; rewrite the docs by the figures there are")
-    parser.add_argument("--quick", action="store_true", help="the docs stay as they are")
-    parser.add_argument("--out", type=Path, default=HERE / "models.json", metavar="FILE.json")
+    add_options(parser, SOURCE)
     args = parser.parse_args(words)
     console = Console()
     try:
-        if args.show:
-            found = read_json(args.out, "the figures of this benchmark")
-        else:
-            figures = measured(args, console)
-            if figures is None:
-                print("stopped; the same command goes on", file=sys.stderr)
-                return 130
-            found = rounded(figures)
-            write_json(args.out, found)
+        found = settled(args, lambda: measured(args, console))
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        return 130
     except InversynthError as error:
         print(f"models: error: {error}", file=sys.stderr)
         return error.exit_code
     if not args.quick:
         draw(found, PICTURE)
-        page = DOCS.read_text(encoding="utf-8")
-        DOCS.write_text(rewritten(page, "benchmarks/models.json", markdown(found)), encoding="utf-8")
-    printed(console, tables(found))
+    shown(console, tables(found), DOCS, SOURCE, markdown(found), args.quick)
     return 0
 
 

@@ -18,14 +18,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pages import Rows, printed, rewritten, rounded
+from pages import Rows, add_options, as_markdown, settled, shown
 from rich.console import Console
 
 from inversynth import refine
 from inversynth.audio import read_file
 from inversynth.errors import UsageError
 from inversynth.evaluation.comparing import compare
-from inversynth.files import read_json, write_json
 from inversynth.listening import window
 from inversynth.machine import machine
 from inversynth.matching import SILENT_PEAK
@@ -35,6 +34,7 @@ from inversynth.scoring import Scores
 from inversynth.spec import AudioFormat
 
 HERE = Path(__file__).parent
+SOURCE = HERE / "objectives.json"
 DOCS = HERE.parent / "docs" / "refine.md"
 SUFFIXES = (".aiff", ".flac", ".ogg", ".wav")
 CHOSEN = "log L1 + 3 (1 - rho) + 0.3 convergence"
@@ -107,17 +107,10 @@ def tables(found: dict[str, Any]) -> list[tuple[tuple[str, ...], Rows]]:
 
 def markdown(found: dict[str, Any]) -> str:
     """The table, and in a line what it was taken on."""
-    header, rows = tables(found)[0]
-    return "\n".join(
-        [
-            f"Means over {len(found['recordings'])} recordings, {found['renders']:,} renders each, from "
-            f"{found['model']}.",
-            "",
-            "| " + " | ".join(header) + " |",
-            "|" + " --- |" * len(header),
-            *("| " + " | ".join(row) + " |" for row in rows),
-        ]
+    line = (
+        f"Means over {len(found['recordings'])} recordings, {found['renders']:,} renders each, from {found['model']}."
     )
+    return "\n".join([line, *as_markdown(tables(found))])
 
 
 def main() -> int:
@@ -127,23 +120,13 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=50, metavar="N", help="recordings at most (default: 50)")
     parser.add_argument("--renders", type=int, default=8000, metavar="N", help="of each search (default: 8000)")
     parser.add_argument("--model", metavar="NAME|PATH", help="where it starts from (default: the shipped one)")
-    parser.add_argument("--quick", action="store_true", help="the docs stay as they are")
-    parser.add_argument(
-        "--show", action="store_true", help="measure nothing; rewrite the docs by the figures there are"
-    )
-    parser.add_argument("--out", type=Path, default=HERE / "objectives.json", metavar="FILE.json")
+    add_options(parser, SOURCE)
     args = parser.parse_args()
-    if args.show:
-        found = read_json(args.out, "the figures of this benchmark")
-    elif not args.folders:
+    if not (args.show or args.folders):
         parser.error("a folder of recordings is needed")
-    else:
-        found = rounded(measure(args.folders, args.count, args.renders, args.model, Console()))
-        write_json(args.out, found)
-    if not args.quick:
-        page = DOCS.read_text(encoding="utf-8")
-        DOCS.write_text(rewritten(page, "benchmarks/objectives.json", markdown(found)), encoding="utf-8")
-    printed(Console(), tables(found))
+    console = Console()
+    found = settled(args, lambda: measure(args.folders, args.count, args.renders, args.model, console))
+    shown(console, tables(found), DOCS, SOURCE, markdown(found), args.quick)
     return 0
 
 

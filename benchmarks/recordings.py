@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pages import Rows, printed, rewritten, rounded
+from pages import Rows, as_markdown, rounded, shown
 from rich.console import Console
 from rich.progress import track
 
@@ -41,6 +41,7 @@ from inversynth.scoring import Scorer, Scores
 from inversynth.synths.paper import FORMAT
 
 HERE = Path(__file__).parent
+SOURCE = HERE / "recordings.json"
 DOCS = HERE.parent / "docs" / "recordings.md"
 PICTURE = HERE.parent / "docs" / "recordings.png"
 SYNTH = "paper"
@@ -359,10 +360,7 @@ def markdown(found: dict[str, Any]) -> str:
         f"{len(found['recordings'])} recordings from {found['model']}, on {found['machine']['cpu']}; the load "
         f"average was {load['before'][0]:.1f} before and {load['after'][0]:.1f} after. {used[0].upper()}{used[1:]}."
     ]
-    for header, rows in tables(found):
-        lines += ["", "| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-        lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines)
+    return "\n".join(lines + as_markdown(tables(found)))
 
 
 PAIRS, COLUMNS = 12, 4
@@ -416,7 +414,7 @@ def main() -> int:
         "--every", type=int, default=1, metavar="N", help="each Nth recording; the docs stay as they are"
     )
     parser.add_argument("--show", action="store_true", help="match nothing; rewrite the docs by the figures there are")
-    parser.add_argument("--out", type=Path, default=HERE / "recordings.json", metavar="FILE.json")
+    parser.add_argument("--out", type=Path, default=SOURCE, metavar="FILE.json")
     args = parser.parse_args()
     console = Console()
     try:
@@ -438,10 +436,7 @@ def main() -> int:
         for row in found["recordings"]:
             del row["values"]  # a patch of rounded figures isn't the one that was measured
         write_json(args.out, rounded(found))
-    if whole:
-        page = DOCS.read_text(encoding="utf-8")
-        DOCS.write_text(rewritten(page, "benchmarks/recordings.json", markdown(found)), encoding="utf-8")
-    printed(console, tables(found))
+    shown(console, tables(found), DOCS, SOURCE, markdown(found), quick=not whole)
     return 0
 
 

@@ -18,19 +18,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pages import Rows, printed, rewritten, rounded
+from pages import Rows, add_options, as_markdown, settled, shown
 from rich.console import Console
 
 from inversynth import sampling
 from inversynth.baselines import BASELINES
 from inversynth.evaluation import comparing
-from inversynth.files import read_json, write_json, writing
+from inversynth.files import writing
 from inversynth.machine import machine
 from inversynth.predict import default_model, load_model
 from inversynth.refine import Candidate, refine
 from inversynth.render import synth
 
 HERE = Path(__file__).parent
+SOURCE = HERE / "refine.json"
 DOCS = HERE.parent / "docs" / "refine.md"
 PICTURE = HERE.parent / "docs" / "refine.png"
 SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -143,10 +144,7 @@ def markdown(found: dict[str, Any]) -> str:
     ]
     if found["load"] is not None and found["load"] > 0.5:
         lines[0] += f" Other work ran beside (load {found['load']:.1f}): alone, the same comes in less time."
-    for header, rows in tables(found):
-        lines += ["", "| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-        lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines)
+    return "\n".join(lines + as_markdown(tables(found)))
 
 
 def draw(found: dict[str, Any], place: Path) -> None:
@@ -200,22 +198,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=9, help="of the test stream (default: 9)")
     parser.add_argument("--renders", type=int, nargs="+", default=RENDERS, metavar="N", help="budgets of renders")
     parser.add_argument("--model", metavar="NAME|PATH", help="where it starts from (default: the shipped one)")
-    parser.add_argument("--quick", action="store_true", help="the docs stay as they are")
-    parser.add_argument(
-        "--show", action="store_true", help="measure nothing; rewrite the docs by the figures there are"
-    )
-    parser.add_argument("--out", type=Path, default=HERE / "refine.json", metavar="FILE.json")
+    add_options(parser, SOURCE)
     args = parser.parse_args()
-    if args.show:
-        found = read_json(args.out, "the figures of this benchmark")
-    else:
-        found = rounded(measure(args.num_examples, args.seed, args.model, args.renders, Console()))
-        write_json(args.out, found)
+    console = Console()
+    found = settled(args, lambda: measure(args.num_examples, args.seed, args.model, args.renders, console))
     if not args.quick:
-        page = DOCS.read_text(encoding="utf-8")
-        DOCS.write_text(rewritten(page, "benchmarks/refine.json", markdown(found)), encoding="utf-8")
         draw(found, PICTURE)
-    printed(Console(), tables(found))
+    shown(console, tables(found), DOCS, SOURCE, markdown(found), args.quick)
     return 0
 
 

@@ -22,17 +22,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pages import Rows, printed, rewritten, rounded
+from pages import Rows, Tables, add_options, as_markdown, settled, shown
 from rich.console import Console
 
-from inversynth.files import read_json, write_json
 from inversynth.synths.paper import FORMAT, NOTE_OFF_S, SPACE
 
 HERE = Path(__file__).parent
@@ -256,23 +255,29 @@ def markdown(found: dict[str, Any]) -> str:
             f"{at['bytes_per_s'] / 1e9:.0f} GB/s; with {at['instructions']:.0f} instructions a vector, the limit of "
             f"{at['path']} is {at['samples_per_s'] / 1e6:,.0f} million samples a second."
         )
-    for header, rows in tables(found):
-        lines += ["", "| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-        lines += ["| " + " | ".join(cell or " " for cell in row) + " |" for row in rows]
-    return "\n".join(lines)
+    return "\n".join(lines + as_markdown(tables(found)))
 
 
-def main() -> int:
-    """Measures, prints tables, and writes the figures and the docs."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--num-sounds", type=int, default=1024, metavar="N", help="sounds of a second (default: 1024)")
+def command(
+    words: str,
+    source: Path,
+    count: int,
+    what: str,
+    rivals: Iterable[str],
+    child: Callable[[str, int, int, float], dict[str, Any]],
+    measure: Callable[[argparse.Namespace, Console], dict[str, Any]],
+    tables: Callable[[dict[str, Any]], Tables],
+    markdown: Callable[[dict[str, Any]], str],
+) -> int:
+    """A benchmark of contenders in processes of their own: measures, prints, and writes the figures and the docs.
+
+    Called with --contender it is such a process, which prints what `child` has measured.
+    """
+    parser = argparse.ArgumentParser(description=words.split("\n")[0])
+    parser.add_argument("--num-sounds", type=int, default=count, metavar="N", help=f"{what} (default: {count})")
     parser.add_argument("--rivals-python", default=sys.executable, metavar="PYTHON", help="an environment with rivals")
-    parser.add_argument("--only", nargs="*", choices=[*RIVALS, *OTHERS], help="these rivals alone")
-    parser.add_argument("--quick", action="store_true", help="not for long; the docs stay as they are")
-    parser.add_argument(
-        "--show", action="store_true", help="measure nothing; rewrite the docs by the figures there are"
-    )
-    parser.add_argument("--out", type=Path, default=HERE / "render.json", metavar="FILE.json")
+    parser.add_argument("--only", nargs="*", choices=list(rivals), help="these rivals alone")
+    add_options(parser, source, "not for long; the docs stay as they are")
     for name, kind in (("contender", str), ("threads", int), ("seconds", float), ("cores", str)):
         parser.add_argument(f"--{name}", type=kind, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -282,16 +287,16 @@ def main() -> int:
         print(json.dumps(child(args.contender, args.threads, args.num_sounds, args.seconds)))
         return 0
     console = Console()
-    if args.show:
-        found = read_json(args.out, "the figures of this benchmark")
-    else:
-        found = rounded(measure(args, console))
-        write_json(args.out, found)
-    if not args.quick:
-        page = DOCS.read_text(encoding="utf-8")
-        DOCS.write_text(rewritten(page, "benchmarks/render.json", markdown(found)), encoding="utf-8")
-    printed(console, tables(found))
+    found = settled(args, lambda: measure(args, console))
+    shown(console, tables(found), DOCS, source, markdown(found), args.quick)
     return 0
+
+
+def main() -> int:
+    """Measures, prints tables, and writes the figures and the docs."""
+    rivals = (*RIVALS, *OTHERS)
+    source = HERE / "render.json"
+    return command(__doc__ or "", source, 1024, "sounds of a second", rivals, child, measure, tables, markdown)
 
 
 if __name__ == "__main__":

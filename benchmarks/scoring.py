@@ -11,7 +11,6 @@ several repetitions.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -24,11 +23,10 @@ from typing import Any
 import numpy as np
 from limit import BITS, limit
 from numpy.typing import NDArray
-from pages import Rows, printed, rewritten, rounded
-from render import best_of, run
+from pages import Rows, as_markdown
+from render import best_of, command, run
 from rich.console import Console
 
-from inversynth.files import read_json, write_json
 from inversynth.metrics import FLOOR, HOP, WINDOW
 from inversynth.synths.paper import FORMAT
 
@@ -261,42 +259,12 @@ def markdown(found: dict[str, Any]) -> str:
             f" A core does {found['limit']['instructions_per_s'] / 1e9:.1f} billion vector instructions a second "
             f"({found['limit']['path']}); a candidate takes its share of a vector's."
         )
-    for header, rows in tables(found):
-        lines += ["", "| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-        lines += ["| " + " | ".join(cell or " " for cell in row) + " |" for row in rows]
-    return "\n".join(lines)
+    return "\n".join(lines + as_markdown(tables(found)))
 
 
 def main() -> int:
     """Measures, prints tables, and writes the figures and the docs."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--num-sounds", type=int, default=4096, metavar="N", help="candidates (default: 4096)")
-    parser.add_argument("--rivals-python", default=sys.executable, metavar="PYTHON", help="an environment with rivals")
-    parser.add_argument("--only", nargs="*", choices=RIVALS, help="these rivals alone")
-    parser.add_argument("--quick", action="store_true", help="not for long; the docs stay as they are")
-    parser.add_argument(
-        "--show", action="store_true", help="measure nothing; rewrite the docs by the figures there are"
-    )
-    parser.add_argument("--out", type=Path, default=HERE / "scoring.json", metavar="FILE.json")
-    for name, kind in (("contender", str), ("threads", int), ("seconds", float), ("cores", str)):
-        parser.add_argument(f"--{name}", type=kind, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.contender:
-        if args.cores and hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, {int(core) for core in args.cores.split(",")})
-        print(json.dumps(child(args.contender, args.threads, args.num_sounds, args.seconds)))
-        return 0
-    console = Console()
-    if args.show:
-        found = read_json(args.out, "the figures of this benchmark")
-    else:
-        found = rounded(measure(args, console))
-        write_json(args.out, found)
-    if not args.quick:
-        page = DOCS.read_text(encoding="utf-8")
-        DOCS.write_text(rewritten(page, "benchmarks/scoring.json", markdown(found)), encoding="utf-8")
-    printed(console, tables(found))
-    return 0
+    return command(__doc__ or "", HERE / "scoring.json", 4096, "candidates", RIVALS, child, measure, tables, markdown)
 
 
 if __name__ == "__main__":
