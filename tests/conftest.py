@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import jack_server
 import machines
 import onnx_file
 from inversynth.render import synth
@@ -37,3 +38,11 @@ def s3() -> Iterator[str]:
     """The URL of a bucket on an S3 server of this machine."""
     with machines.s3_server() as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[jack_server.Server]:
+    """A JACK server, whose processes end with the module's tests; the module calls `jack_server.require`."""
+    made = jack_server.Server()
+    yield made
+    made.stop()

@@ -1,0 +1,161 @@
+"""A JACK server without hardware, and processes around it: one that plays, `inversynth live`, a monitor of MIDI."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+RATE = 48000
+PATIENCE_S = 20.0
+
+PLAYER = """
+import sys, threading, sounddevice, soundfile
+sound, rate = soundfile.read(sys.argv[1], dtype="float32")
+at, go, done = 0, False, threading.Event()
+def callback(out, frames, times, status):
+    global at
+    part = sound[at : at + frames] if go else sound[:0]
+    out[: len(part), 0] = part
+    out[len(part) :] = 0
+    at += len(part)
+    if at >= len(sound):
+        done.set()
+with sounddevice.OutputStream(device="system", channels=1, samplerate=rate, callback=callback, dtype="float32"):
+    print("ready", flush=True)
+    sys.stdin.readline()
+    go = True
+    done.wait()
+    print("played", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def require() -> None:
+    """Skips the module that calls it, with the reason, where there is no JACK or no PortAudio."""
+    for tool in ("jackd", "jack_lsp", "jack_connect", "jack_midi_dump"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"needs JACK's {tool} (Debian: jackd2)", allow_module_level=True)
+    try:
+        importlib.import_module("sounddevice")
+    except OSError:
+        pytest.skip("needs the PortAudio library (Debian: libportaudio2)", allow_module_level=True)
+
+
+class Process:
+    """A process whose lines are kept as they come."""
+
+    def __init__(self, words: list[str | Path], environment: dict[str, str], error: bool = False) -> None:
+        self.process = subprocess.Popen(
+            [str(word) for word in words],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL if error else subprocess.PIPE,
+            stderr=subprocess.PIPE if error else subprocess.DEVNULL,
+            text=True,
+        )
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self.process.stderr or self.process.stdout or ():
+            self.lines.append(line.rstrip("\n"))
+
+    def stop(self) -> None:
+        """Ends it, however it fares; once more does no harm."""
+        self.process.terminate()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._reader.join(PATIENCE_S)
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    def wait_for(self, text: str) -> None:
+        until(lambda: any(text in line for line in self.lines), f"{text!r} in {self.lines}")
+
+    def tell(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def leave(self, number: int = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        code = self.process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
+        return code
+
+
+def until(true: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.02)
+
+
+class Server:
+    """A JACK server of its own, and the processes around it."""
+
+    def __init__(self, name: str = "inversynth-test") -> None:
+        self.environment = {
+            **os.environ,
+            "JACK_DEFAULT_SERVER": f"{name}-{os.getpid()}",
+            "JACK_NO_START_SERVER": "1",
+            "JACK_NO_AUDIO_RESERVATION": "1",
+        }
+        words = ["-r", "-n", self.environment["JACK_DEFAULT_SERVER"], "-d", "dummy", "-r", str(RATE), "-p", "1024"]
+        self.processes: list[Process] = []
+        self.jackd = self.start("jackd", *words)
+        until(lambda: "system:capture_1" in self.ports(), "the server")
+
+    def ports(self) -> list[str]:
+        done = subprocess.run(["jack_lsp"], env=self.environment, capture_output=True, text=True)
+        return done.stdout.split()
+
+    def connect(self, source: str, target: str) -> None:
+        subprocess.run(["jack_connect", source, target], env=self.environment, check=True, capture_output=True)
+
+    def start(self, *words: str | Path, error: bool = False) -> Process:
+        made = Process(list(words), self.environment, error)
+        self.processes.append(made)
+        return made
+
+    def started(self, make: Callable[[], Process], port: str, ready: str) -> tuple[Process, str]:
+        """Starts a process and waits for `ready`; also the full name of the port of that name that it has made."""
+        before = set(self.ports())
+        process = make()
+        if ready:
+            process.wait_for(ready)
+        until(lambda: any(name.endswith(port) for name in set(self.ports()) - before), port)
+        return process, next(name for name in set(self.ports()) - before if name.endswith(port))
+
+    def player(self, path: Path) -> tuple[Process, str]:
+        return self.started(lambda: self.start(sys.executable, "-c", PLAYER, path), ":out_0", "ready")
+
+    def live(self, *words: str | Path) -> tuple[Process, str]:
+        """`inversynth live` with a virtual port `cc`, and its audio input."""
+        command = [sys.executable, "-m", "inversynth", "live", "--in", "system", "--virtual", "cc", *words]
+        return self.started(lambda: self.start(*command, error=True), ":in_0", "sending to")
+
+    def receiver(self) -> Process:
+        """JACK's own MIDI monitor, connected to the bridge."""
+        monitor, port = self.started(lambda: self.start("jack_midi_dump"), ":input", "")
+        self.connect("inversynth:cc", port)
+        return monitor
+
+    def stop(self) -> None:
+        for process in reversed(self.processes):
+            process.stop()
