@@ -1,4 +1,4 @@
-"""A JACK server without hardware, and processes around it: one that plays, `inversynth live`, a monitor of MIDI."""
+"""A JACK server without hardware, and around it a player, a recorder, `inversynth live` and a monitor of MIDI."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 RATE = 48000
 PATIENCE_S = 20.0
@@ -37,6 +40,26 @@ with sounddevice.OutputStream(device="system", channels=1, samplerate=rate, call
     done.wait()
     print("played", flush=True)
     sys.stdin.readline()
+"""
+
+RECORDER = """
+import sys, queue, numpy, sounddevice
+blocks, wanted = queue.SimpleQueue(), False
+def callback(block, frames, times, status):
+    if wanted:
+        blocks.put(block[:, 0].copy())
+with sounddevice.InputStream(device="system", channels=1, callback=callback, dtype="float32"):
+    print("ready", flush=True)
+    for line in sys.stdin:
+        samples, path = line.rstrip().split(" ", 1)
+        sound, wanted = numpy.empty(0, "float32"), True
+        while len(sound) < int(samples):
+            sound = numpy.concatenate([sound, blocks.get()])
+        wanted = False
+        while not blocks.empty():
+            blocks.get()
+        numpy.save(path, sound[: int(samples)])
+        print("recorded", path, flush=True)
 """
 
 
@@ -87,9 +110,9 @@ class Process:
     def wait_for(self, text: str) -> None:
         until(lambda: any(text in line for line in self.lines), f"{text!r} in {self.lines}")
 
-    def tell(self) -> None:
+    def tell(self, line: str = "") -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write("\n")
+        self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
 
     def leave(self, number: int = signal.SIGINT) -> int:
@@ -145,6 +168,11 @@ class Server:
     def player(self, path: Path) -> tuple[Process, str]:
         return self.started(lambda: self.start(sys.executable, "-c", PLAYER, path), ":out_0", "ready")
 
+    def recorder(self) -> Recorder:
+        """A recorder whose input hears nothing until something is connected to `input`."""
+        process, port = self.started(lambda: self.start(sys.executable, "-c", RECORDER), ":in_0", "ready")
+        return Recorder(process, port)
+
     def live(self, *words: str | Path) -> tuple[Process, str]:
         """`inversynth live` with a virtual port `cc`, and its audio input."""
         command = [sys.executable, "-m", "inversynth", "live", "--in", "system", "--virtual", "cc", *words]
@@ -159,3 +187,29 @@ class Server:
     def stop(self) -> None:
         for process in reversed(self.processes):
             process.stop()
+
+
+class Recorder:
+    """Records from its `input`, one recording after the other."""
+
+    def __init__(self, process: Process, port: str) -> None:
+        self.process, self.input = process, port
+        self._folder = tempfile.TemporaryDirectory()
+        self._count = 0
+
+    def begin(self, seconds: float) -> Path:
+        """Begins a recording of that length; `result` waits for its end."""
+        self._count += 1
+        path = Path(self._folder.name) / f"{self._count}.npy"
+        self.process.tell(f"{round(seconds * RATE)} {path}")
+        return path
+
+    def result(self, path: Path) -> NDArray[np.float32]:
+        """(samples,) at `RATE`."""
+        self.process.wait_for(f"recorded {path}")
+        sound: NDArray[np.float32] = np.load(path)
+        return sound
+
+    def record(self, seconds: float) -> NDArray[np.float32]:
+        """(samples,) at `RATE`, from now on."""
+        return self.result(self.begin(seconds))
