@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate": "measure a model on fresh sounds",
     "match": "find the patch that makes a sound",
     "live": "listen, and send the predicted parameters as MIDI",
+    "doctor": "say what this machine lacks, and how to get it",
 }
 
 
