@@ -55,28 +55,53 @@ def test_silence_gives_finite_numbers() -> None:
     assert all(np.isfinite(np.asarray(part)).all() for part in parts)
 
 
+def correlation(x: NDArray[np.float32], levels: tuple[int, int, int], filters: tuple[int, int, int, int]) -> complex:
+    """A sound's correlation with one atom's harmonic, as a plain sum."""
+    harmonic, decimation, start, samples = filters
+    f, v, b = (
+        float(SPACE[COLUMN[f"sin_{name}"]].value_of_level(at)) for name, at in zip(atoms.ATOM, levels, strict=True)
+    )
+    # The low-pass looks ahead: the window that it sees begins and ends half its length later.
+    ahead = (atoms.TAPS_A_STEP * decimation - 1) / 2 if decimation > 1 else 0
+    at = start + ahead + np.arange(samples)
+    t = at / FORMAT.sample_rate
+    turns = f * t + b / (2 * np.pi * v) * (1 - np.cos(2 * np.pi * v * t))
+    heard = np.interp(at, np.arange(FORMAT.samples), x)
+    return complex((heard * np.exp(-2j * np.pi * harmonic * turns)).sum() / np.sqrt(samples))
+
+
 @pytest.mark.parametrize("filters", atoms.FILTERS)
-def test_a_matched_filter_answers_as_the_plain_sum_does(filters: tuple[int, int, int, int, int]) -> None:
-    harmonic, decimation, start, samples, segments = filters
+def test_a_matched_filter_answers_as_the_plain_sum_does(filters: tuple[int, int, int, int]) -> None:
     sounds = sounds_of(levels_of(2))
-    real, imaginary = (np.asarray(part) for part in atoms.MatchedFilters(*filters)(sounds))
-    assert real.shape == imaginary.shape == (segments, 256, 2, 16)
-    rng = np.random.default_rng(0)
-    taps = atoms.TAPS_A_STEP * decimation if decimation > 1 else 1
-    for f, v, b in rng.integers(16, size=(6, 3)).tolist():
-        values = [
-            float(SPACE[COLUMN[f"sin_{name}"]].value_of_level(at))
-            for name, at in zip(atoms.ATOM, (f, v, b), strict=True)
-        ]
-        # The low-pass looks ahead: the window that it sees begins and ends half its length later.
-        t = (start + (taps - 1) / 2 + np.arange(samples)) / FORMAT.sample_rate
-        turns = values[0] * t + values[2] / (2 * np.pi * values[1]) * (1 - np.cos(2 * np.pi * values[1] * t))
-        at = np.arange(FORMAT.samples) / FORMAT.sample_rate
-        x = np.interp(t, at, sounds[0]) if taps % 2 == 0 else sounds[0, start : start + samples]
-        plain = (x * np.exp(-2j * np.pi * harmonic * turns)).sum() / np.sqrt(samples)
-        whole = real[:, 16 * v + b, 0, f].sum() + 1j * imaginary[:, 16 * v + b, 0, f].sum()
-        scale = np.sqrt(np.mean(sounds[0] ** 2) * samples)
-        assert abs(whole - plain) < 0.05 * scale / np.sqrt(samples) * 8
+    x = np.asarray(atoms.Demodulated(*filters)(sounds))
+    if filters == atoms.FUNDAMENTAL:
+        parts = np.asarray(atoms.MatchedFilters(trainable=False)(x))
+        assert parts.shape == (atoms.SEGMENTS, 512, 2, 32)
+        products = parts.sum(axis=0)
+        real = products[:256, :, :16] - products[256:, :, 16:]
+        whole = real + 1j * (products[:256, :, 16:] + products[256:, :, :16])
+    else:
+        whole = np.einsum("st,ntf->snf", atoms.phasors(*filters), x[:, :, :16] + 1j * x[:, :, 16:])
+    rms = np.sqrt(np.mean(sounds[0] ** 2))
+    for f, v, b in np.random.default_rng(0).integers(16, size=(6, 3)).tolist():
+        assert abs(whole[16 * v + b, 0, f] - correlation(sounds[0], (f, v, b), filters)) < 0.4 * rms
+
+
+def test_the_candidates_carry_the_correlations_of_their_harmonics() -> None:
+    levels = levels_of(2, saw_amplitude=15, sin_amplitude=0, tri_amplitude=0, sqr_amplitude=0)
+    network = atoms.build(SPACE, FORMAT)
+    outputs = [network.get_layer(name).output for name in ("candidates", "demodulated_2", "demodulated_3")]
+    (found, features), *harmonics = keras.Model(network.inputs, outputs).predict_on_batch(sounds_of(levels))
+    found, features = np.asarray(found).argmax(axis=3), np.asarray(features)
+    for k, filters in enumerate(atoms.HARMONICS):
+        x = np.asarray(harmonics[k])
+        answers = np.einsum("st,ntf->nsf", atoms.phasors(*filters), x[:, :, :16] + 1j * x[:, :, 16:])
+        for sound, token in ((0, 0), (1, 3), (1, 40)):
+            f, v, b = found[sound, token]
+            level = np.exp(features[sound, token, 0]) - 1e-3
+            expected = 0.25 * np.log(abs(answers[sound, 16 * v + b, f]) ** 2 / level**2 + 1e-3)
+            logs = 3 + 3 * atoms.SEGMENTS + 3 * k + 2
+            assert features[sound, token, logs] == pytest.approx(expected, abs=0.02)
 
 
 def test_the_loudest_oscillators_are_among_the_candidates() -> None:
@@ -93,6 +118,23 @@ def test_the_loudest_oscillators_are_among_the_candidates() -> None:
         true = np.stack([f, np.where(b == 0, 0, v), b], axis=1)
         hits.append((at == true[:, None]).all(axis=2).any(axis=1)[levels[:, COLUMN[f"{name}_amplitude"]] >= 8])
     assert np.concatenate(hits).mean() > 0.9
+
+
+def test_attention_and_normalization_are_those_of_keras() -> None:
+    rng = np.random.default_rng(2)
+    tokens = rng.normal(size=(3, atoms.TOKENS + atoms.GLOBAL_TOKENS, 32)).astype(np.float32)
+    ours, theirs = atoms.Attention(), keras.layers.MultiHeadAttention(atoms.HEADS, 32 // atoms.HEADS)
+    answer = np.asarray(ours(tokens.reshape(-1, 32))).reshape(tokens.shape)
+    theirs(tokens, tokens)
+    kernels = np.split(np.asarray(ours.asked.kernel), 3, axis=1)
+    weights: list[NDArray[np.float32]] = []
+    for kernel in kernels:
+        weights += [kernel.reshape(32, atoms.HEADS, -1), np.zeros((atoms.HEADS, 32 // atoms.HEADS), np.float32)]
+    weights += [np.asarray(ours.answered.kernel).reshape(atoms.HEADS, -1, 32), np.zeros(32, np.float32)]
+    theirs.set_weights(weights)
+    np.testing.assert_allclose(answer, np.asarray(theirs(tokens, tokens)), atol=1e-5)
+    rows = tokens.reshape(-1, 32) * 3 + 1
+    np.testing.assert_allclose(atoms.Normalised()(rows), keras.layers.LayerNormalization()(rows), atol=1e-5)
 
 
 def test_owners_mix_what_the_tokens_say() -> None:

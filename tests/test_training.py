@@ -405,6 +405,25 @@ def test_augmented_sounds_are_a_share_of_them_and_the_same_each_time() -> None:
     assert not np.array_equal(first, next(source.batches(after))[0][0])
 
 
+def test_sounds_in_part_are_a_share_of_them_and_silent_after_a_time() -> None:
+    settings = dataclasses.replace(SMALL, partial=0.5, batch_size=200, validation=400)
+    plain = FreshSounds(synth("sine"), dataclasses.replace(settings, partial=0.0)).validation[0]
+    heard = FreshSounds(synth("sine"), settings).validation[0]
+    changed = (heard != plain).any(axis=1)
+    assert changed.mean() == pytest.approx(0.5, abs=0.08)
+    rate = synth("sine").format.sample_rate
+    ends = np.array([np.flatnonzero(row)[-1] / rate for row in heard[changed]])
+    assert ends.min() >= 0.058
+    assert np.median(ends) == pytest.approx(0.245, abs=0.06)  # evenly in the logarithm of 0.06 to 1 s
+    same = np.array(
+        [
+            np.array_equal(row[: round(end * rate)], sound[: round(end * rate)])
+            for row, sound, end in zip(heard[changed], plain[changed], ends, strict=True)
+        ]
+    )
+    assert same.mean() == pytest.approx(0.75, abs=0.12)  # the others begin a little late, or have lost their beginning
+
+
 def test_augmentation_that_comes_in_later_begins_a_new_best(tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(dataclasses.replace(SMALL, epochs=1), run)
@@ -414,3 +433,5 @@ def test_augmentation_that_comes_in_later_begins_a_new_best(tmp_path: Path) -> N
     assert any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
     with pytest.raises(UsageError, match="as they are"):
         dataclasses.replace(SMALL, augment=0.5, data="somewhere")
+    with pytest.raises(UsageError, match="partial: a share"):
+        dataclasses.replace(SMALL, partial=1.5)

@@ -18,7 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import UsageError
-from .frontends import BINS, HOP, WINDOW, FrontEnd, Spectrum, log_power  # first: says what to install
+from .frontends import (
+    BINS,
+    HOP,
+    WINDOW,
+    FrontEnd,
+    Spectrum,
+    backwards,
+    log_power,
+    product,
+)  # first: says what to install
 from .spec import AudioFormat, ParamSpace
 from .synths import paper
 
@@ -27,8 +36,8 @@ from keras import layers, ops  # isort: skip
 
 WAVEFORMS = len(paper.WAVEFORMS)
 ATOM = ("frequency", "mod_frequency", "mod_amplitude")
-SWINGS = 256
-"""Pairs of v and B."""
+NOTES, SWINGS = 16, 256
+"""Levels of f, and pairs of v and B."""
 
 TOKENS, WIDTH, HEADS, BLOCKS = 48, 96, 4, 3
 GLOBAL_TOKENS = 4
@@ -39,8 +48,9 @@ UNITS = 256
 
 SEGMENTS = 8
 """Parts of the note that the fundamental's correlation is kept of."""
-FILTERS = ((1, 4, 0, 8192, SEGMENTS), (2, 2, 1024, 1024, 1), (3, 1, 1024, 768, 1))
-"""Harmonic k, decimation, first sample, samples, segments: a swing of k * 1500 Hz must fit what decimation leaves."""
+FILTERS = (1, 4, 0, 8192), (2, 2, 1024, 1024), (3, 1, 1024, 768)
+"""Harmonic k, decimation, first sample, samples: a swing of k * 1500 Hz must fit what decimation leaves."""
+FUNDAMENTAL, *HARMONICS = FILTERS
 TAPS_A_STEP = 8
 
 
@@ -75,63 +85,74 @@ class Whitened(FrontEnd):
         in_frequency = ops.average_pool(in_frequency[:, :, None], self.SMOOTHED_BINS, 1, padding="same")[:, None, :, 0]
         in_frequency = in_frequency + self.FLOOR_FREQUENCY * ops.max(in_frequency, axis=2, keepdims=True) + self.SILENCE
         gain = ops.rsqrt(in_time * in_frequency)
-        even = ops.matmul(real * gain, self.cosines)
-        odd = ops.matmul(imaginary * gain, self.sines)
+        even, odd = product(real * gain, self.cosines), product(imaginary * gain, self.sines)
         ahead = ops.pad((even + odd)[:, :, :HOP], ((0, 0), (0, 1), (0, 0)))
-        behind = ops.pad(ops.take(even - odd, np.arange(HOP, 0, -1), axis=2), ((0, 0), (1, 0), (0, 0)))
+        behind = ops.pad(backwards(even - odd)[:, :, :HOP], ((0, 0), (1, 0), (0, 0)))
         front = WINDOW // 4
         whitened = ops.reshape(ahead + behind, (-1, ahead.shape[1] * HOP))[:, front : front + self.samples]
         return log_power(power), whitened, ops.log(in_time)[:, :, 0], ops.log(in_frequency)[:, 0, :]
 
 
 @keras.saving.register_keras_serializable("inversynth")
-class MatchedFilters(FrontEnd):
-    """(n, samples) whitened audio to its correlations with all atoms of one harmonic.
+class Demodulated(FrontEnd):
+    """(n, samples) whitened audio, brought down by k times each of the 16 f and decimated.
 
-    Two (segments, 256 pairs of v and B, n, 16 f), real and imaginary. The sound is brought down by each k f and
-    decimated; then one product with the swings' phasors gives all v and B.
+    (n, samples / decimation, 32): the real parts of the 16, and the imaginary ones.
     """
 
-    def __init__(
-        self, harmonic: int, decimation: int, start: int, samples: int, segments: int, name: str | None = None
-    ) -> None:
+    def __init__(self, harmonic: int, decimation: int, start: int, samples: int, name: str | None = None) -> None:
         super().__init__(name=name, trainable=False)
-        self.harmonic, self.decimation = harmonic, decimation
-        self.start, self.length, self.segments = start, samples, segments
+        self.harmonic, self.decimation, self.start, self.length = harmonic, decimation, start, samples
 
     def build(self, input_shape: Any) -> None:
-        f, v, b = (paper.SPACE[f"sin_{name}"].values for name in ATOM)  # those of all four are the same
-        rate, k = paper.FORMAT.sample_rate, self.harmonic
+        f, k, rate = _levels("frequency"), self.harmonic, paper.FORMAT.sample_rate
         taps = _lowpass(self.decimation)
         local = np.exp(-2j * np.pi * k * np.outer(np.arange(len(taps)), f) / rate) * taps[:, None]
         self.lowpass = self.keep("lowpass", np.concatenate([local.real, local.imag], 1)[:, None, :])
         at = self.start + np.arange(0, self.length, self.decimation)
         carrier = np.exp(-2j * np.pi * k * np.outer(at, f) / rate)
         self.carrier = self.keep("carrier", np.stack([carrier.real, carrier.imag]))
-        middle = (at + (len(taps) - 1) / 2) / rate
-        turns = (b / (2 * np.pi * v[:, None]))[:, :, None] * (1 - np.cos(2 * np.pi * v[:, None, None] * middle))
-        phasor = np.exp(-2j * np.pi * k * turns) * self.decimation / np.sqrt(self.length)
-        phasor = phasor.reshape(SWINGS, self.segments, -1).transpose(1, 0, 2)
-        self.phasor = self.keep("phasor", np.concatenate([phasor.real, phasor.imag], 1))
         self.span = self.length - self.decimation + len(taps)
 
     def call(self, audio: Any) -> Any:
         x = audio[:, self.start : self.start + self.span, None]
         x = ops.conv(x, self.lowpass, strides=self.decimation, padding="valid")
-        notes = x.shape[2] // 2
-        real, imaginary = x[:, :, :notes], x[:, :, notes:]
-        x = ops.concatenate(
+        real, imaginary = x[:, :, :NOTES], x[:, :, NOTES:]
+        return ops.concatenate(
             [
                 real * self.carrier[0] - imaginary * self.carrier[1],
                 real * self.carrier[1] + imaginary * self.carrier[0],
             ],
             axis=2,
         )
-        count = self.length // self.decimation // self.segments
-        x = ops.transpose(ops.reshape(x, (-1, self.segments, count, 2 * notes)), (1, 2, 0, 3))
-        x = ops.matmul(self.phasor, ops.reshape(x, (self.segments, count, -1)))
-        x = ops.reshape(x, (self.segments, 2, SWINGS, -1, 2, notes))
-        return x[:, 0, :, :, 0] - x[:, 1, :, :, 1], x[:, 0, :, :, 1] + x[:, 1, :, :, 0]
+
+
+def phasors(harmonic: int, decimation: int, start: int, samples: int) -> NDArray[np.complex128]:
+    """(256 pairs of v and B, samples / decimation): what turns a `Demodulated` harmonic of an atom into a constant."""
+    v, b = _levels("mod_frequency"), _levels("mod_amplitude")
+    at = start + np.arange(0, samples, decimation)
+    middle = (at + (len(_lowpass(decimation)) - 1) / 2) / paper.FORMAT.sample_rate
+    turns = (b / (2 * np.pi * v[:, None]))[:, :, None] * (1 - np.cos(2 * np.pi * v[:, None, None] * middle))
+    turned = np.exp(-2j * np.pi * harmonic * turns) * decimation / np.sqrt(samples)
+    return np.asarray(turned.reshape(SWINGS, -1))
+
+
+@keras.saving.register_keras_serializable("inversynth")
+class MatchedFilters(FrontEnd):
+    """(n, count, 32) the demodulated fundamental to its products with all phasors, in parts of the note.
+
+    (segments, 512, n, 32): by the real parts of the 256 phasors and by the imaginary ones.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        parts = phasors(*FUNDAMENTAL).reshape(SWINGS, SEGMENTS, -1).transpose(1, 0, 2)
+        self.phasors = self.keep("phasors", np.concatenate([parts.real, parts.imag], 1))
+
+    def call(self, x: Any) -> Any:
+        count = x.shape[1] // SEGMENTS
+        x = ops.transpose(ops.reshape(x, (-1, SEGMENTS, count, 2 * NOTES)), (1, 2, 0, 3))
+        x = ops.matmul(self.phasors, ops.reshape(x, (SEGMENTS, count, -1)))
+        return ops.reshape(x, (SEGMENTS, 2 * SWINGS, -1, 2 * NOTES))
 
 
 @keras.saving.register_keras_serializable("inversynth")
@@ -140,54 +161,105 @@ class Candidates(FrontEnd):
 
     (n, tokens, 34) features: the whole correlation's log magnitude and phase; each segment's correlation, turned by
     that phase, and its log magnitude before the sound was whitened; each harmonic's, turned by as many times that
-    phase, and its log magnitude; the power in the atom's path before the sound was whitened.
+    phase, and its log magnitude; the power in the atom's path before the sound was whitened. The harmonics'
+    correlations are taken of these atoms alone.
     """
 
     def build(self, *_: Any) -> None:
         twins = np.zeros((16, 16, 1))
         twins[1:, 0] = -1e9  # without a swing all v are one
         self.twins = self.keep("twins", twins.reshape(1, SWINGS, 1))
-        f, b = (paper.SPACE[f"sin_{name}"].values for name in (ATOM[0], ATOM[2]))
+        f, b = _levels("frequency"), _levels("mod_amplitude")
         frequencies = f[:, None, None] + b[:, None] * np.sin(2 * np.pi * np.arange(64) / 64)
         bins = np.rint(np.abs(frequencies) / paper.FORMAT.sample_rate * WINDOW).astype(int).reshape(SWINGS, -1)
         path = np.stack([np.bincount(row, minlength=BINS) for row in bins], axis=1) / 64
         self.swept = self.keep("swept", path)
+        parts = [phasors(*harmonic) for harmonic in HARMONICS]
+        self.phasors = [
+            self.keep(f"phasors_{harmonic[0]}", np.stack([part.real, part.imag], 1))
+            for harmonic, part in zip(HARMONICS, parts, strict=True)
+        ]
 
-    def call(self, in_time: Any, in_frequency: Any, *correlations: Any) -> Any:
-        (real, imaginary), *harmonics = zip(correlations[::2], correlations[1::2], strict=True)
-        notes = real.shape[3]
-        whole = ops.sum(real, axis=0), ops.sum(imaginary, axis=0)
-        power = ops.transpose(ops.square(whole[0]) + ops.square(whole[1]), (1, 0, 2)) + self.twins
-        power, index = ops.top_k(ops.reshape(power, (-1, SWINGS * notes)), TOKENS)
-        index = ops.cast(index, "int32")
-        swing, note = index // notes, index % notes
+    def call(self, in_time: Any, in_frequency: Any, products: Any, *harmonics: Any) -> Any:
+        # A sum over segments; as a product, which in ONNX is quicker.
+        whole = ops.matmul(np.ones((1, SEGMENTS), np.float32), ops.reshape(products, (SEGMENTS, -1)))
+        whole = ops.reshape(whole, (2 * SWINGS, -1, 2 * NOTES))
+        real = whole[:SWINGS, :, :NOTES] - whole[SWINGS:, :, NOTES:]
+        imaginary = whole[:SWINGS, :, NOTES:] + whole[SWINGS:, :, :NOTES]
+        power = ops.transpose(ops.square(real) + ops.square(imaginary), (1, 0, 2)) + self.twins
+        power, index = ops.top_k(ops.reshape(power, (-1, SWINGS * NOTES)), TOKENS)
+        index = ops.cast(index, "float32")  # in which ONNX divides by fewer steps than among integers
+        pair = ops.floor(index / NOTES)
+        v = ops.floor(pair / 16)
+        b, note = pair - 16 * v, index - NOTES * pair
+        swing, note, v, b = (ops.cast(part, "int32") for part in (pair, note, v, b))
         count = ops.shape(index)[0]
-        rows = (swing * count + ops.cast(ops.arange(count), "int32")[:, None]) * notes + note
+        sound = ops.cast(ops.arange(count), "int32")[:, None]
 
-        def at(maps: Any) -> Any:
-            """(segments, ...) maps to (segments, n, tokens)."""
-            parts = np.arange(maps.shape[0], dtype=np.int32)[:, None, None] * (SWINGS * notes) * count
-            return ops.take(ops.reshape(maps, (-1,)), rows + parts)
-
+        size = 2 * NOTES * count  # of a phasor's products
+        parts = np.arange(SEGMENTS, dtype=np.int32)[:, None] * (2 * SWINGS) + np.array([0, SWINGS], np.int32)
+        rows = ops.reshape(size * parts, (SEGMENTS, 2, 1, 1, 1)) + np.array([0, NOTES], np.int32)[:, None, None]
+        rows = rows + (swing * size + 2 * NOTES * sound + note)
         level = ops.sqrt(ops.maximum(power, 1e-12))[None]
-        c, s = (at(part[None]) / level for part in whole)
+        x = ops.take(ops.reshape(products, (-1,)), rows) / level
+        r, i = x[:, 0, 0] - x[:, 1, 1], x[:, 0, 1] + x[:, 1, 0]
+        c, s = ops.sum(r, axis=0, keepdims=True), ops.sum(i, axis=0, keepdims=True)
         columns = [ops.log(level + 1e-3), c, s]
-        r, i = SEGMENTS * at(real) / level, SEGMENTS * at(imaginary) / level
+        r, i = SEGMENTS * r, SEGMENTS * i
         columns += [r * c + i * s, i * c - r * s]
         taken_off = ops.mean(ops.reshape(in_time[:, : SEGMENTS * 4], (-1, SEGMENTS, 4)), axis=2)
         taken_off = ops.transpose(taken_off)[:, :, None]
         columns += [0.25 * (ops.log(ops.square(r) + ops.square(i) + 1e-2) + taken_off)]
         turn_c, turn_s = c, s
-        for r, i in harmonics:
+        for x, table in zip(harmonics, self.phasors, strict=True):
             turn_c, turn_s = turn_c * c - turn_s * s, turn_c * s + turn_s * c
-            r, i = at(r) / level, at(i) / level
+            x = ops.transpose(ops.reshape(x, (-1, x.shape[1], 2, NOTES)), (0, 3, 1, 2))
+            x = ops.take(ops.reshape(x, (-1, *x.shape[2:])), NOTES * sound + note, axis=0)
+            x = ops.matmul(ops.take(table, swing, axis=0), x)[None]
+            r, i = (x[..., 0, 0] - x[..., 1, 1]) / level, (x[..., 0, 1] + x[..., 1, 0]) / level
             columns += [r * turn_c + i * turn_s, i * turn_c - r * turn_s]
             columns += [0.25 * ops.log(ops.square(r) + ops.square(i) + 1e-3)]
         path = ops.matmul(in_frequency, self.swept)
-        columns += [0.25 * ops.take_along_axis(path, note * 16 + swing % 16, axis=1)[None]]
-        levels = ops.one_hot(ops.stack([note, swing // 16, swing % 16], axis=2), 16)
+        columns += [0.25 * ops.take_along_axis(path, note * 16 + b, axis=1)[None]]
+        levels = ops.one_hot(ops.stack([note, v, b], axis=2), 16)
         features = ops.transpose(ops.concatenate(columns, axis=0), (1, 2, 0))
         return levels, ops.clip(features, -8.0, 8.0)
+
+
+@keras.saving.register_keras_serializable("inversynth")
+class Normalised(layers.Layer):
+    """Layer normalization of the rows of (n, d), in the steps that onnxruntime makes one of."""
+
+    EPSILON = 1e-3
+
+    def build(self, shape: Any) -> None:
+        self.gamma = self.add_weight(name="gamma", shape=(shape[-1],), initializer="ones")
+        self.beta = self.add_weight(name="beta", shape=(shape[-1],), initializer="zeros")
+
+    def call(self, x: Any) -> Any:
+        x = ops.cast(x, "float32")
+        x = x - ops.mean(x, axis=-1, keepdims=True)
+        x = x / ops.sqrt(ops.mean(ops.power(x, 2.0), axis=-1, keepdims=True) + self.EPSILON)
+        return ops.cast(x * ops.cast(self.gamma, "float32") + ops.cast(self.beta, "float32"), self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable("inversynth")
+class Attention(layers.Layer):
+    """Self-attention with `HEADS` heads among each sound's tokens: (n * tokens, d) to the same."""
+
+    def build(self, shape: Any) -> None:
+        self.asked = layers.Dense(3 * shape[-1], dtype=self.dtype_policy, name="asked")
+        self.answered = layers.Dense(shape[-1], dtype=self.dtype_policy, name="answered")
+        self.asked.build(shape)
+        self.answered.build(shape)
+
+    def call(self, x: Any) -> Any:
+        width = x.shape[1]
+        asked = ops.reshape(self.asked(x), (-1, TOKENS + GLOBAL_TOKENS, 3, HEADS, width // HEADS))
+        query, key, value = ops.unstack(ops.transpose(asked, (2, 0, 3, 1, 4)), 3)
+        scores = ops.matmul(query * (width // HEADS) ** -0.5, ops.transpose(key, (0, 1, 3, 2)))
+        answer = ops.matmul(ops.softmax(scores), value)
+        return self.answered(ops.reshape(ops.transpose(answer, (0, 2, 1, 3)), (-1, width)))
 
 
 @keras.saving.register_keras_serializable("inversynth")
@@ -214,10 +286,10 @@ class Owners(layers.Layer):
         )
 
     def call(self, tokens: Any, levels: Any, summary: Any) -> Any:
-        count = tokens.shape[1]
-        owner = ops.concatenate([self.owner(tokens), self.no_owner(summary)[:, None]], axis=1)
-        owner = ops.log_softmax(owner, axis=1)
-        said = ops.reshape(self.levels(tokens), (-1, count, WAVEFORMS, len(ATOM), 16))
+        count, rows = tokens.shape[1], ops.reshape(tokens, (-1, tokens.shape[2]))
+        owner = ops.reshape(self.owner(rows), (-1, count, WAVEFORMS))
+        owner = ops.log_softmax(ops.concatenate([owner, self.no_owner(summary)[:, None]], axis=1), axis=1)
+        said = ops.reshape(self.levels(rows), (-1, count, WAVEFORMS, len(ATOM), 16))
         said = said + self.sharpness * levels[:, :, None]
         none = ops.reshape(self.no_levels(summary), (-1, 1, WAVEFORMS, len(ATOM), 16))
         said = ops.log_softmax(ops.concatenate([said, none], axis=1), axis=-1)
@@ -244,12 +316,10 @@ def _network(space: ParamSpace, audio: AudioFormat) -> keras.Model:
     exact = "float32"
     inputs = keras.Input((audio.samples,), dtype=exact, name="audio")
     picture, whitened, in_time, in_frequency = Whitened(name="whitened", dtype=exact, trainable=False)(inputs)
-    correlations: list[Any] = []
-    for harmonic, decimation, start, samples, segments in FILTERS:
-        name = f"matched_filters_{harmonic}"
-        correlations += MatchedFilters(harmonic, decimation, start, samples, segments, name)(whitened)
+    first, *higher = (Demodulated(*harmonic, name=f"demodulated_{harmonic[0]}")(whitened) for harmonic in FILTERS)
+    products = MatchedFilters(name="matched_filters", trainable=False)(first)
     candidates = Candidates(name="candidates", dtype=exact, trainable=False)
-    levels, features = candidates(in_time, in_frequency, *correlations)
+    levels, features = candidates(in_time, in_frequency, products, *higher)
 
     x = picture
     for filters, *strides in CONVOLUTIONS:
@@ -258,17 +328,16 @@ def _network(space: ParamSpace, audio: AudioFormat) -> keras.Model:
     powers = layers.Rescaling(0.125)(layers.Concatenate()([in_time, in_frequency]))
     summary = layers.Dense(UNITS, activation="relu")(layers.Concatenate()([layers.Flatten()(x), powers]))
 
-    where = layers.Reshape((TOKENS, len(ATOM) * 16))(levels)
-    x = layers.Dense(WIDTH, activation="relu")(layers.Concatenate()([features, where]))
-    x = layers.Dense(WIDTH)(x)
+    rows = [ops.reshape(part, (-1, size)) for part, size in ((features, features.shape[2]), (levels, len(ATOM) * 16))]
+    x = layers.Dense(WIDTH, activation="relu")(layers.Concatenate()(rows))
+    x = ops.reshape(layers.Dense(WIDTH)(x), (-1, TOKENS, WIDTH))
     said = layers.Reshape((GLOBAL_TOKENS, WIDTH))(layers.Dense(GLOBAL_TOKENS * WIDTH)(summary))
-    x = layers.Concatenate(axis=1)([x, said])
+    x = ops.reshape(layers.Concatenate(axis=1)([x, said]), (-1, WIDTH))  # a row a token: dense layers are quicker so
     for _ in range(BLOCKS):
-        y = layers.LayerNormalization()(x)
-        x = layers.Add()([x, layers.MultiHeadAttention(HEADS, WIDTH // HEADS)(y, y)])
-        y = layers.Dense(2 * WIDTH, activation="relu")(layers.LayerNormalization()(x))
+        x = layers.Add()([x, Attention()(Normalised()(x))])
+        y = layers.Dense(2 * WIDTH, activation="relu")(Normalised()(x))
         x = layers.Add()([x, layers.Dense(WIDTH)(y)])
-    x = layers.LayerNormalization()(x)
+    x = ops.reshape(Normalised()(x), (-1, TOKENS + GLOBAL_TOKENS, WIDTH))
     heard = layers.Flatten()(x[:, TOKENS:])
     summary = layers.Dense(UNITS, activation="relu")(layers.Concatenate()([summary, heard]))
 
@@ -281,6 +350,11 @@ def _network(space: ParamSpace, audio: AudioFormat) -> keras.Model:
     others = layers.Dense(int(space.levels.sum()) - WAVEFORMS * 4 * 16, dtype=exact)(x)
     logits = layers.Concatenate(name="logits", dtype=exact)([layers.Flatten(dtype=exact)(oscillators), others])
     return keras.Model(inputs, logits, name="Atoms")
+
+
+def _levels(what: str) -> NDArray[np.float64]:
+    """(16,) the values of an oscillator's parameter; those of all four are the same."""
+    return paper.SPACE[f"sin_{what}"].values
 
 
 def _lowpass(decimation: int) -> NDArray[np.float64]:

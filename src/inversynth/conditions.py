@@ -108,6 +108,27 @@ def augmented(sounds: Sounds, share: float, random: np.random.Generator) -> Soun
     return out
 
 
+CUT_S = (0.06, 1.0)
+SHIFT_S = (-0.002, 0.005)
+SHIFTED = 0.25
+
+
+def in_part(sounds: Sounds, share: float, rate: int, random: np.random.Generator) -> Sounds:
+    """A share of (n, samples) sounds as they are heard while they still sound; the others as they are.
+
+    Of those, silence follows after 60 ms to 1 s, drawn evenly in the logarithm; and a quarter begins up to 2 ms late
+    or has lost up to 5 ms of its beginning, as where the beginning was not found to the sample.
+    """
+    out = sounds.copy()
+    for i in np.flatnonzero(random.random(len(sounds)) < share).tolist():
+        shift = round(random.uniform(*SHIFT_S) * rate) if random.random() < SHIFTED else 0
+        row = np.zeros_like(out[i])
+        row[max(-shift, 0) : len(row) - max(shift, 0)] = out[i, max(shift, 0) : len(row) - max(-shift, 0)]
+        row[round(np.exp(random.uniform(*np.log(CUT_S))) * rate) :] = 0
+        out[i] = row
+    return out
+
+
 def late(ms: float) -> Perturbation:
     """Silence of so many milliseconds comes first; the end is cut."""
 

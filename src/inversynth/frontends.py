@@ -95,8 +95,8 @@ class Spectrum(FrontEnd):
         hops = _hops(audio)
         # Samples 1..256 of each frame, and 511..256: at sample 0 the window is 0.
         rising = ops.concatenate([hops[:, :-1, 1:], hops[:, 1:, :1]], axis=2)
-        falling = ops.take(hops[:, 1:], np.arange(HOP)[::-1].copy(), axis=2)
-        return ops.matmul(rising + falling, self.cosines), ops.matmul(rising - falling, self.sines)
+        falling = backwards(hops[:, 1:])
+        return product(rising + falling, self.cosines), product(rising - falling, self.sines)
 
 
 @keras.saving.register_keras_serializable("inversynth")
@@ -114,6 +114,16 @@ class LogSpectrogram(Spectrum):
 def log_power(power: Any) -> Any:
     """(n, frames, bins) powers to (n, frames, bins, 1), as networks see them: scaled natural logs above a floor."""
     return ops.expand_dims(0.125 * ops.log(ops.maximum(power, LOG_FLOOR**2)) + 1.0, -1)
+
+
+def product(x: Any, matrix: Any) -> Any:
+    """(n, frames, k) by (k, m) to (n, frames, m), as one product of two matrices, which in ONNX is quicker."""
+    return ops.reshape(ops.matmul(ops.reshape(x, (-1, x.shape[2])), matrix), (-1, x.shape[1], matrix.shape[1]))
+
+
+def backwards(x: Any) -> Any:
+    """(n, frames, samples) with the last axis turned round; as a slice, which in ONNX is quicker than what flips."""
+    return ops.flip(x, axis=2) if keras.backend.backend() == "torch" else x[:, :, ::-1]
 
 
 def _hops(audio: Any) -> Any:

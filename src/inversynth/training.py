@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from . import sampling, splits
 from .architectures import check_model
-from .conditions import augmented
+from .conditions import augmented, in_part
 from .dataset import Dataset, open_dataset
 from .errors import InversynthError, MismatchError, UsageError
 from .files import check_types, make_folder, read_json, sweep, write_json, writing
@@ -76,6 +76,7 @@ class Settings:
     data_format: str = "channels_last"
     precision: str = "float32"
     augment: float = 0.0
+    partial: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "steps", "batch_size", "warmup_steps", "validation", "patience"):
@@ -90,17 +91,20 @@ class Settings:
             raise UsageError(f"learning rate {self.learning_rate} is outside (0, 1)")
         if not 0 <= self.weight_decay < 1:
             raise UsageError(f"weight decay {self.weight_decay} is outside [0, 1)")
-        if not 0 <= self.augment <= 1:
-            raise UsageError(f"a share of {self.augment} sounds to augment is outside [0, 1]")
-        if self.augment and self.data is not None:
-            raise UsageError("the sounds of a dataset are trained on as they are; leave --augment out, or --data")
+        for name in ("augment", "partial"):
+            share = getattr(self, name)
+            if not 0 <= share <= 1:
+                raise UsageError(f"{name}: a share of {share} of the sounds is outside [0, 1]")
+            if share and self.data is not None:
+                raise UsageError(f"the sounds of a dataset are trained on as they are; leave --{name} out, or --data")
         if self.loss not in ("softmax", "sigmoid"):
             raise UsageError(f"loss {self.loss!r} is not softmax or sigmoid")
         sampling.check_seed(self.seed)
 
-    CHANGEABLE = ("epochs", "patience", "augment", "precision")
-    """What --resume may change: the schedule stretches or shrinks to the new number of epochs, what is heard of the
-    world may come in later, and a run in bfloat16 should end in float32, in which its network is exported."""
+    HEARD = ("augment", "partial")
+    CHANGEABLE = ("epochs", "patience", "precision", *HEARD)
+    """What --resume may change: the schedule stretches or shrinks to the new number of epochs, how sounds are heard
+    may change, and a run in bfloat16 should end in float32, in which its network is exported."""
 
     def require(self, before: Settings, folder: Path) -> None:
         """Raises `MismatchError`, naming what differs, unless the run in `folder` can go on from `before`."""
@@ -155,10 +159,13 @@ class FreshSounds:
         self.validation = self._heard(synth.render(self.space.values_of_levels(levels)), 0), levels
 
     def _heard(self, sounds: NDArray[np.float32], position: int) -> NDArray[np.float32]:
-        """Sounds as the run hears them, some by way of the world; the same each time for the same position."""
-        if not self._settings.augment:
-            return sounds
-        return augmented(sounds, self._settings.augment, np.random.default_rng((self._settings.seed, position)))
+        """Sounds as the run hears them, some by way of the world or in part; the same for the same position."""
+        random = np.random.default_rng((self._settings.seed, position))
+        if self._settings.augment:
+            sounds = augmented(sounds, self._settings.augment, random)
+        if self._settings.partial:
+            sounds = in_part(sounds, self._settings.partial, self.audio.sample_rate, random)
+        return sounds
 
     def _patches(self, cursor: int) -> Iterator[tuple[NDArray[Any], ...]]:
         """Levels and values of many patches at a time, and for each the position after it."""
@@ -469,7 +476,7 @@ def train(
     last = folder / "last.npz"
     if resume and last.exists():
         trainer.load(last)
-        if (settings.augment, settings.precision) != (before.settings.augment, before.settings.precision):
+        if any(getattr(settings, name) != getattr(before.settings, name) for name in ("precision", *Settings.HEARD)):
             trainer.best, trainer.stale = math.inf, 0  # the losses so far are of other sounds, or of another network
     else:
         trainer.adapt()

@@ -27,6 +27,7 @@ HELP = {
     "patience": "stop after so many epochs without a better validation loss",
     "data_format": "channels_last or channels_first",
     "augment": "the share of fresh sounds that are heard with noise, rounded to 16 bits, or with an offset",
+    "partial": "the share of fresh sounds that are heard in part, as notes that still sound",
     "precision": "float32 or mixed_bfloat16 (faster where the processor computes in bfloat16)",
 }
 """What each field of `training.Settings` means, as an option."""

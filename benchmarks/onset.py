@@ -1,0 +1,255 @@
+"""Quality against the time since the onset: what models make of a note that still sounds.
+
+    python benchmarks/onset.py --causal RUN --sounds 256000
+
+Beside the shipped models, which hear a window with silence where the note is still to come, a causal network is
+measured: two gated recurrent layers on the frames of the log spectrogram, with a prediction after each, so that its
+state would be an input and an output of its graph. It is trained here, on fresh sounds, unless RUN holds it; after
+Ctrl-C the same command goes on. Then benchmarks/onset.json, docs/onset.png and the table of docs/live.md are
+written anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from pages import Rows, add_options, as_markdown, settled, shown
+from rich.console import Console
+
+from inversynth import metrics, sampling
+from inversynth.errors import InversynthError
+from inversynth.evaluation.comparing import heard, likeliest
+from inversynth.files import make_folder, writing
+from inversynth.machine import machine
+from inversynth.predict import load_model
+from inversynth.render import in_threads, synth
+from inversynth.training import FreshSounds, Settings, load_arrays, save_arrays
+
+HERE = Path(__file__).parent
+SOURCE = HERE / "onset.json"
+DOCS = HERE.parent / "docs" / "live.md"
+PICTURE = HERE.parent / "docs" / "onset.png"
+MODELS = ("paper-live", "paper")
+CAUSAL = "causal"
+TIMES_MS = (50, 100, 150, 250, 500, 750, 1000)
+SEED, BATCH = 7, 64
+UNITS = 256
+FIRST_FRAME = 2
+"""Before this, a causal network has heard too little to learn from it."""
+SAVED = 250
+"""Steps between two states that are kept."""
+
+Probabilities = list[NDArray[np.float32]]
+
+
+# -- the causal network --------------------------------------------------------------------------
+
+
+def causal(settings: Settings) -> Any:
+    """A Keras model: (n, samples) to (n, frames, classes) logits, those of a frame from it and those before alone."""
+    from inversynth.frontends import LogSpectrogram  # isort: skip  (first: it says what to install)
+    from keras import Input, Model, layers, utils
+
+    paper = synth(settings.synth)
+    utils.set_random_seed(settings.seed)
+    inputs = Input((paper.format.samples,), name="audio")
+    x = LogSpectrogram(name="log_spectrogram")(inputs)
+    x = layers.Reshape(x.shape[1:3])(x)
+    x = layers.Dense(UNITS, activation="relu")(x)
+    for _ in range(2):
+        x = layers.GRU(UNITS, return_sequences=True)(x)
+    return Model(inputs, layers.Dense(int(paper.space.levels.sum()))(x))
+
+
+def trained(settings: Settings, run: Path, console: Console) -> Any:
+    """The causal network after `settings.steps` steps, trained on from what is in the folder `run`."""
+    network = causal(settings)
+    import keras
+    from keras import ops
+
+    from inversynth.networks import Heads
+
+    source = FreshSounds(synth(settings.synth), settings)
+    heads = Heads(source.space)
+
+    def loss(levels: Any, logits: Any) -> Any:
+        frames = logits.shape[1] - FIRST_FRAME
+        rows = ops.reshape(logits[:, FIRST_FRAME:], (-1, logits.shape[2]))
+        return heads.loss(ops.repeat(levels, frames, axis=0), rows)
+
+    optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay, clipnorm=1.0)
+    network.compile(optimizer, loss=loss)
+    optimizer.build(network.trainable_variables)
+    variables = [*network.variables, *optimizer.variables]
+    last, step, cursor = run / "last.npz", 0, 0
+    if last.exists():
+        arrays, at = load_arrays(last)
+        step, cursor = at["step"], at["cursor"]
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+    make_folder(run)
+    batches, began = source.batches(cursor), time.monotonic()
+    losses: list[float] = []
+    while step < settings.steps:
+        (sounds, levels), cursor = next(batches)
+        optimizer.learning_rate = settings.learning_rate_at(step)
+        labels = np.where(source.space.active(levels), levels, -1).astype(np.int32)
+        losses.append(float(network.train_on_batch(sounds, labels)))
+        step += 1
+        if step % SAVED == 0 or step == settings.steps:
+            save_arrays(last, [np.asarray(v) for v in variables], step=step, cursor=cursor)
+            seconds = time.monotonic() - began
+            mean = np.mean(losses[-SAVED:])
+            console.print(f"{CAUSAL}: {step * BATCH:,} sounds, loss {mean:.4f}, {seconds:.0f} s", highlight=False)
+    return network
+
+
+# -- the measure ---------------------------------------------------------------------------------
+
+
+def partly(sounds: NDArray[np.float32], ms: int) -> NDArray[np.float32]:
+    """Sounds of which what comes later is silence."""
+    out = sounds.copy()
+    out[:, round(ms * synth("paper").format.sample_rate / 1000) :] = 0
+    return out
+
+
+def measure(predict: Callable[[NDArray[np.float32], int], Probabilities], count: int) -> list[dict[str, float]]:
+    """A row for each of `TIMES_MS`: MPR where heard, and rho(STFT) of the whole sound that the patch makes."""
+    paper = synth("paper")
+    levels = sampling.draw(paper.space, SEED, 0, count, sampling.TEST)
+    sounds, counted = paper.render(paper.space.values_of_levels(levels)), heard(paper, levels)
+    rows = []
+    for ms in TIMES_MS:
+        found = predict(sounds, ms)
+        answers = paper.render(paper.space.values_of_levels(likeliest(found)))
+        rho = np.empty(count)
+
+        def compare(first: int, after: int, answers: NDArray[np.float32] = answers, rho: Any = rho) -> None:
+            rho[first:after] = metrics.sound_measures(sounds[first:after], answers[first:after])["rho_stft"]
+
+        in_threads(compare, count)
+        rows.append(
+            {
+                "ms": ms,
+                "mpr": metrics.mean_mpr(metrics.parameter_measures(paper.space, found, levels, counted)),
+                "rho_stft_mean": float(rho.mean()),
+                "rho_stft_median": float(np.median(rho)),
+            }
+        )
+    return rows
+
+
+def of_window(name: str) -> Callable[[NDArray[np.float32], int], Probabilities]:
+    """What a shipped model, or an exported one, makes of the first milliseconds."""
+    model = load_model(name, "cpu")
+    return lambda sounds, ms: model.predict(partly(sounds, ms))
+
+
+def of_causal(network: Any) -> Callable[[NDArray[np.float32], int], Probabilities]:
+    """What the causal network says at the last frame that has ended."""
+    from inversynth.frontends import HOP, WINDOW
+    from inversynth.networks import Heads
+
+    paper = synth("paper")
+    heads = Heads(paper.space)
+
+    def predict(sounds: NDArray[np.float32], ms: int) -> Probabilities:
+        ends = round(ms * paper.format.sample_rate / 1000)  # frame m hears samples HOP m - 128 to HOP m + 384
+        frame = max((ends - WINDOW + WINDOW // 4) // HOP, 0)
+        cut = partly(sounds, ms)
+        logits = [np.asarray(network.predict_on_batch(cut[i : i + BATCH]))[:, frame] for i in range(0, len(cut), BATCH)]
+        return [np.asarray(rows) for rows in heads.probabilities(np.concatenate(logits))]
+
+    return predict
+
+
+def tables(found: dict[str, Any]) -> list[tuple[tuple[str, ...], Rows]]:
+    """MPR where heard and the mean of rho(STFT), by milliseconds."""
+    header = ("ms since the onset", *(f"{name}, {what}" for what in ("MPR", "ρ(STFT)") for name in found["models"]))
+    rows: Rows = []
+    for i, ms in enumerate(TIMES_MS):
+        cells = [f"{at[i]['mpr']:.1f}" for at in found["models"].values()]
+        cells += [f"{100 * at[i]['rho_stft_mean']:.1f}" for at in found["models"].values()]
+        rows.append((str(ms), *cells))
+    return [(header, rows)]
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """The table, and what it was made with."""
+    lines = [
+        f"{found['num_examples']} sounds of the test stream; MPR where a parameter is heard, and ρ(STFT) of the whole "
+        "second that the patch makes, mean, in hundredths. The causal network was trained on "
+        f"{found['causal_sounds']:,} fresh sounds.",
+        "",
+        f"![Quality against the time since the onset]({PICTURE.name})",
+    ]
+    return "\n".join(lines + as_markdown(tables(found)))
+
+
+def draw(found: dict[str, Any], path: Path) -> None:
+    """Both measures against the time."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    for i, (key, label, scale) in enumerate((("mpr", "MPR where heard (%)", 1), ("rho_stft_mean", "ρ(STFT) (%)", 100))):
+        axes = figure.add_subplot(1, 2, i + 1)
+        for name, rows in found["models"].items():
+            axes.plot(TIMES_MS, [scale * row[key] for row in rows], "o-", markersize=3, label=name)
+        axes.set(xlabel="milliseconds since the onset", ylabel=label)
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    with writing(path) as temporary:
+        figure.savefig(temporary, dpi=100, format="png")
+
+
+def main(words: list[str] | None = None) -> int:
+    """Trains, measures, prints the table, and writes figures, picture and docs; returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--num-examples", type=int, default=1000, metavar="N", help="sounds of the test")
+    parser.add_argument("--models", default=",".join(MODELS), metavar="A,B", help="shipped models, or ONNX files")
+    parser.add_argument(
+        "--causal", type=Path, default=Path("runs/causal"), metavar="RUN", help="folder of the causal run"
+    )
+    parser.add_argument(
+        "--sounds", type=int, default=256_000, metavar="N", help="that the causal network is trained on"
+    )
+    add_options(parser, SOURCE)
+    args = parser.parse_args(words)
+    console = Console()
+    settings = Settings(model="C1", steps=max(args.sounds // BATCH, 1), epochs=1, batch_size=BATCH, seed=SEED)
+
+    def measured() -> dict[str, Any]:
+        predictors = {Path(name).stem: of_window(name) for name in args.models.split(",")}
+        predictors[CAUSAL] = of_causal(trained(settings, args.causal, console))
+        return {
+            "machine": machine(),
+            "num_examples": args.num_examples,
+            "causal_sounds": settings.steps * BATCH,
+            "models": {name: measure(predict, args.num_examples) for name, predict in predictors.items()},
+        }
+
+    try:
+        found = settled(args, measured)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        return 130
+    except InversynthError as error:
+        print(f"onset: error: {error}", file=sys.stderr)
+        return error.exit_code
+    if not args.quick:
+        draw(found, PICTURE)
+    shown(console, tables(found), DOCS, SOURCE, markdown(found), args.quick)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
