@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 
 RATE = 48000
 PATIENCE_S = 20.0
+
+T = TypeVar("T")
 
 PLAYER = """
 import sys, threading, sounddevice, soundfile
@@ -122,11 +125,13 @@ class Process:
         return code
 
 
-def until(true: Callable[[], bool], what: str) -> None:
+def until(true: Callable[[], T], what: str) -> T:
+    """Waits until it is true, and returns what it then is."""
     end = time.monotonic() + PATIENCE_S
-    while not true():
+    while not (found := true()):
         assert time.monotonic() < end, f"waited in vain for {what}"
         time.sleep(0.02)
+    return found
 
 
 class Server:
@@ -141,6 +146,7 @@ class Server:
         }
         words = ["-r", "-n", self.environment["JACK_DEFAULT_SERVER"], "-d", "dummy", "-r", str(RATE), "-p", "1024"]
         self.processes: list[Process] = []
+        self._folder = tempfile.TemporaryDirectory()
         self.jackd = self.start("jackd", *words)
         until(lambda: "system:capture_1" in self.ports(), "the server")
 
@@ -162,8 +168,9 @@ class Server:
         process = make()
         if ready:
             process.wait_for(ready)
-        until(lambda: any(name.endswith(port) for name in set(self.ports()) - before), port)
-        return process, next(name for name in set(self.ports()) - before if name.endswith(port))
+        return process, until(
+            lambda: next((name for name in self.ports() if name.endswith(port) and name not in before), ""), port
+        )
 
     def player(self, path: Path) -> tuple[Process, str]:
         return self.started(lambda: self.start(sys.executable, "-c", PLAYER, path), ":out_0", "ready")
@@ -171,7 +178,7 @@ class Server:
     def recorder(self) -> Recorder:
         """A recorder whose input hears nothing until something is connected to `input`."""
         process, port = self.started(lambda: self.start(sys.executable, "-c", RECORDER), ":in_0", "ready")
-        return Recorder(process, port)
+        return Recorder(process, port, Path(self._folder.name))
 
     def live(self, *words: str | Path) -> tuple[Process, str]:
         """`inversynth live` with a virtual port `cc`, and its audio input."""
@@ -185,22 +192,25 @@ class Server:
         return monitor
 
     def stop(self) -> None:
+        """Ends the processes, and then the server: one that loses clients while it ends may hang and be killed."""
         for process in reversed(self.processes):
+            if process is self.jackd:
+                until(lambda: all(name.startswith("system:") for name in self.ports()), "the clients to leave")
             process.stop()
+        self._folder.cleanup()
 
 
 class Recorder:
     """Records from its `input`, one recording after the other."""
 
-    def __init__(self, process: Process, port: str) -> None:
-        self.process, self.input = process, port
-        self._folder = tempfile.TemporaryDirectory()
+    def __init__(self, process: Process, port: str, folder: Path) -> None:
+        self.process, self.input, self._folder = process, port, folder
         self._count = 0
 
     def begin(self, seconds: float) -> Path:
         """Begins a recording of that length; `result` waits for its end."""
         self._count += 1
-        path = Path(self._folder.name) / f"{self._count}.npy"
+        path = self._folder / f"{self.input.replace('/', '-')}-{self._count}.npy"
         self.process.tell(f"{round(seconds * RATE)} {path}")
         return path
 
