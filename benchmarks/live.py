@@ -32,8 +32,9 @@ from inversynth.audio import DeviceSource
 from inversynth.errors import InversynthError
 from inversynth.files import write_json
 from inversynth.machine import machine
-from inversynth.midi import control_map
+from inversynth.midi import Receiver
 from inversynth.predict import load_model
+from inversynth.profiles import of_space
 from inversynth.render import synth
 
 RATE, PERIOD = 48000, 256
@@ -89,7 +90,7 @@ class TimedSink:
     def __init__(self) -> None:
         self.times: list[float] = []
 
-    def send(self, channel: int, number: int, value: int, at_s: float) -> None:
+    def send(self, message: bytes, at_s: float) -> None:
         self.times.append(time.perf_counter())
 
     def returned(self) -> bool:
@@ -135,8 +136,7 @@ def measure(model_name: str, rate: float, seconds: float) -> dict[str, Any]:
         summary = live.run(
             source,
             model,
-            control_map(space),
-            [sink],
+            [Receiver(of_space(model.synth, space), sink)],
             live.Settings("follow", rate=rate, duration=seconds),
             stop,
             lambda at_s, levels: came.append(source.newest),

@@ -22,7 +22,8 @@ from inversynth.audio import FileSource, Source, StreamClock, WallClock
 from inversynth.cli import main
 from inversynth.errors import InversynthError, UsageError
 from inversynth.live import Sender, Settings
-from inversynth.midi import ControlMap, Pacer, Sink, TextSink
+from inversynth.midi import Receiver, Sink, TextSink
+from inversynth.profiles import of_space
 from inversynth.render import synth
 from inversynth.spec import AudioFormat, ParamSpace
 from sounds import RATE, Sound, join, silence, tone
@@ -64,8 +65,10 @@ class Blocks(Source):
 
 
 def run(source: Source, sinks: list[Sink], settings: Settings | None = None) -> tuple[live.Summary, Loudness]:
-    model = Loudness()
-    summary = live.run(source, model, ControlMap(1, (20, 21)), sinks, settings or Settings(), threading.Event())
+    model, how = Loudness(), settings or Settings()
+    profile = of_space("loudness", model.space)
+    receivers = [Receiver(profile, sink, how.baud) for sink in sinks]
+    summary = live.run(source, model, receivers, how, threading.Event())
     return summary, model
 
 
@@ -140,7 +143,7 @@ def test_it_stops_by_itself_after_the_duration() -> None:
 
 
 class Broken(TextSink):
-    def send(self, channel: int, number: int, value: int, at_s: float) -> None:
+    def send(self, message: bytes, at_s: float) -> None:
         raise InversynthError("the port is gone")
 
 
@@ -165,13 +168,13 @@ def test_a_receiver_that_comes_back_gets_the_whole_patch() -> None:
     out = io.StringIO()
     sink = Returning(out)
     sink.away = False
-    pacer = Pacer(2)
-    sender = Sender(pacer, ControlMap(1, (20, 21)), [sink], 0.0)
-    sender.offer(np.array([5, 6]), np.array([True, True]))
+    sender = Sender([Receiver(of_space("loudness", Loudness().space), sink)], 0.0)
+    sender.offer(np.array([5, 6]) / 127, np.array([True, True]))
     sender.advance(0.0, 1.0)
     sink.away = True
     sender.advance(1.0, 2.0)
-    assert [line[13:] for line in out.getvalue().splitlines()] == ["ch 1 cc 20 5", "ch 1 cc 21 6"] * 2
+    patch, silence = ["ch 1 cc 20 5", "ch 1 cc 21 6"], ["ch 1 cc 123 0", "ch 1 cc 120 0"]
+    assert [line[13:] for line in out.getvalue().splitlines()] == [*patch, *silence, *patch]
 
 
 def test_the_collector_and_the_turns_of_threads_are_as_before() -> None:
@@ -229,13 +232,13 @@ def test_a_file_becomes_a_midi_file_with_the_levels_that_the_model_hears(
     assert {int(n): int(v) for n, v in re.findall(r"ch 5 cc (\d+) (\d+)", printed.out)} == expected
     lines = printed.err.splitlines()
     assert lines[0].startswith(f"listening to {target} (1.00 s at 16384 Hz), capture mode, above -50 dBFS")
-    assert " on cpu; channel 5" in lines[1]
+    assert " on cpu; profile sine, channel 5" in lines[1]
     assert lines[2:4] == [f"sending to {out} (written at the end)", f"sending to {TextSink.description}"]
-    named = [f"{param.midi} {param.name}" for param in sine.space]
-    assert lines[4] == f"control changes: {', '.join(named)}"
+    named = [f"{param.name} (CC {param.midi})" for param in sine.space]
+    assert lines[4] == f"driven: {', '.join(named)}"
     assert lines[5].endswith("note 1")
     assert re.fullmatch(r"1 note; inference p50 .* ms, p99 .* ms, max .* ms", lines[7])
-    assert lines[8].startswith("4 messages sent, 0 dropped")
+    assert lines[8].startswith("8 messages sent, 0 dropped")  # four to each output
 
 
 @pytest.mark.parametrize(
@@ -251,7 +254,7 @@ def test_a_file_becomes_a_midi_file_with_the_levels_that_the_model_hears(
         ("--file {file} --dry-run --threshold 6", "a threshold of 6 dBFS"),
         ("--file {file} --dry-run --channel 17", "MIDI channel 17"),
         ("--file {file} --dry-run --baud 0", "0 baud is not a speed"),
-        ("--file {file} --dry-run --map nothing.toml", "nothing.toml can't be read"),
+        ("--file {file} --dry-run --profile nothing.toml", "no profile 'nothing.toml'"),
         ("--file {file} --dry-run --block-size 0", "a block of 0 samples"),
         ("--file nothing.wav --dry-run", "nothing.wav is not a file"),
         ("--file {file} --dry-run --model nothing.onnx", "no model 'nothing.onnx'"),

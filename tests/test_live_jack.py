@@ -17,7 +17,6 @@ import jack_server
 import onnx_file
 from inversynth import midi
 from inversynth.audio import read_file, resample
-from inversynth.midi import levels_of_cc
 from inversynth.predict import default_model, shipped
 from inversynth.render import synth
 from jack_server import PATIENCE_S, RATE, Server, until
@@ -99,8 +98,8 @@ def test_what_is_played_into_the_server_arrives_as_the_control_changes_of_the_fi
     words = [sys.executable, "-m", "inversynth", "live", "--file", recording, "--fast", "--dry-run", "--model", trained]
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=True, timeout=60)
     from_file = [(int(number), int(value)) for number, value in re.findall(r"cc (\d+) (\d+)", done.stdout)]
-    got = levels_of_cc(PAPER.space, last_values(heard))
-    expected = levels_of_cc(PAPER.space, last_values(from_file))
+    got = np.rint(15 / 127 * np.array(last_values(heard)))
+    expected = np.rint(15 / 127 * np.array(last_values(from_file)))
     assert np.abs(got - expected).max() <= 1, f"{got} but {expected} from the file"
 
 
@@ -142,23 +141,23 @@ def test_devices_and_ports_are_listed_and_what_is_not_there_is_one_line(
 def test_a_receiver_that_went_away_and_came_back_is_reached_again(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(midi, "LOOK_S", 0.0)
+    monkeypatch.setattr(midi.sinks, "LOOK_S", 0.0)
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     monitor, port = server.started(lambda: server.start("jack_midi_dump"), ":input", "")
     sink = midi.PortSink(port)
     assert not sink.returned()
-    sink.send(1, 74, 64, 0.0)
+    sink.send(bytes((0xB0, 74, 64)), 0.0)
     until(lambda: received(monitor.lines) == [(74, 64)], "the message")
     monitor.leave()
     until(lambda: port not in server.ports(), "the receiver to leave")
     assert not sink.returned()
-    sink.send(1, 74, 65, 0.0)  # to nobody, and kept for nobody
+    sink.send(bytes((0xB0, 74, 65)), 0.0)  # to nobody, and kept for nobody
     monitor, again = server.started(lambda: server.start("jack_midi_dump"), ":input", "")
     assert again == port
     assert sink.returned()
     assert not sink.returned()
-    sink.send(1, 74, 66, 0.0)
+    sink.send(bytes((0xB0, 74, 66)), 0.0)
     until(lambda: received(monitor.lines) == [(74, 66)], f"the message after the return in {monitor.lines}")
     sink.close()
     monitor.leave()

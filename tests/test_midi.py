@@ -1,102 +1,104 @@
-"""Patches as control changes: the map, the pace of the wire, and what the sinks write."""
+"""Patches and notes as MIDI: the bytes of messages, the pace of the wire, and what the sinks write."""
 
 from __future__ import annotations
 
 import io
 import os
-import re
 from pathlib import Path
 
 import mido
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from inversynth.errors import UsageError
 from inversynth.midi import (
     BAUD,
     RESERVED,
+    Control,
+    ControlChange,
+    ControlChange14,
     MidiFileSink,
-    Pacer,
+    Nrpn,
+    Profile,
+    Receiver,
+    Sysex,
     TextSink,
-    cc_values,
-    control_map,
-    levels_of_cc,
+    messages,
     output_ports,
 )
-from inversynth.render import SYNTHS, Synth, synth
+from inversynth.midi.profile import Address, Program, Setting
+from inversynth.render import synth
 from inversynth.spec import Param, ParamSpace
 
 PAPER = synth("paper").space
 WIRE_S = 30 / 31250
 """A message of three bytes, ten bits each, on a MIDI cable."""
 
-Values = NDArray[np.int64]
+
+# -- messages ---------------------------------------------------------------------------------
 
 
-def written(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path
+def parsed(*sent: bytes) -> list[dict[str, object]]:
+    """What mido's parser, which is not ours, reads from messages."""
+    parser = mido.Parser()
+    for message in sent:
+        parser.feed(message)
+    return [{key: value for key, value in each.dict().items() if key != "time"} for each in parser]
 
 
-# -- the map ----------------------------------------------------------------------------------
+def changes(*sent: bytes) -> list[tuple[int, int, int]]:
+    """(channel 1..16, number, value) of control changes, as mido reads them."""
+    read = parsed(*sent)
+    assert all(each["type"] == "control_change" for each in read)
+    return [(each["channel"] + 1, each["control"], each["value"]) for each in read]  # type: ignore[operator, misc]
 
 
-@pytest.mark.parametrize("each", SYNTHS.values(), ids=SYNTHS)
-def test_every_synth_has_a_map_of_its_own_that_midi_allows(each: Synth) -> None:
-    controls = control_map(each.space)
-    assert controls.channel == 1
-    assert controls.numbers == tuple(param.midi for param in each.space)
-    assert len(set(controls.numbers)) == len(each.space)
-    assert not set(controls.numbers) & set(RESERVED)
+def test_control_changes_are_those_that_mido_reads() -> None:
+    for channel in (1, 16):
+        for number, value in [(0, 0), (74, 64), (127, 127)]:
+            assert changes(messages.control_change(channel, number, value)) == [(channel, number, value)]
 
 
-def test_a_file_changes_channel_and_numbers(tmp_path: Path) -> None:
-    file = written(tmp_path / "map.toml", "channel = 3\n[cc]\ncutoff = 23\nsin_mod_amplitude = 74\n")
-    controls = control_map(PAPER, file)
-    assert controls.channel == 3
-    assert controls.numbers[PAPER.index("cutoff")] == 23
-    assert controls.numbers[PAPER.index("sin_mod_amplitude")] == 74
-    assert controls.numbers[PAPER.index("resonance")] == PAPER["resonance"].midi
-    assert control_map(PAPER, file, channel=16).channel == 16
+@pytest.mark.parametrize("value", [0, 1, 127, 128, 8191, 8192, 16383])
+def test_fourteen_bits_are_a_coarse_half_and_a_fine(value: int) -> None:
+    assert changes(*messages.control_change_14(3, 7, value)) == [(3, 7, value // 128), (3, 39, value % 128)]
+    assert changes(*messages.nrpn(3, 1, 23, value)) == [
+        (3, 99, 1),
+        (3, 98, 23),
+        (3, 6, value // 128),
+        (3, 38, value % 128),
+    ]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[cc]\ncutof = 5", "no parameter 'cutof'; there are sin_frequency"),
-        ("[cc]\ncutoff = 128", "cutoff: control change number 128 is not an integer of 0..127"),
-        ("[cc]\ncutoff = -1", "cutoff: control change number -1 is not an integer of 0..127"),
-        ("[cc]\ncutoff = 1.5", "cutoff: control change number 1.5 is not an integer"),
-        ("[cc]\ncutoff = true", "cutoff: control change number True is not an integer"),
-        ("[cc]\ncutoff = 71", "resonance: control change 71 is already that of cutoff"),
-        ("[cc]\ncutoff = 0", "cutoff: control change 0 is reserved in MIDI 1.0 (bank select)"),
-        ("[cc]\ncutoff = 38", "cutoff: control change 38 is reserved in MIDI 1.0 (the fine half of controller 6)"),
-        ("[cc]\ncutoff = 64", "(the damper pedal)"),
-        ("[cc]\ncutoff = 101", "(RPN, coarse)"),
-        ("[cc]\ncutoff = 123", "(all notes off)"),
-        ("channel = 17", "MIDI channel 17 is not an integer of 1..16"),
-        ("channel = 'one'", "MIDI channel 'one' is not an integer of 1..16"),
-        ("chanel = 1", "unknown key 'chanel'"),
-        ("cc = 5", "`cc` must be a table"),
-        ("[cc", "is not TOML"),
-    ],
-)
-def test_a_map_that_midi_does_not_allow_is_refused_by_name_and_number(text: str, message: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=re.escape(message)):
-        control_map(PAPER, written(tmp_path / "map.toml", text))
+def test_an_nrpn_of_seven_bits_has_the_coarse_half_alone_and_nulls_point_to_nothing() -> None:
+    assert changes(*messages.nrpn(1, 0, 5, 100, bits=7)) == [(1, 99, 0), (1, 98, 5), (1, 6, 100)]
+    assert changes(*messages.select_nrpn(1, 127, 127)) == [(1, 99, 127), (1, 98, 127)]
+    assert changes(*messages.select_rpn(1)) == [(1, 101, 127), (1, 100, 127)]
 
 
-def test_a_map_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="No such file"):
-        control_map(PAPER, tmp_path / "nothing.toml")
+def test_notes_and_programs_are_those_that_mido_reads() -> None:
+    assert parsed(messages.note_on(2, 60, 100), messages.note_off(2, 60), messages.program_change(2, 5)) == [
+        {"type": "note_on", "channel": 1, "note": 60, "velocity": 100},
+        {"type": "note_off", "channel": 1, "note": 60, "velocity": 64},
+        {"type": "program_change", "channel": 1, "program": 5},
+    ]
+    assert changes(*messages.silence(2)) == [(2, 123, 0), (2, 120, 0)]
 
 
-def test_a_parameter_without_a_number_needs_one(tmp_path: Path) -> None:
-    space = ParamSpace([Param("pitch", "p", 0, 1)])
-    with pytest.raises(UsageError, match="pitch has no control change number"):
-        control_map(space)
-    assert control_map(space, written(tmp_path / "map.toml", "[cc]\npitch = 20")).numbers == (20,)
+def test_a_parameter_change_of_the_dx7_and_one_of_the_reface_dx() -> None:
+    # Yamaha DX7 owner's manual: F0, 43, 1n, 0gggggpp, 0ppppppp, 0ddddddd, F7; algorithm is parameter 134.
+    algorithm = Sysex("F0 43 1n 01 06 vv F7")
+    assert algorithm.top == 127
+    assert algorithm.messages(3, 31) == (bytes.fromhex("F0 43 12 01 06 1F F7"),)
+    (read,) = parsed(*algorithm.messages(3, 31))
+    assert read == {"type": "sysex", "data": [0x43, 0x12, 0x01, 0x06, 31]}
+    # Yamaha reface DX data list: F0 43 1n 7F 1C 05, an address of three bytes, the data, F7.
+    assert Sysex("F0 43 1n 7F 1C 05 30 00 0F vv F7").messages(1, 5) == (
+        bytes.fromhex("F0 43 10 7F 1C 05 30 00 0F 05 F7"),
+    )
+    wide = Sysex("F0 7D mm ll F7")
+    assert wide.top == 16383
+    assert wide.messages(1, 300) == (bytes((0xF0, 0x7D, 2, 44, 0xF7)),)
 
 
 def test_the_reserved_numbers_are_those_of_the_midi_1_tables() -> None:
@@ -105,128 +107,253 @@ def test_the_reserved_numbers_are_those_of_the_midi_1_tables() -> None:
     assert set(RESERVED) == halves_and_data | set(range(64, 70)) | set(range(96, 102)) | modes
 
 
-def test_values_span_seven_bits_and_levels_come_back() -> None:
-    space = ParamSpace([Param(f"p{n}", "p", 0, 1, levels=n, midi=20) for n in (2, 16, 100, 128)])
-    for fraction in np.linspace(0, 1, 128):
-        levels = np.rint(fraction * (space.levels - 1)).astype(np.int64)
-        values = cc_values(space, levels)
-        np.testing.assert_array_equal(
-            values, [round(127 * at / (p.levels - 1)) for at, p in zip(levels, space, strict=True)]
-        )
-        np.testing.assert_array_equal(levels_of_cc(space, values), levels)
-
-
 # -- the pace ---------------------------------------------------------------------------------
 
 
-def drained(pacer: Pacer, now: float) -> list[tuple[float, int, int]]:
-    """(time, parameter, value) of everything the pacer sends from `now` on, asked at the times that it names."""
-    out = []
-    while (at := pacer.next_at()) is not None:
-        now = max(now, at)
-        message = pacer.take(now)
-        assert message is not None
-        out.append((now, *message))
-    return out
+class Wire:
+    """A sink that keeps messages with their times; `away` is answered once by `returned`."""
+
+    description = "a list"
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[float, bytes]] = []
+        self.back = False
+
+    def send(self, message: bytes, at_s: float) -> None:
+        self.sent.append((at_s, message))
+
+    def returned(self) -> bool:
+        back, self.back = self.back, False
+        return back
+
+    def close(self) -> None:
+        pass
+
+    def take(self) -> list[bytes]:
+        """The messages since the last time."""
+        sent, self.sent = [message for _, message in self.sent], []
+        return sent
 
 
-def offer(pacer: Pacer, values: list[int], heard: list[bool] | None = None) -> None:
-    pacer.offer(np.array(values), np.array(heard or [True] * len(values)))
+def space(count: int, levels: int = 128) -> ParamSpace:
+    return ParamSpace([Param(f"p{i}", "p", 0, 1, levels=levels) for i in range(count)])
+
+
+def receiver(count: int = 3, *addresses: Address, baud: float = BAUD, **profile: object) -> tuple[Receiver, Wire]:
+    """One of `count` parameters on the control changes 20, 21, and so on, or on addresses."""
+    params = space(count)
+    on = addresses or [ControlChange(20 + i) for i in range(count)]
+    controls = tuple(Control.of(param, address) for param, address in zip(params, on, strict=True))
+    wire = Wire()
+    return Receiver(Profile("test", params, controls, **profile), wire, baud), wire  # type: ignore[arg-type]
+
+
+def offer(to: Receiver, values: list[int], heard: list[bool] | None = None) -> None:
+    """A patch, as 7-bit values."""
+    to.offer(np.array(values) / 127, np.array(heard or [True] * len(values)))
+
+
+def drain(to: Receiver, now: float) -> float:
+    """Pumps from `now` on, at the times that it names, until nothing waits; returns the last of them."""
+    while (at := to.pump(now)) is not None:
+        assert at > now
+        now = at
+    return now
+
+
+def sent(to: Receiver, wire: Wire, now: float) -> list[tuple[int, int]]:
+    """(number less 20, value) of the control changes that go out from `now` on."""
+    drain(to, now)
+    return [(number - 20, value) for _, number, value in changes(*wire.take())]
 
 
 def test_n_changes_are_sent_in_the_time_the_wire_needs_for_n() -> None:
-    pacer = Pacer(23)
-    offer(pacer, list(range(23)))
-    sent = drained(pacer, 5.0)
-    assert len(sent) == 23
-    assert sent[0][0] == 5.0
-    assert sent[-1][0] + WIRE_S == pytest.approx(5.0 + 23 * WIRE_S)
-    assert pacer.take(99.0) is None
-
-
-def test_no_window_of_time_holds_more_than_the_wire_carries() -> None:
-    random = np.random.default_rng(4)
-    pacer = Pacer(23)
-    times: list[float] = []
-    now = 0.0
-    for _ in range(20_000):
-        now += random.exponential(WIRE_S / 3)
-        if random.random() < 0.01:
-            offer(pacer, random.integers(0, 128, 23).tolist())
-        if pacer.take(now) is not None:
-            times.append(now)
-    assert len(times) == pacer.sent > 1000
-    at = np.array(times)
-    for count in (1, 2, 5, 23, 200):  # that many messages after the first need that much time
-        assert (at[count:] - at[:-count]).min() >= count * WIRE_S * (1 - 1e-9)
+    to, wire = receiver(23)
+    offer(to, list(range(23)))
+    drain(to, 5.0)
+    times = [at for at, _ in wire.sent]
+    assert len(times) == to.sent == 23
+    assert times[0] == 5.0
+    assert times[-1] + WIRE_S == pytest.approx(5.0 + 23 * WIRE_S)
+    assert to.sent_bytes == 69
+    assert to.pump(99.0) is None
+    assert to.sent == 23
 
 
 @pytest.mark.parametrize("baud", [31250, 1_000_000])
 def test_the_wire_is_as_fast_as_asked(baud: float) -> None:
-    pacer = Pacer(2, baud)
-    offer(pacer, [1, 2])
-    first, second = drained(pacer, 0.0)
-    assert second[0] - first[0] == pytest.approx(30 / baud)
+    to, wire = receiver(2, baud=baud)
+    offer(to, [1, 2])
+    drain(to, 0.0)
+    assert wire.sent[1][0] - wire.sent[0][0] == pytest.approx(30 / baud)
 
 
 @pytest.mark.parametrize("baud", [0, -1, float("nan"), float("inf")])
 def test_a_wire_needs_a_speed(baud: float) -> None:
     with pytest.raises(UsageError, match=f"a MIDI cable has {BAUD}"):
-        Pacer(2, baud)
+        receiver(baud=baud)
 
 
 def test_only_changes_are_sent() -> None:
-    pacer = Pacer(3)
-    offer(pacer, [10, 20, 30])
-    assert len(drained(pacer, 0)) == 3
-    offer(pacer, [10, 20, 30])
-    assert pacer.next_at() is None
-    offer(pacer, [10, 21, 30])
-    assert [message[1:] for message in drained(pacer, 1)] == [(1, 21)]
+    to, wire = receiver()
+    offer(to, [10, 20, 30])
+    assert len(sent(to, wire, 0)) == 3
+    offer(to, [10, 20, 30])
+    assert to.pump(1) is None
+    offer(to, [10, 21, 30])
+    assert sent(to, wire, 1) == [(1, 21)]
 
 
 def test_the_biggest_change_goes_first_what_is_new_before_it_and_what_is_not_heard_last() -> None:
-    pacer = Pacer(3)
-    offer(pacer, [50, 50, 50])
-    drained(pacer, 0)
-    offer(pacer, [51, 20, 60])
-    assert [message[1] for message in drained(pacer, 1)] == [1, 2, 0]
-    offer(pacer, [127, 21, 61], heard=[False, True, True])
-    assert [message[1] for message in drained(pacer, 2)] == [1, 2, 0]
+    to, wire = receiver()
+    offer(to, [50, 50, 50])
+    drain(to, 0)
+    wire.take()
+    offer(to, [51, 20, 60])
+    assert [at for at, _ in sent(to, wire, 1)] == [1, 2, 0]
+    offer(to, [127, 21, 61], heard=[False, True, True])
+    assert sorted(sent(to, wire, 2)[:2]) == [(1, 21), (2, 61)]
 
-    pacer = Pacer(3)
-    offer(pacer, [0, 50, 127], heard=[True, False, True])
-    assert [message[1] for message in drained(pacer, 0)] == [0, 2, 1]
+    to, wire = receiver()
+    offer(to, [0, 50, 127], heard=[True, False, True])
+    assert [at for at, _ in sent(to, wire, 0)] == [0, 2, 1]
+
+
+def test_the_biggest_change_is_the_biggest_in_x_whatever_the_resolution() -> None:
+    to, wire = receiver(2, ControlChange14(3), ControlChange(20))
+    to.offer(np.array([0.5, 0.5]), np.array([True, True]))
+    drain(to, 0)
+    wire.take()
+    to.offer(np.array([0.6, 0.8]), np.array([True, True]))  # 1638 steps of one, 38 of the other
+    drain(to, 1)
+    assert [number for _, number, _ in changes(*wire.take())] == [20, 3, 35]
 
 
 def test_the_latest_value_wins_and_what_it_replaced_is_counted() -> None:
-    pacer = Pacer(3)
-    offer(pacer, [1, 2, 3])
-    assert pacer.take(0.0) == (0, 1)
-    offer(pacer, [1, 99, 3])
-    offer(pacer, [1, 98, 3])
-    assert [message[1:] for message in drained(pacer, 1)] == [(1, 98), (2, 3)]
-    assert pacer.superseded == 2
-    assert pacer.sent == 3
+    to, wire = receiver()
+    offer(to, [1, 2, 3])
+    to.pump(0.0)
+    assert changes(*wire.take()) == [(1, 20, 1)]
+    offer(to, [1, 99, 3])
+    offer(to, [1, 98, 3])
+    assert sent(to, wire, 1) == [(1, 98), (2, 3)]
+    assert to.superseded == 2
+    assert to.sent == 3
 
 
 def test_a_change_taken_back_before_it_was_sent_is_not_sent() -> None:
-    pacer = Pacer(1)
-    offer(pacer, [5])
-    drained(pacer, 0)
-    offer(pacer, [6])
-    offer(pacer, [5])
-    assert pacer.next_at() is None
+    to, _ = receiver(1)
+    offer(to, [5])
+    drain(to, 0)
+    offer(to, [6])
+    offer(to, [5])
+    assert to.pump(1) is None
 
 
-def test_a_receiver_that_has_forgotten_gets_everything_again() -> None:
-    pacer = Pacer(2)
-    pacer.forget()
-    assert pacer.next_at() is None
-    offer(pacer, [5, 6])
-    drained(pacer, 0)
-    pacer.forget()
-    assert sorted(message[1:] for message in drained(pacer, 1)) == [(0, 5), (1, 6)]
+def test_what_no_control_drives_is_not_sent() -> None:
+    params = space(2)
+    wire = Wire()
+    to = Receiver(Profile("half", params, (None, Control.of(params[1], ControlChange(21)))), wire)
+    offer(to, [5, 6])
+    assert sent(to, wire, 0) == [(1, 6)]
+
+
+def test_a_receiver_that_was_away_is_silenced_and_gets_settings_and_patch_again() -> None:
+    setting = Setting("program", Program(), 7)
+    to, wire = receiver(2, settings=(setting,))
+    offer(to, [5, 6])
+    drain(to, 0)
+    first = wire.take()
+    assert first == [
+        messages.program_change(1, 7),
+        messages.control_change(1, 20, 5),
+        messages.control_change(1, 21, 6),
+    ]
+    wire.back = True
+    drain(to, 1)
+    assert wire.take() == [*messages.silence(1), *first]
+
+
+# -- pairs ------------------------------------------------------------------------------------
+
+
+def test_a_pair_stays_together_while_values_change() -> None:
+    to, wire = receiver(2, ControlChange14(1), Nrpn(0, 5))
+    now = 0.0
+    random = np.random.default_rng(1)
+    for _ in range(500):
+        to.offer(random.random(2), np.array([True, True]))
+        now += WIRE_S / 2
+        to.pump(now)
+    numbers = [number for _, number, _ in changes(*wire.take())]
+    text = " ".join(str(number) for number in numbers)
+    units = text.replace("1 33", "a").replace("99 98 6 38", "b").replace("6 38", "b")
+    assert set(units.split()[:-1]) == {"a", "b"}
+
+
+def test_a_parameter_is_selected_only_when_another_was() -> None:
+    to, wire = receiver(2, Nrpn(0, 5), Nrpn(0, 6, bits=7))
+    offer(to, [10, 20])
+    drain(to, 0)
+    assert [number for _, number, _ in changes(*wire.take())] == [99, 98, 6, 38, 99, 98, 6]
+    offer(to, [10, 30])
+    drain(to, 1)
+    assert changes(*wire.take()) == [(1, 6, 30)]
+    offer(to, [11, 30])
+    drain(to, 2)
+    assert [number for _, number, _ in changes(*wire.take())] == [99, 98, 6, 38]
+
+
+def test_with_nulls_a_parameter_is_selected_each_time() -> None:
+    to, wire = receiver(1, Nrpn(0, 5), nrpn_null=True)
+    for now, value in enumerate([10, 11]):
+        offer(to, [value])
+        drain(to, now)
+        read = changes(*wire.take())
+        assert read[:2] == [(1, 99, 0), (1, 98, 5)]
+        assert read[4:] == [(1, 99, 127), (1, 98, 127)]
+
+
+# -- notes ------------------------------------------------------------------------------------
+
+
+def test_notes_go_before_parameters_and_between_the_messages_of_a_pair() -> None:
+    to, wire = receiver(2, ControlChange14(1), ControlChange14(2))
+    offer(to, [10, 20])
+    to.pump(0.0)
+    to.note_on(60, 100)
+    drain(to, 0.0)
+    to.note_off(60)
+    drain(to, 1.0)
+    read = [each.get("control", each["type"]) for each in parsed(*wire.take())]
+    assert read == [1, "note_on", 33, 2, 34, "note_off"]
+
+
+def test_a_note_that_ended_before_it_was_sent_is_not_sent_and_one_off_a_key_is_enough() -> None:
+    to, wire = receiver()
+    to.note_on(60, 100)
+    to.note_off(60)
+    assert to.pump(0) is None
+    to.note_on(60, 100)
+    drain(to, 1)
+    for _ in range(10_000):  # what waits doesn't grow
+        to.note_off(60)
+        to.note_on(60, 50)
+    to.note_off(60)
+    drain(to, 2)
+    assert [each["type"] for each in parsed(*wire.take())] == ["note_on", "note_off"]
+
+
+def test_a_panic_ends_what_sounds_and_everything_else() -> None:
+    to, wire = receiver()
+    to.note_on(60, 100)
+    to.note_on(64, 100)
+    drain(to, 0)
+    wire.take()
+    to.note_on(67, 100)
+    to.panic()
+    drain(to, 1)
+    assert wire.take() == [messages.note_off(1, 60), messages.note_off(1, 64), *messages.silence(1)]
 
 
 # -- where messages go ------------------------------------------------------------------------
@@ -236,11 +363,43 @@ def test_a_dry_run_prints_the_commands_and_times_of_sendmidi() -> None:
     out = io.StringIO()
     sink = TextSink(out)
     for at_s in (0.0, 1.0234, 3723.9996):
-        sink.send(16, 74, 64, at_s)
+        sink.send(messages.control_change(16, 74, 64), at_s)
+    sink.send(messages.note_on(1, 60, 100), 1.0)
+    sink.send(messages.note_off(1, 60), 1.0)
+    sink.send(messages.program_change(1, 5), 1.0)
+    sink.send(bytes.fromhex("F0 43 10 01 06 1F F7"), 1.0)
     assert out.getvalue().splitlines() == [
         "00:00:00.000 ch 16 cc 74 64",
         "00:00:01.023 ch 16 cc 74 64",
         "01:02:04.000 ch 16 cc 74 64",
+        "00:00:01.000 ch 1 on 60 100",
+        "00:00:01.000 ch 1 off 60 64",
+        "00:00:01.000 ch 1 pc 5",
+        "00:00:01.000 syx 67 16 1 6 31",
+    ]
+
+
+def test_a_dry_run_prints_pairs_as_the_one_command_they_are() -> None:
+    out = io.StringIO()
+    sink = TextSink(out, pairs={3})
+    for message in (
+        *messages.control_change_14(2, 3, 8191),
+        *messages.nrpn(2, 1, 23, 300),
+        *messages.data_entry(2, 301),
+        *messages.nrpn(2, 0, 7, 90, bits=7),
+        *messages.select_nrpn(2, 127, 127),
+        messages.control_change(2, 4, 5),
+        *messages.nrpn(2, 0, 7, 91, bits=7),
+    ):
+        sink.send(message, 0.0)
+    sink.close()
+    assert [line[13:] for line in out.getvalue().splitlines()] == [
+        "ch 2 cc14 3 8191",
+        "ch 2 nrpn 151 300",
+        "ch 2 nrpn 151 301",
+        "ch 2 nrpn 7 11520",
+        "ch 2 cc 4 5",
+        "ch 2 nrpn 7 11648",
     ]
 
 
@@ -248,15 +407,22 @@ def test_a_midi_file_holds_every_message_at_its_time(tmp_path: Path) -> None:
     path = tmp_path / "out.mid"
     sink = MidiFileSink(path)
     times = np.cumsum(np.random.default_rng(1).exponential(0.01, 500))
+    kinds = [
+        messages.control_change(2, 20, 64),
+        messages.note_on(2, 60, 100),
+        messages.program_change(2, 9),
+        bytes((0xF0, *range(120), *range(120), 0xF7)),
+    ]
     for i, at_s in enumerate(times):
-        sink.send(2, 20 + i % 10, i % 128, float(at_s))
+        sink.send(kinds[i % 4], float(at_s))
     assert not path.exists()
     sink.close()
-    messages = [message for message in mido.MidiFile(path).tracks[0] if not message.is_meta]
-    assert [(m.type, m.channel, m.control, m.value) for m in messages] == [
-        ("control_change", 1, 20 + i % 10, i % 128) for i in range(500)
-    ]
-    elapsed = np.cumsum([m.time for m in mido.MidiFile(path) if m.type == "control_change"])
+    assert [each.name for each in tmp_path.iterdir()] == ["out.mid"]
+    file = mido.MidiFile(path)
+    assert file.type == 0
+    read = [message for message in file.tracks[0] if not message.is_meta]
+    assert [bytes(each.bytes()) for each in read] == [kinds[i % 4] for i in range(500)]
+    elapsed = np.cumsum([each.time for each in mido.MidiFile(path)])[-501:-1]
     np.testing.assert_allclose(elapsed, times, atol=0.0003)  # half a tick, without drift
 
 
@@ -276,20 +442,3 @@ def test_without_a_midi_system_one_line_says_what_to_do(
     with pytest.raises(UsageError, match=r"no MIDI system: .* start JACK .* --dry-run"):
         output_ports()
     assert capfd.readouterr().err == ""
-
-
-# -- the documentation ------------------------------------------------------------------------
-
-PAGE = (Path(__file__).parents[1] / "docs" / "live.md").read_text()
-
-
-def test_the_page_lists_the_numbers_of_the_paper_synth() -> None:
-    listed = {name: int(number) for name, number in re.findall(r"`(\w+)` \| (\d+) \|", PAGE)}
-    assert listed == {param.name: param.midi for param in PAPER}
-
-
-def test_the_map_on_the_page_is_one(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
-    controls = control_map(PAPER, written(tmp_path / "map.toml", example))
-    assert controls.channel == 2
-    assert controls.numbers[PAPER.index("cutoff")] == 19

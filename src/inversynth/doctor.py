@@ -119,7 +119,7 @@ def _probe_audio(found: dict[str, Any]) -> None:
 def _probe_midi(found: dict[str, Any]) -> None:
     from . import midi
 
-    output = midi._rtmidi_output()
+    output = midi.rtmidi_output()
     import rtmidi
 
     found["api"] = rtmidi.get_api_display_name(output.get_current_api())

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from .audio import Clock, Source, StreamClock
 from .errors import UsageError
 from .listening import Capture, Follow, clean, fit
-from .midi import BAUD, LOOK_S, ControlMap, Pacer, Sink, cc_values, message_s
+from .midi import BAUD, LOOK_S, Receiver, byte_s
 from .spec import AudioFormat, ParamSpace
 
 MODES = ("capture", "follow")
@@ -66,7 +66,7 @@ class Settings:
             raise UsageError(f"a threshold of {self.threshold_db:g} dBFS is outside -120..0")
         if not 0.1 <= self.rate <= 100:
             raise UsageError(f"{self.rate:g} predictions a second are outside 0.1..100")
-        message_s(self.baud)
+        byte_s(self.baud)
         if self.duration is not None and not 0 < self.duration < float("inf"):
             raise UsageError(f"a duration of {self.duration:g} s is not above 0")
 
@@ -86,36 +86,34 @@ def listener(settings: Settings, sample_rate: int, audio: AudioFormat) -> Captur
 
 
 class Sender:
-    """Takes patches as they come, the latest wins, and sends their changes at the pace of the wire.
+    """Takes patches as they come, the latest wins, and lets receivers send their changes.
 
-    Either `run` sends from a thread in the time of `clock`, or `advance` sends on the caller's.
+    Either `run` sends from a thread in the time of `clock`, or `advance` sends on the caller's. Times are in
+    seconds; those of `pump` and `advance` count from the start of listening.
     """
 
-    def __init__(self, pacer: Pacer, controls: ControlMap, sinks: Sequence[Sink], began: float) -> None:
-        self._pacer, self._controls, self._sinks, self._began = pacer, controls, sinks, began
+    def __init__(self, receivers: Sequence[Receiver], began: float) -> None:
+        self._receivers, self._began = receivers, began
         self._news = threading.Condition()
+        self._patch: tuple[NDArray[np.float64], NDArray[np.bool_]] | None = None
         self._end: float | None = None
         self.error: BaseException | None = None
 
-    def offer(self, values: NDArray[np.int64], heard: NDArray[np.bool_]) -> None:
-        """Puts a patch, as (P,) 7-bit values, in the place of the one before."""
+    def offer(self, x: NDArray[np.float64], heard: NDArray[np.bool_]) -> None:
+        """Puts a patch, as (P,) x, in the place of the one before."""
         with self._news:
-            self._pacer.offer(values, heard)
+            self._patch = x, heard
             self._news.notify()
 
     def pump(self, now: float) -> float | None:
         """Sends what may be sent at `now`; returns the time of the next message, None if none waits."""
-        if any([sink.returned() for sink in self._sinks]):
-            with self._news:
-                self._pacer.forget()
-        while True:
-            with self._news:
-                message = self._pacer.take(now)
-                if message is None:
-                    return self._pacer.next_at()
-            at, value = message
-            for sink in self._sinks:
-                sink.send(self._controls.channel, self._controls.numbers[at], value, now - self._began)
+        with self._news:
+            patch, self._patch = self._patch, None
+        if patch is not None:
+            for receiver in self._receivers:
+                receiver.offer(*patch)
+        times = [receiver.pump(now) for receiver in self._receivers]
+        return min((at for at in times if at is not None), default=None)
 
     def advance(self, now: float, until: float) -> None:
         """Sends everything that may be sent from `now` to `until`, each at its time."""
@@ -127,18 +125,20 @@ class Sender:
         """Sends until `finish`; sets `stop` if a sink fails, and keeps its error."""
         try:
             while True:
-                self.pump(clock.now())
+                at = self.pump(clock.now() - self._began)
                 with self._news:
-                    at = self._pacer.next_at()
-                    if self._end is not None and (at is None or clock.now() > self._end):
+                    if self._patch is not None:
+                        continue
+                    now = clock.now() - self._began
+                    if self._end is not None and (at is None or now > self._end):
                         return
-                    self._news.wait(LOOK_S if at is None else min(max(at - clock.now(), 0), LOOK_S))
+                    self._news.wait(LOOK_S if at is None else min(max(at - now, 0), LOOK_S))
         except BaseException as error:
             self.error = error
             stop.set()
 
     def finish(self, end: float) -> None:
-        """Lets `run` return once nothing waits, at the latest at `end`."""
+        """Lets `run` return once nothing waits, at the latest at `end`, counted from the start of listening."""
         with self._news:
             self._end = end
             self._news.notify()
@@ -175,8 +175,7 @@ class Summary:
 def run(
     source: Source,
     model: Model,
-    controls: ControlMap,
-    sinks: Sequence[Sink],
+    receivers: Sequence[Receiver],
     settings: Settings,
     stop: threading.Event,
     report: Callable[[float, NDArray[np.int64]], None] | None = None,
@@ -186,14 +185,14 @@ def run(
     `report` is called with the time (s) and the (P,) levels of each prediction. Source and sinks are the
     caller's to close. Raises `InversynthError` if the source or a sink fails.
     """
-    clock, pacer = source.clock, Pacer(len(model.space), settings.baud)
+    clock = source.clock
     ear = listener(settings, source.sample_rate, model.audio)
     inference_s = array("d")
     damaged = 0
     model.warm_up()
     began = clock.now()
     deadline = None if settings.duration is None else began + settings.duration
-    sender = Sender(pacer, controls, sinks, began)
+    sender = Sender(receivers, began)
     threaded = not isinstance(clock, StreamClock)
     thread = threading.Thread(target=sender.run, args=(clock, stop), name="sender", daemon=True)
 
@@ -203,7 +202,8 @@ def run(
             rows = model.predict_one(fit(window, source.sample_rate, model.audio))
             inference_s.append(time.perf_counter() - at)
             levels = np.array([row.argmax() for row in rows])
-            sender.offer(cc_values(model.space, levels), model.space.active(levels[None])[0])
+            x = np.array([param.x_of_level(at) for param, at in zip(model.space, levels, strict=True)])
+            sender.offer(x, model.space.active(levels[None])[0])
             if report is not None:
                 report(clock.now() - began, levels)
 
@@ -213,10 +213,10 @@ def run(
         try:
             source.start()
             while not stop.is_set() and (deadline is None or clock.now() < deadline):
-                before = clock.now()
+                before = clock.now() - began
                 block = source.read()
                 if not threaded:
-                    sender.advance(before, clock.now())
+                    sender.advance(before, clock.now() - began)
                 if block is None:
                     predict(ear.finish())
                     break
@@ -226,10 +226,10 @@ def run(
         finally:
             seconds = clock.now() - began
             if threaded:
-                sender.finish(clock.now() + FLUSH_S)
+                sender.finish(seconds + FLUSH_S)
                 thread.join(FLUSH_S + 1)
             else:
-                sender.advance(clock.now(), float("inf"))
+                sender.advance(seconds, float("inf"))
     if sender.error is not None:
         raise sender.error
     return Summary(
@@ -239,8 +239,8 @@ def run(
         damaged,
         len(inference_s),
         np.array(inference_s),
-        pacer.sent,
-        pacer.superseded,
+        sum(receiver.sent for receiver in receivers),
+        sum(receiver.superseded for receiver in receivers),
     )
 
 

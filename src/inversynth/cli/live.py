@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..audio import Source
-    from ..midi import Sink
+    from ..midi import Profile, Sink
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,8 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--midi-file", metavar="OUT.mid", help="a standard MIDI file")
     output.add_argument("--dry-run", action="store_true", help="print SendMIDI's commands")
     output.add_argument("--list-ports", action="store_true", help="list the MIDI output ports, and leave")
-    output.add_argument("--map", metavar="MAP.toml", help="control change numbers other than the synth's own")
-    output.add_argument("--channel", type=int, metavar="1..16", help="MIDI channel (default: the map's, or 1)")
+    output.add_argument(
+        "--profile",
+        metavar="NAME|FILE.toml",
+        help="what the receiver takes, see `inversynth profiles` (default: the synth's own)",
+    )
+    output.add_argument("--channel", type=int, metavar="1..16", help="MIDI channel (default: the profile's)")
     output.add_argument("--baud", type=float, help=f"speed of the wire, bits a second (default: {Settings.baud})")
 
     how = parser.add_argument_group("listening")
@@ -72,8 +76,9 @@ def run(args: argparse.Namespace) -> int:
     """Listens until the end of the file, the duration, Ctrl-C or SIGTERM; returns 0."""
     from ..live import Settings
     from ..live import run as listen
-    from ..midi import control_map
+    from ..midi import Receiver
     from ..predict import default_model, load_model
+    from ..profiles import load
     from ..render import synth
 
     if args.list_devices or args.list_ports:
@@ -82,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     given = {name: getattr(args, name) for name in ("mode", "rate", "threshold_db", "baud", "duration")}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     target = synth(args.synth)
-    controls = control_map(target.space, args.map, args.channel)
+    profile = load(args.profile or args.synth, target.space, args.channel)
 
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(_until_signalled())
@@ -90,17 +95,16 @@ def run(args: argparse.Namespace) -> int:
         model.require(target)
         source = _source(args)
         stack.callback(source.close)
-        sinks: list[Sink] = []
-        for sink in _sinks(args):
+        receivers: list[Receiver] = []
+        for sink in _sinks(args, profile):
             stack.callback(sink.close)
-            sinks.append(sink)
+            receivers.append(Receiver(profile, sink, settings.baud))
 
         _say(f"listening to {source.description}, {settings.mode} mode, above {settings.threshold_db:g} dBFS")
-        _say(f"model {model.name} on {model.device}; channel {controls.channel}")
-        for sink in sinks:
-            _say(f"sending to {sink.description}")
-        pairs = zip(controls.numbers, target.space.names, strict=True)
-        _say(f"control changes: {', '.join(f'{number} {name}' for number, name in pairs)}")
+        _say(f"model {model.name} on {model.device}; profile {profile.name}, channel {profile.channel}")
+        for receiver in receivers:
+            _say(f"sending to {receiver.description}")
+        _say(f"driven: {', '.join(f'{each.param.name} ({each.address})' for each in profile.driven)}")
         count = 0
 
         def report(at_s: float, levels: NDArray[np.int64]) -> None:
@@ -109,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
             _say(f"{at_s:8.2f} s  note {count}")
 
         captures = settings.mode == "capture"
-        summary = listen(source, model, controls, sinks, settings, stop, report if captures else None)
+        summary = listen(source, model, receivers, settings, stop, report if captures else None)
     for line in summary.lines("note" if captures else "prediction"):
         _say(line)
     return 0
@@ -143,7 +147,7 @@ def _source(args: argparse.Namespace) -> Source:
     return DeviceSource(args.input, args.sample_rate, args.block_size)
 
 
-def _sinks(args: argparse.Namespace) -> Iterator[Sink]:
+def _sinks(args: argparse.Namespace, profile: Profile) -> Iterator[Sink]:
     from ..midi import MidiFileSink, PortSink, TextSink
 
     if args.midi_out:
@@ -153,7 +157,7 @@ def _sinks(args: argparse.Namespace) -> Iterator[Sink]:
     if args.midi_file:
         yield MidiFileSink(args.midi_file)
     if args.dry_run:
-        yield TextSink(sys.stdout)
+        yield TextSink(sys.stdout, profile.pairs)
 
 
 def _list(args: argparse.Namespace) -> int:

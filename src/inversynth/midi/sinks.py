@@ -1,0 +1,259 @@
+"""Where MIDI messages go: ports, files and text, behind one method, `send`."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import sys
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+from .. import files
+from ..devices import pick, quiet
+from ..errors import InversynthError, UsageError
+from .messages import (
+    CONTROL_CHANGE,
+    DATA_ENTRY,
+    LSB,
+    NOTE_OFF,
+    NOTE_ON,
+    NRPN_LSB,
+    NRPN_MSB,
+    PROGRAM_CHANGE,
+    SYSEX,
+    TOP,
+    Message,
+)
+
+LOOK_S = 1.0
+"""How often to look whether a receiver's port is still there; sending to one that isn't raises nothing."""
+
+
+class Sink(Protocol):
+    """Where messages go; `description` says it to the user."""
+
+    description: str
+
+    def send(self, message: Message, at_s: float) -> None:
+        """Sends one whole message; `at_s` counts from the start of listening."""
+
+    def returned(self) -> bool:
+        """True once if the receiver was away and has come back: it may have forgotten everything."""
+
+    def close(self) -> None:
+        """Finishes; a file is written here."""
+
+
+class TextSink:
+    """Prints the commands of SendMIDI (https://github.com/gbevin/SendMIDI), which replays them with their times.
+
+    Pairs of messages are printed as the one command they are: `cc14` for the coarse halves in `pairs` (0..31)
+    and their fine ones, `nrpn` for data entry. A value whose fine half is still to come waits for it.
+    """
+
+    description = "standard output, as SendMIDI commands"
+
+    def __init__(self, stream: TextIO, pairs: Collection[int] = ()) -> None:
+        self._stream, self._pairs = stream, pairs
+        self._selected = [TOP, TOP]
+        self._coarse: tuple[Message, float] | None = None
+
+    def send(self, message: Message, at_s: float) -> None:
+        """Prints `HH:MM:SS.mmm ch 1 cc 74 64`; a system exclusive message has no channel, and its bytes are decimal."""
+        kind, channel = message[0] & 0xF0, (message[0] & 0x0F) + 1
+        if kind == CONTROL_CHANGE:
+            self._control_change(message, at_s)
+        elif kind == SYSEX:
+            self._print(at_s, "syx", *message[1:-1])
+        else:
+            words = {NOTE_ON: "on", NOTE_OFF: "off", PROGRAM_CHANGE: "pc"}
+            self._print(at_s, f"ch {channel} {words[kind]}", *message[1:])
+
+    def _control_change(self, message: Message, at_s: float) -> None:
+        channel, number, value = (message[0] & 0x0F) + 1, message[1], message[2]
+        coarse, self._coarse = self._coarse, None
+        if coarse is not None:
+            first, first_at_s = coarse
+            if (first[0], first[1] + LSB) == (message[0], number):
+                self._value(channel, first[1], first[2] << 7 | value, first_at_s)
+                return
+            self._value((first[0] & 0x0F) + 1, first[1], first[2] << 7, first_at_s)
+        if number in (NRPN_MSB, NRPN_LSB):
+            self._selected[NRPN_MSB - number] = value
+        elif number in self._pairs or (number == DATA_ENTRY and self._selected != [TOP, TOP]):
+            self._coarse = message, at_s
+        else:
+            self._print(at_s, f"ch {channel} cc", number, value)
+
+    def _value(self, channel: int, number: int, value: int, at_s: float) -> None:
+        if number == DATA_ENTRY:
+            self._print(at_s, f"ch {channel} nrpn", self._selected[0] << 7 | self._selected[1], value)
+        else:
+            self._print(at_s, f"ch {channel} cc14", number, value)
+
+    def _print(self, at_s: float, command: str, *numbers: int) -> None:
+        seconds, ms = divmod(round(at_s * 1000), 1000)
+        stamp = f"{seconds // 3600 % 24:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{ms:03}"
+        print(stamp, command, *numbers, file=self._stream, flush=True)
+
+    def returned(self) -> bool:
+        """Never."""
+        return False
+
+    def close(self) -> None:
+        """Prints what still waited for its fine half."""
+        if self._coarse is not None:
+            (status, number, value), at_s = self._coarse
+            self._coarse = None
+            self._value((status & 0x0F) + 1, number, value << 7, at_s)
+
+
+class MidiFileSink:
+    """A standard MIDI file of one track (Standard MIDI Files 1.0, format 0), which appears whole when it is closed.
+
+    Messages go to a temporary file as they come, so that memory doesn't grow.
+    """
+
+    TICKS_PER_BEAT = 960
+    TEMPO_US = 500_000
+    """Microseconds a beat: 120 beats a minute, so a tick is 0.52 ms."""
+    _HEAD = struct.pack(">4sIHHH4s", b"MThd", 6, 0, 1, TICKS_PER_BEAT, b"MTrk")
+
+    def __init__(self, path: str | Path) -> None:
+        if Path(path).is_dir():
+            raise UsageError(f"{path} is a folder; give the name of a MIDI file, such as out.mid")
+        self.description = f"{path} (written at the end)"
+        self._stack = contextlib.ExitStack()
+        self._file = self._stack.enter_context(open(self._stack.enter_context(files.writing(path)), "wb"))  # noqa: SIM115
+        self._file.write(self._HEAD + bytes(4))
+        self._write(0, b"\xff\x51", self.TEMPO_US.to_bytes(3))
+        self._ticks = 0
+
+    def send(self, message: Message, at_s: float) -> None:
+        """Adds one message."""
+        ticks = max(round(at_s * 1e6 / self.TEMPO_US * self.TICKS_PER_BEAT), self._ticks)
+        wait, self._ticks = ticks - self._ticks, ticks
+        if message[0] == SYSEX:
+            self._write(wait, message[:1], message[1:])
+        else:
+            self._file.write(_variable_length(wait) + message)
+
+    def _write(self, wait: int, status: bytes, data: bytes) -> None:
+        self._file.write(_variable_length(wait) + status + _variable_length(len(data)) + data)
+
+    def returned(self) -> bool:
+        """Never."""
+        return False
+
+    def close(self) -> None:
+        """Writes the end, and gives the file its name."""
+        with self._stack:
+            self._write(0, b"\xff\x2f", b"")
+            size = self._file.tell() - len(self._HEAD) - 4
+            self._file.seek(len(self._HEAD))
+            self._file.write(size.to_bytes(4))
+
+
+def _variable_length(number: int) -> bytes:
+    """Seven bits a byte, the high ones first, all but the last with their top bit set."""
+    data = [number & TOP]
+    while number := number >> 7:
+        data.append(number & TOP | 0x80)
+    return bytes(reversed(data))
+
+
+class PortSink:
+    """A MIDI output port: that of a receiver, or a virtual one that receivers connect to."""
+
+    SETTLE_S = 0.1
+    """What is sent sooner after a port was opened can get lost in JACK, which connects between its periods."""
+
+    def __init__(self, name: str, virtual: bool = False) -> None:
+        self._rtmidi = rtmidi_output()
+        self._wanted = name
+        self._virtual = virtual
+        self._away = False
+        self._looked = time.monotonic()
+        with quiet():
+            if virtual:
+                try:
+                    self._rtmidi.open_virtual_port(name)
+                except (OSError, NotImplementedError, RuntimeError) as error:
+                    raise UsageError(f"can't make the virtual MIDI port {name!r}: {error}") from None
+                self.description = f"virtual MIDI port {name!r}"
+            else:
+                self._name = self._open()
+                self.description = f"MIDI port {self._name!r}"
+
+    def _open(self) -> str:
+        names: list[str] = self._rtmidi.get_ports()
+        at = pick(names, self._wanted, "MIDI output port")
+        try:
+            self._rtmidi.open_port(at, "out")
+        except (OSError, RuntimeError) as error:
+            raise InversynthError(f"can't open the MIDI port {names[at]!r}: {error}") from None
+        return names[at]
+
+    def send(self, message: Message, at_s: float) -> None:
+        """Sends at once, whatever `at_s`; while the port is away, to nobody."""
+        if self._away:
+            return
+        try:
+            self._rtmidi.send_message(message)
+        except (OSError, RuntimeError) as error:
+            raise InversynthError(f"can't send to {self.description}: {error}") from None
+
+    def returned(self) -> bool:
+        """Looks for the port at most every `LOOK_S`, opens it again by its name, and says so once."""
+        now = time.monotonic()
+        if self._virtual or now - self._looked < LOOK_S:
+            return False
+        self._looked = now
+        with quiet():
+            if self._name in self._rtmidi.get_ports() and not self._away:
+                return False
+            self._away = True
+            self._rtmidi.close_port()
+            with contextlib.suppress(UsageError, InversynthError):
+                self._name = self._open()
+                self._away = False
+                time.sleep(self.SETTLE_S)
+        return not self._away
+
+    def close(self) -> None:
+        """Closes the port."""
+        with quiet():
+            self._rtmidi.close_port()
+            self._rtmidi.delete()
+
+
+def output_ports() -> list[str]:
+    """The names of the MIDI output ports; raises `UsageError` if there is no MIDI system."""
+    output = rtmidi_output()
+    with quiet():
+        names: list[str] = output.get_ports()
+        output.delete()
+    return names
+
+
+def rtmidi_output() -> Any:
+    """An RtMidi output of the system's MIDI; on Linux ALSA's, or JACK's where there is no sequencer device."""
+    try:
+        import rtmidi
+    except ImportError:
+        raise UsageError(
+            "MIDI ports need python-rtmidi: pip install python-rtmidi, or use --midi-file or --dry-run"
+        ) from None
+    api = rtmidi.API_UNSPECIFIED
+    if sys.platform.startswith("linux"):
+        api = rtmidi.API_LINUX_ALSA if Path("/dev/snd/seq").exists() else rtmidi.API_UNIX_JACK
+    try:
+        with quiet():
+            return rtmidi.MidiOut(rtapi=api, name="inversynth")
+    except (OSError, RuntimeError):
+        raise UsageError(
+            "no MIDI system: there is neither the ALSA sequencer (/dev/snd/seq) nor a JACK server; "
+            "load snd-seq or start JACK (jackd -r -d dummy needs no hardware), or use --midi-file or --dry-run"
+        ) from None
