@@ -9,7 +9,7 @@ from setuptools import Extension, setup
 # No fused operations but those the kernel asks for: all its paths then compute the same. None needs -march or the
 # like: each path says in its source what it may use, and the processor decides at run time.
 flags = (
-    ["/O2", "/std:c11"]
+    ["/O2", "/std:c11", "/experimental:c11atomics"]
     if sys.platform == "win32"
     else ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra"]
 )

@@ -2,7 +2,7 @@
 """Thin bindings of bank.c: memory views in, memory views filled, the GIL released."""
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport int16_t, uint16_t, uintptr_t
+from libc.stdint cimport int16_t, uint16_t, uint64_t, uintptr_t
 
 cdef extern from "bank.h" nogil:
     int PAPER_PARAMS
@@ -33,6 +33,26 @@ cdef extern from "bank.h" nogil:
     void inversynth_stream_process(inversynth_stream *stream, float *out, size_t stride, size_t samples)
     void inversynth_stream_change(inversynth_stream *stream, const double *values)
     void inversynth_sine(const double *values, size_t count, float *out, size_t samples, double sample_rate)
+
+cdef extern from "voices.h" nogil:
+    int MAX_VOICES
+    int EVENT_NOTE_OFF, EVENT_NOTE_ON, EVENT_SET, EVENT_NOTES_OFF, EVENT_SOUND_OFF
+    cdef struct inversynth_event:
+        uint64_t at
+        double value
+        int kind, index
+    cdef struct inversynth_played:
+        uint64_t samples, blocks, underflows, sounding
+    cdef struct inversynth_voices:
+        pass
+    size_t inversynth_voices_bytes(const inversynth_path *path, size_t count)
+    void inversynth_voices_prepare(inversynth_voices *voices, const inversynth_path *path, size_t count,
+                                   const double *values, int note, double sample_rate, double gain, size_t channels)
+    int inversynth_voices_push(inversynth_voices *voices, inversynth_event event)
+    void inversynth_voices_process(inversynth_voices *voices, float *out, size_t samples)
+    int inversynth_voices_callback(const void *input, void *out, unsigned long samples, const void *times,
+                                   unsigned long flags, void *voices)
+    inversynth_played inversynth_voices_played(inversynth_voices *voices)
 
 
 cdef int check(const double[:, ::1] values, float[:, ::1] out, int params) except -1:
@@ -131,6 +151,56 @@ cdef class PaperStream:
             raise ValueError(f"values must be ({self.count}, {PAPER_PARAMS})")
         with nogil:
             inversynth_stream_change(self.stream, &values[0, 0])
+
+
+VOICES = MAX_VOICES
+NOTE_OFF, NOTE_ON, SET, NOTES_OFF, SOUND_OFF = EVENT_NOTE_OFF, EVENT_NOTE_ON, EVENT_SET, EVENT_NOTES_OFF, EVENT_SOUND_OFF
+
+
+cdef class PaperVoices:
+    """Notes of the patch values (23,), up to `count` at a time; see inversynth.render.Synth.voices and voices.h."""
+
+    cdef void *memory
+    cdef inversynth_voices *voices
+    cdef Py_ssize_t channels
+
+    def __cinit__(self, const double[::1] values, int count, int note, double sample_rate, double gain, int channels,
+                  int path):
+        cdef const inversynth_path *kernel = at(path)
+        if values.shape[0] != PAPER_PARAMS or not 1 <= count <= MAX_VOICES or channels < 1:
+            raise ValueError(f"values must be ({PAPER_PARAMS},), count 1..{MAX_VOICES}, channels 1 or more")
+        self.memory = PyMem_Malloc(inversynth_voices_bytes(kernel, count) + 64)
+        if not self.memory:
+            raise MemoryError
+        self.voices = <inversynth_voices *>((<uintptr_t>self.memory + 63) // 64 * 64)
+        self.channels = channels
+        inversynth_voices_prepare(self.voices, kernel, count, &values[0], note, sample_rate, gain, channels)
+
+    def __dealloc__(self):
+        PyMem_Free(self.memory)
+
+    def push(self, int kind, int index, double value, uint64_t at):
+        """Whether there was room for an event; the interpreter's lock makes of all threads that push one."""
+        if not 0 <= index < (PAPER_PARAMS if kind == EVENT_SET else 128):
+            raise ValueError(f"no parameter or note {index}")
+        return bool(inversynth_voices_push(self.voices, inversynth_event(at, value, kind, index)))
+
+    def process(self, float[:, ::1] out):
+        """Fills out (samples, channels) with the next samples."""
+        if out.shape[1] != self.channels:
+            raise ValueError(f"out must be (samples, {self.channels})")
+        if out.shape[0]:
+            with nogil:
+                inversynth_voices_process(self.voices, &out[0, 0], out.shape[0])
+
+    def played(self):
+        """(samples, blocks, underflows, sounding) up to now, for any thread."""
+        cdef inversynth_played now = inversynth_voices_played(self.voices)
+        return now.samples, now.blocks, now.underflows, now.sounding
+
+    def callback(self):
+        """The addresses of a PaStreamCallback of PortAudio, and of its user data; they are good as long as this is."""
+        return <uintptr_t>&inversynth_voices_callback, <uintptr_t>self.voices
 
 
 def sine(const double[:, ::1] values, float[:, ::1] out, double sample_rate):

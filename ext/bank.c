@@ -125,6 +125,21 @@ void inversynth_stream_change(struct inversynth_stream *stream, const double *va
     }
 }
 
+void inversynth_stream_release(struct inversynth_stream *stream)
+{
+    const size_t banks = stream->left ? 2 * stream->groups : stream->groups;
+    for (size_t g = 0; g < banks; g++)
+        stream->path->release(stream->bank + g * BANK_BYTES);
+}
+
+int inversynth_stream_silent(const struct inversynth_stream *stream)
+{
+    size_t silent = 0;
+    while (silent < stream->groups && stream->path->silent(stream->bank + silent * BANK_BYTES))
+        silent++;
+    return !stream->left && silent == stream->groups;
+}
+
 void inversynth_stream_process(struct inversynth_stream *stream, float *out, size_t stride, size_t samples)
 {
     const size_t lanes = (size_t)stream->path->lanes;

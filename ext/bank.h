@@ -12,8 +12,10 @@
 #define ARM_64
 #endif
 
-/* Columns of a patch, in the order of the parameter space of each synth. */
+/* Columns of a patch, in the order of the parameter space of each synth. The paper's begins with those of its
+ * oscillators, one after another, the frequency first. */
 enum { PAPER_PARAMS = 23, SINE_PARAMS = 4 };
+enum { OSCILLATORS = 4, OSCILLATOR_PARAMS = 4 };
 
 /* The kernel of the paper's synth, for one kind of processor. A bank holds the state of up to `lanes` sounds, in
  * BANK_BYTES of memory at a multiple of 64; lanes that are not used cost as much as those that are.
@@ -46,12 +48,16 @@ struct inversynth_path {
     const char *name;
     int lanes;
     const char *arithmetic; /* paths of the same arithmetic give the same bits */
-    /* Puts `count` sounds at their beginning. */
+    /* Puts `count` sounds at their beginning; their notes end after note_off, INFINITY for those that are released. */
     void (*prepare)(void *bank, const double *values, size_t count, double sample_rate, double note_off);
     /* Writes the next `samples` samples of sound i to out + i * stride. */
     void (*process)(void *bank, float *out, size_t stride, size_t samples);
     /* Other values from the next sample on; phases, filter and position stay. */
     void (*change)(void *bank, const double *values);
+    /* Ends the notes here: their release begins from where the envelope is. */
+    void (*release)(void *bank);
+    /* Is there nothing more to come, but for less than 1e-7 in the filter? */
+    int (*silent)(const void *bank);
 
     /* Fills magnitudes and logs of a target from its sound, by its window. */
     void (*measure)(struct inversynth_target *target);
@@ -92,6 +98,8 @@ void inversynth_stream_prepare(struct inversynth_stream *stream, const struct in
                                const double *values, size_t count, double sample_rate, double note_off);
 void inversynth_stream_process(struct inversynth_stream *stream, float *out, size_t stride, size_t samples);
 void inversynth_stream_change(struct inversynth_stream *stream, const double *values);
+void inversynth_stream_release(struct inversynth_stream *stream);
+int inversynth_stream_silent(const struct inversynth_stream *stream);
 
 /* values: count x SINE_PARAMS. out: count x samples. */
 void inversynth_sine(const double *values, size_t count, float *out, size_t samples, double sample_rate);

@@ -17,9 +17,9 @@
 #define TO_WHOLE 6755399441055744.0 /* 1.5 * 2^52: adding it rounds what is below 2^51 to the nearest whole number */
 
 enum { BLOCK = 128 };
-enum { SIN, SAW, TRI, SQR, OSCILLATORS, GATE = OSCILLATORS, ROTORS };
+enum { SIN, SAW, TRI, SQR, GATE = OSCILLATORS, ROTORS };
+enum { FREQUENCY, MOD_FREQUENCY, AMPLITUDE, MOD_AMPLITUDE };
 enum { TO_DECAY, TO_SUSTAIN, TO_RELEASE, TO_SILENCE, CORNERS };
-enum { FREQUENCY, MOD_FREQUENCY, AMPLITUDE, MOD_AMPLITUDE, OSCILLATOR_PARAMS };
 enum {
     ATTACK = OSCILLATORS * OSCILLATOR_PARAMS,
     DECAY,
@@ -323,6 +323,23 @@ static void process(void *bank, float *out, size_t stride, size_t samples)
     }
 }
 
+/* The first sample that is not before a time, given in samples; SIZE_MAX, which no note reaches, for what is never. */
+static size_t corner_at(double samples) { return samples < (double)SIZE_MAX ? (size_t)ceil(samples) : SIZE_MAX; }
+
+/* The corners of the release, and the level that it begins from. */
+static void at_note_off(struct bank *b)
+{
+    EACH_LANE
+    {
+        double rise = b->note_off / b->attack[l];
+        double fall = 1.0 - (1.0 - b->sustain[l]) * (b->note_off - b->attack[l]) / b->decay[l];
+        fall = fall > b->sustain[l] ? fall : b->sustain[l];
+        b->held[l] = rise < fall ? rise : fall;
+        b->corner[TO_RELEASE][l] = corner_at(b->note_off * b->sample_rate);
+        b->corner[TO_SILENCE][l] = corner_at((b->note_off + b->release[l]) * b->sample_rate);
+    }
+}
+
 static void patch(struct bank *b, const double *values)
 {
     doubles value[PAPER_PARAMS], angle, s, c;
@@ -368,16 +385,11 @@ static void patch(struct bank *b, const double *values)
         b->decay[l] = value[DECAY][l];
         b->sustain[l] = value[SUSTAIN][l];
         b->release[l] = value[RELEASE][l];
-        double rise = b->note_off / b->attack[l];
-        double fall = 1.0 - (1.0 - b->sustain[l]) * (b->note_off - b->attack[l]) / b->decay[l];
-        fall = fall > b->sustain[l] ? fall : b->sustain[l];
-        b->held[l] = rise < fall ? rise : fall;
-        b->corner[TO_DECAY][l] = (size_t)ceil(b->attack[l] * b->sample_rate);
-        b->corner[TO_SUSTAIN][l] = (size_t)ceil((b->attack[l] + b->decay[l]) * b->sample_rate);
-        b->corner[TO_RELEASE][l] = (size_t)ceil(b->note_off * b->sample_rate);
-        b->corner[TO_SILENCE][l] = (size_t)ceil((b->note_off + b->release[l]) * b->sample_rate);
+        b->corner[TO_DECAY][l] = corner_at(b->attack[l] * b->sample_rate);
+        b->corner[TO_SUSTAIN][l] = corner_at((b->attack[l] + b->decay[l]) * b->sample_rate);
         angle[l] = PI * dt * value[CUTOFF][l];
     }
+    at_note_off(b);
     sine_cosine(angle, s, c);
     EACH_LANE
     {
@@ -422,6 +434,23 @@ static void change(void *bank, const double *values)
     rotate(b, -(double)inside);
     for (int i = 0; i < OSCILLATORS; i++)
         EACH_LANE b->turns[i][l] -= inside * b->step[i][l];
+}
+
+static void release(void *bank)
+{
+    struct bank *b = bank;
+    b->note_off = (double)b->position / b->sample_rate;
+    at_note_off(b);
+    b->next = b->position;
+}
+
+static int silent(const void *bank)
+{
+    const struct bank *b = bank;
+    for (size_t l = 0; l < b->count; l++)
+        if (b->position < b->corner[TO_SILENCE][l] || fabsf(b->band[l]) + fabsf(b->low[l]) > 1e-7f)
+            return 0;
+    return 1;
 }
 
 static void prepare(void *bank, const double *values, size_t count, double sample_rate, double note_off)

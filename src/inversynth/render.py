@@ -98,6 +98,18 @@ class NativeTarget(Protocol):
     def score(self, values: NDArray[np.float64], out: NDArray[np.float64]) -> None: ...
 
 
+class NativeVoices(Protocol):
+    """What a synth's own voices can do: see `play.Voices` and ext/voices.h."""
+
+    def push(self, kind: int, index: int, value: float, at: int) -> bool: ...
+
+    def process(self, out: NDArray[np.float32]) -> None: ...
+
+    def played(self) -> tuple[int, int, int, int]: ...
+
+    def callback(self) -> tuple[int, int]: ...
+
+
 @dataclass(frozen=True)
 class Synth:
     """A parameter space and a renderer; `format` is the audio that its models are trained on."""
@@ -110,6 +122,8 @@ class Synth:
     """Opens a stream of (n, P) values, n > 0, at a sample rate."""
     aim: Callable[[NDArray[np.float32], int], NativeTarget] | None = None
     """Makes a target of a sound (samples,) at a sample rate; without, sounds are rendered and compared in NumPy."""
+    voices: Callable[[NDArray[np.float64], int, int, float, int], NativeVoices] | None = None
+    """Makes voices that play a patch (P,): at a sample rate, how many, at a gain, to how many channels."""
 
     def render(
         self,
@@ -217,6 +231,12 @@ def _aim_paper(target: NDArray[np.float32], sample_rate: int) -> NativeTarget:
     return _native.PaperTarget(target, sample_rate, paper_tables.NOTE_OFF_S, kernel_path().number)
 
 
+def _voices_of_paper(
+    values: NDArray[np.float64], sample_rate: int, count: int, gain: float, channels: int
+) -> NativeVoices:
+    return _native.PaperVoices(values, count, paper_tables.NOTE, sample_rate, gain, channels, kernel_path().number)
+
+
 def _fill_sine(values: NDArray[np.float64], out: NDArray[np.float32], sample_rate: int) -> None:
     _native.sine(values, out, sample_rate)
 
@@ -224,7 +244,7 @@ def _fill_sine(values: NDArray[np.float64], out: NDArray[np.float32], sample_rat
 SYNTHS = {
     synth.name: synth
     for synth in (
-        Synth("paper", paper_tables.SPACE, paper_tables.FORMAT, _fill_paper, _open_paper, _aim_paper),
+        Synth("paper", paper_tables.SPACE, paper_tables.FORMAT, _fill_paper, _open_paper, _aim_paper, _voices_of_paper),
         Synth("sine", sine_tables.SPACE, sine_tables.FORMAT, _fill_sine),
     )
 }

@@ -9,6 +9,8 @@ from ..spec import AudioFormat, Param, ParamSpace
 
 FORMAT = AudioFormat(16384, 1.0)
 NOTE_OFF_S = 0.75
+NOTE = 69
+"""The MIDI note that plays a patch as it is written: the A of 440 Hz, at which the range of the frequencies begins."""
 
 WAVEFORMS = ("sin", "saw", "tri", "sqr")
 
