@@ -1,215 +1,160 @@
-"""The live bridge on a JACK server without hardware: from the delivery of a block to the first message it causes.
+"""The live bridge's budgets, beside what the same path costs with other ways to run the same network.
 
-    python benchmarks/live.py --model paper --seconds 30 --out benchmarks/live.json
+    python benchmarks/live.py --soak 3600
 
-A process of its own plays random patches of the synth into the server, one after another; the bridge follows
-them, in this process. For each prediction that changes something three times are taken: from the callback that
-delivered the last block of its window to the first message, and to the last, and of the inference alone.
+What is measured is what `inversynth bench live` measures, see inversynth.bench. The contenders differ in the
+prediction alone: a session of onnxruntime with its default options, and `keras.predict` of the same architecture with
+fresh weights, which cost what trained ones do.
 """
 
 from __future__ import annotations
 
 import argparse
-import atexit
-import multiprocessing
-import os
-import subprocess
 import sys
-import threading
-import time
-from multiprocessing.synchronize import Event
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich import box
+from pages import add_options, as_markdown, settled, shown
 from rich.console import Console
-from rich.table import Table
 
-from inversynth import live, sampling
-from inversynth.audio import DeviceSource
+from inversynth import bench
 from inversynth.errors import InversynthError
-from inversynth.files import write_json
 from inversynth.machine import machine
-from inversynth.midi import Receiver
-from inversynth.predict import load_model
-from inversynth.profiles import of_space
-from inversynth.render import synth
+from inversynth.predict import _onnxruntime, default_model, find
 
-RATE, PERIOD = 48000, 256
-SEED = 11
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "stage.md"
+RIVAL_PERIOD = 256
 
-
-def play(name: str, ready: Event, stop: Event) -> None:
-    """Plays random patches of the synth `name` into the server, one a second, until `stop`."""
-    import sounddevice
-
-    made = synth(name)
-    levels = sampling.draw(made.space, SEED, 0, 16)
-    sound = made.render(made.space.values_of_levels(levels), RATE).ravel()
-    sound *= 0.5 / np.abs(sound).max()
-    at = 0
-
-    def callback(out: NDArray[np.float32], frames: int, times: Any, status: Any) -> None:
-        nonlocal at
-        out[:, 0] = np.take(sound, np.arange(at, at + frames), mode="wrap")
-        at += frames
-
-    with sounddevice.OutputStream(device="system", channels=1, samplerate=RATE, dtype="float32", callback=callback):
-        ready.set()
-        stop.wait()
+Predict = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 
 
-class TimedSource(DeviceSource):
-    """A device that remembers when each block came; `newest` is when the last block that was read came."""
+class Contender:
+    """A model whose prediction is made in another way."""
 
-    def __init__(self) -> None:
-        self.times: list[float] = []
-        self.newest = 0.0
-        self._taken = 0
-        super().__init__("system", RATE, PERIOD)
+    def __init__(self, name: str, predict_one: Predict) -> None:
+        model = bench.load_on_cpu(name)
+        self.name, self.synth, self.space, self.audio = model.name, model.synth, model.space, model.audio
+        self.predict_one = predict_one
 
-    def deliver(self, block: NDArray[np.float32]) -> None:
-        self.times.append(time.perf_counter())
-        super().deliver(block)
-
-    def read(self) -> NDArray[np.float32] | None:
-        block = super().read()
-        if block is not None and len(block):
-            self._taken += len(block)
-            self.newest = self.times[self._taken // PERIOD - 1]
-        return block
+    def warm_up(self) -> None:
+        """As the bridge's own model does."""
+        for _ in range(20):
+            self.predict_one(np.zeros(self.audio.samples, np.float32))
 
 
-class TimedSink:
-    """Remembers when each message was sent, to nowhere."""
-
-    description = "nowhere"
-
-    def __init__(self) -> None:
-        self.times: list[float] = []
-
-    def send(self, message: bytes, at_s: float) -> None:
-        self.times.append(time.perf_counter())
-
-    def returned(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        pass
+def with_defaults(name: str) -> Contender:
+    """onnxruntime with its default options, its outputs fresh at each run."""
+    session = _onnxruntime().InferenceSession(str(find(name)))
+    names = bench.load_on_cpu(name).space.names
+    return Contender(name, lambda window: [row[0] for row in session.run(names, {"audio": window[None]})])
 
 
-def ports(suffix: str) -> set[str]:
-    done = subprocess.run(["jack_lsp"], capture_output=True, text=True)
-    return {name for name in done.stdout.split() if name.endswith(suffix)}
+def with_keras(name: str) -> Contender:
+    """`keras.Model.predict`."""
+    from inversynth import networks
+
+    model = bench.load_on_cpu(name)
+    network, heads = networks.build(model.facts.model, model.space, model.audio), networks.Heads(model.space)
+
+    def predict(window: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        rows = heads.probabilities(network.predict(window[None], verbose=0))
+        return [np.asarray(row)[0] for row in rows]
+
+    return Contender(name, predict)
 
 
-def wait_for(suffix: str) -> str:
-    """The name of a JACK port that ends in `suffix`."""
-    for _ in range(500):
-        if names := ports(suffix):
-            return min(names)
-        time.sleep(0.02)
-    raise InversynthError(f"no JACK port *{suffix} appeared within ten seconds")
+CONTENDERS: dict[str, bench.Load] = {
+    "inversynth": bench.load_on_cpu,
+    "onnxruntime, default options": with_defaults,
+    "keras.predict": with_keras,
+}
+
+CONTENDED = tuple((part, key) for part in ("path_ms", "inference_ms") for key in ("p50", "p99"))
 
 
-def connect(stop: threading.Event) -> None:
-    subprocess.run(["jack_connect", wait_for(":out_0"), wait_for(":in_0")], check=not stop.is_set())
+def measure(model: str, periods: list[int], seconds: float, soak_s: float) -> dict[str, Any]:
+    """All figures: each period, each contender at `RIVAL_PERIOD`, and the soak."""
+    simulate = not bench.has_jack()
+    found: dict[str, Any] = {"machine": machine(), "model": model, "sample_rate": bench.RATE_HZ, "seconds": seconds}
+
+    def at(load: bench.Load, period: int) -> dict[str, Any]:
+        return bench.apart(bench.measure, load, model, period, seconds, simulate)
+
+    found["periods"] = [at(bench.load_on_cpu, period) for period in periods]
+    found["contenders"] = {name: at(load, RIVAL_PERIOD) for name, load in CONTENDERS.items()}
+    if soak_s:
+        found["soak"] = bench.apart(bench.soak, bench.load_on_cpu, model, RIVAL_PERIOD, soak_s, simulate)
+    return found
 
 
-def measure(model_name: str, rate: float, seconds: float) -> dict[str, Any]:
-    """Runs the bridge in follow mode; returns milliseconds and counts. A JACK server must be there."""
-    model = load_model(model_name, "cpu")
-    space = synth(model.synth).space
-    context = multiprocessing.get_context("spawn")
-    ready, over, stop = context.Event(), context.Event(), threading.Event()
-    player = context.Process(target=play, args=(model.synth, ready, over), daemon=True)
-    player.start()
-    if not ready.wait(60):
-        raise InversynthError("the player did not start within a minute")
-    source, sink = TimedSource(), TimedSink()
-    came: list[float] = []
-    connector = threading.Thread(target=connect, args=(stop,))
-    connector.start()
-    try:
-        summary = live.run(
-            source,
-            model,
-            [Receiver(of_space(model.synth, space), sink)],
-            live.Settings("follow", rate=rate, duration=seconds),
-            stop,
-            lambda at_s, levels: came.append(source.newest),
-        )
-    finally:
-        stop.set()
-        source.close()
-        over.set()
-        player.join(10)
-        connector.join(10)
-    sent = np.array(sink.times)
-    first, last = [], []
-    for begin, end in zip(came, [*came[1:], np.inf], strict=True):
-        mine = sent[(sent > begin) & (sent < end)]
-        if len(mine):
-            first.append(mine[0] - begin)
-            last.append(mine[-1] - begin)
-    if not first:
-        raise InversynthError("nothing was heard: is another program holding the JACK server?")
-    return {
-        "predictions": summary.predictions,
-        "messages": summary.sent,
-        "superseded": summary.superseded,
-        "blocks": summary.blocks,
-        "overflows": summary.overflows,
-        "first_message_ms": percentiles(first),
-        "last_message_ms": percentiles(last),
-        "inference_ms": percentiles(summary.inference_s),
-    }
+def tables(found: dict[str, Any]) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
+    """The budgets at each period, and the contenders."""
+    rows = found["periods"]
+    budgets = [
+        (budget.name, *(_cell(budget, row) for row in rows), f"{budget.most:g} {budget.unit}".rstrip())
+        for budget in bench.BUDGETS
+    ]
+    contenders = [
+        (name, *(_figure(row, *at) for at in CONTENDED), f"{row['busy_percent']:.0f}")
+        for name, row in found["contenders"].items()
+    ]
+    return [
+        (("samples a block", *(str(row["period_samples"]) for row in rows), "budget"), budgets),
+        (
+            (
+                f"with {RIVAL_PERIOD} samples a block",
+                "block to message, p50, ms",
+                "p99, ms",
+                "inference, p50, ms",
+                "p99, ms",
+                "% of a core",
+            ),
+            contenders,
+        ),
+    ]
 
 
-def percentiles(seconds: Any) -> dict[str, float]:
-    """p50, p99 and max in milliseconds."""
-    p50, p99, most = np.percentile(np.asarray(seconds), [50, 99, 100]) * 1e3
-    return {"p50": round(float(p50), 3), "p99": round(float(p99), 3), "max": round(float(most), 3)}
+def _cell(budget: bench.Budget, row: dict[str, Any]) -> str:
+    figure = budget.figure(row)
+    return "-" if figure is None else budget.shown(figure) + (" ✓" if budget.met(figure) else " ✗")
+
+
+def _figure(row: dict[str, Any], part: str, key: str) -> str:
+    return "-" if row[part] is None else f"{row[part][key]:.2f}"
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """The tables, where they were taken, and the soak."""
+    last = found["periods"][-1]
+    lines = [
+        f"On {found['machine']['cpu']}, {found['machine']['cores']} cores, with the model `{found['model']}`, "
+        f"{found['seconds']:g} s a part; heard through {last['device']}, sent to {last['midi']}.",
+        *as_markdown(tables(found)),
+    ]
+    if "soak" in found:
+        lines += ["", "The soak: " + "; ".join(bench.soak_lines(found["soak"])[:-1]) + "."]
+    return "\n".join(lines)
 
 
 def main() -> int:
-    """Starts a JACK server of its own, measures, prints a table and writes the figures."""
+    """Measures, prints tables, and writes the figures and the docs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--model", default="paper", help="a shipped model or an ONNX file (default: paper)")
-    parser.add_argument("--rate", type=float, default=live.Settings.rate, help="predictions a second (default: 10)")
-    parser.add_argument("--seconds", type=float, default=30.0, help="how long to measure (default: 30)")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="where to write the figures")
+    parser.add_argument("--model", default=default_model("paper"), help="a shipped model or an ONNX file")
+    parser.add_argument("--periods", type=int, nargs="+", default=list(bench.PERIODS), metavar="SAMPLES")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each of three parts of a period (default: 60)")
+    parser.add_argument("--soak", type=float, default=0.0, metavar="SECONDS", help="and a soak, so long")
+    add_options(parser, HERE / "live.json")
     args = parser.parse_args()
-
-    os.environ |= {"JACK_DEFAULT_SERVER": f"inversynth-benchmark-{os.getpid()}", "JACK_NO_START_SERVER": "1"}
-    words = ["jackd", "-r", "-n", os.environ["JACK_DEFAULT_SERVER"], "-d", "dummy", "-r", str(RATE), "-p", str(PERIOD)]
     try:
-        server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    except FileNotFoundError:
-        print("this needs jackd (Debian: jackd2)", file=sys.stderr)
-        return 2
-    atexit.register(server.terminate)  # after PortAudio, which is imported later and aborts without its server
-    try:
-        wait_for("system:capture_1")
-        figures = measure(args.model, args.rate, args.seconds)
+        found = settled(args, lambda: measure(args.model, args.periods, args.seconds, args.soak))
     except InversynthError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-
-    table = Table("milliseconds", "p50", "p99", "max", box=box.SIMPLE)
-    for name in ("first_message_ms", "last_message_ms", "inference_ms"):
-        row = figures[name]
-        table.add_row(name[:-3].replace("_", " "), *(f"{row[key]:.2f}" for key in ("p50", "p99", "max")))
-    console = Console()
-    console.print(table)
-    console.print(
-        f"{figures['predictions']} predictions, {figures['messages']} messages, {figures['overflows']} overflows"
-    )
-    if args.out is not None:
-        settings = {"model": args.model, "rate": args.rate, "seconds": args.seconds, "period_samples": PERIOD}
-        write_json(args.out, {"machine": machine(), "sample_rate": RATE, **settings, **figures})
+    shown(Console(), tables(found), PAGE, HERE / "live.json", markdown(found), args.quick)
     return 0
 
 

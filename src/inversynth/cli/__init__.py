@@ -29,6 +29,7 @@ COMMANDS = {
     "match": "find the patch that makes a sound",
     "live": "listen, and send the predicted parameters as MIDI",
     "doctor": "say what this machine lacks, and how to get it",
+    "bench": "measure the live bridge on this machine",
 }
 
 

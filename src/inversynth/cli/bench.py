@@ -1,0 +1,103 @@
+"""`inversynth bench`: what the live bridge does on this machine, beside what it should."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+
+SECONDS = 10.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is measured, how long, and where the figures go."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    text = "measure the live bridge"
+    listen = actions.add_parser("live", help=text, description=text[0].upper() + text[1:] + ".")
+    listen.add_argument("--model", help="a shipped model's name, or an ONNX file (default: that of the paper's synth)")
+    listen.add_argument(
+        "--seconds", type=float, default=SECONDS, help=f"of each of three parts of a period (default: {SECONDS:g})"
+    )
+    listen.add_argument("--periods", metavar="SAMPLES,...", help="block sizes (default: 128,256,512,1024)")
+    listen.add_argument("--simulated", action="store_true", help="a simulated device even where JACK is installed")
+    listen.add_argument(
+        "--soak",
+        type=float,
+        metavar="SECONDS",
+        help="instead, run so long with 20 times the messages, and watch memory and losses; 3600 is an hour",
+    )
+    listen.add_argument("--out", type=Path, metavar="FILE.json", help="where to write the figures")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures and prints; returns 0, whether the budgets are met or not."""
+    from .. import bench
+    from ..files import write_json
+    from ..machine import machine
+    from ..predict import default_model
+
+    periods = _periods(args.periods, bench.PERIODS)
+    for seconds in (args.seconds, args.soak):
+        if seconds is not None and not 1 <= seconds <= 7 * 86400:
+            raise UsageError(f"{seconds:g} seconds are outside 1..{7 * 86400}")
+    model = args.model or default_model("paper")
+    simulate = args.simulated or not bench.has_jack()
+    found: dict[str, Any] = {"machine": machine(), "model": model, "sample_rate": bench.RATE_HZ}
+    if args.soak is not None:
+        period = periods[0] if args.periods else 256
+        found["soak"] = bench.apart(bench.soak, bench.load_on_cpu, model, period, args.soak, simulate)
+        print(*bench.soak_lines(found["soak"]), sep="\n")
+    else:
+        found["seconds"] = args.seconds
+        found["periods"] = []
+        for period in periods:
+            print(f"measuring at {period} samples a block", file=sys.stderr, flush=True)
+            found["periods"].append(
+                bench.apart(bench.measure, bench.load_on_cpu, model, period, args.seconds, simulate)
+            )
+        _print(found["periods"])
+    if args.out is not None:
+        write_json(args.out, found)
+    return 0
+
+
+def _periods(given: str | None, default: tuple[int, ...]) -> tuple[int, ...]:
+    if given is None:
+        return default
+    try:
+        periods = tuple(int(word) for word in given.split(","))
+    except ValueError:
+        raise UsageError(f"{given!r} are not numbers of samples, such as 128,256") from None
+    for period in periods:
+        if not 16 <= period <= 8192:
+            raise UsageError(f"a period of {period} samples is outside 16..8192")
+    return periods
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..bench import BUDGETS
+
+    utf = (sys.stdout.encoding or "").lower().startswith("utf")
+    marks = {True: "✓" if utf else "ok", False: "✗" if utf else "over"}
+    table = Table("samples a block", *(str(row["period_samples"]) for row in rows), "budget", box=box.SIMPLE)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for budget in BUDGETS:
+        cells = []
+        for row in rows:
+            figure = budget.figure(row)
+            met = figure is not None and budget.met(figure)
+            shown = "-" if figure is None else f"{budget.shown(figure)} {marks[met]}"
+            cells.append(f"[red]{shown}[/]" if figure is not None and not met else shown)
+        table.add_row(budget.name, *cells, f"{budget.most:g} {budget.unit}".rstrip())
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table)
+    last = rows[-1]
+    print(f"heard through: {last['device']}; sent to: {last['midi']}")
