@@ -95,7 +95,7 @@ def test_the_file_answers_as_keras_does(file: Path, sine_run: Path, count: int) 
 def test_a_calibrated_file_answers_at_the_temperatures_that_it_names(sine_run: Path, tmp_path: Path) -> None:
     assert export(sine_run, tmp_path / "warm.onnx", calibrate=600) <= 1e-4
     model = load_model(tmp_path / "warm.onnx", "cpu")
-    temperatures = tuple(model.facts.training["temperatures"])
+    temperatures = tuple((a, b) for a, b in model.facts.training["temperatures"])
     assert len(temperatures) == len(SINE.space)
     network = networks.build("C1", SINE.space, SINE.format)
     network.set_weights(load_arrays(sine_run / "best.npz")[0])

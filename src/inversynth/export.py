@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from . import __version__, sampling
 from .devices import quiet
 from .errors import InversynthError, MismatchError, UsageError
+from .evaluation.comparing import heard
 from .files import writing
 from .render import SYNTHS, Synth, synth
 from .spec import AudioFormat, ParamSpace
@@ -91,7 +92,7 @@ def _quiet() -> Iterator[None]:
 
 def _keras_model(
     run: Path, arrays: list[NDArray[Any]], facts: Run, calibrate: int
-) -> tuple[Any, tuple[float, ...] | None]:
+) -> tuple[Any, tuple[tuple[float, float], ...] | None]:
     """The run's network with its weights, ending in one named distribution a parameter, and its temperatures, if any.
 
     Always channels_last, which every device runs; the weights are the same in both formats.
@@ -112,7 +113,8 @@ def _keras_model(
         levels = sampling.draw(space, settings.seed, settings.validation, calibrate, sampling.VALIDATION)
         rows = [levels[at : at + CHUNK] for at in range(0, calibrate, CHUNK)]
         logits = [network.predict_on_batch(instrument.render(space.values_of_levels(part))) for part in rows]
-        heads = heads.calibrated(np.concatenate([np.asarray(part) for part in logits]), levels)
+        every = np.concatenate([np.asarray(part) for part in logits])
+        heads = heads.calibrated(every, levels, heard(instrument, levels))
     named = [
         keras.layers.Identity(name=param.name, dtype="float32")(head)
         for param, head in zip(space, heads.probabilities(network.outputs[0]), strict=True)

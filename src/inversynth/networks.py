@@ -7,6 +7,7 @@ Keras layers and `keras.ops` only, so that they run on every Keras back end. A n
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,7 +36,9 @@ from .spec import AudioFormat, ParamSpace
 import keras  # isort: skip
 from keras import layers, ops  # isort: skip
 
-TEMPERATURES = np.geomspace(0.25, 4, 129)
+CALIBRATION_ROUNDS, CALIBRATION_STEPS = 7, 7
+TINY = 1e-30
+"""The least probability in an entropy."""
 PRECISIONS = ("float32", "mixed_bfloat16")
 
 
@@ -119,8 +122,9 @@ class Heads:
     space: ParamSpace
     sigmoid: bool = False
     """Whether the logits were trained as the paper's independent sigmoids; else as one softmax a parameter."""
-    temperatures: tuple[float, ...] | None = None
-    """(P,) what the logits of each parameter are divided by, to make its probabilities mean what they say."""
+    temperatures: tuple[tuple[float, float], ...] | None = None
+    """(P, 2) a and b of each parameter: its logits are divided by exp(a + b H), H the entropy of their softmax in nats,
+    to make its probabilities mean what they say."""
 
     @cached_property
     def starts(self) -> NDArray[np.int64]:
@@ -129,35 +133,47 @@ class Heads:
 
     def probabilities(self, logits: Any) -> list[Any]:
         """(n, sum of levels) logits to P tensors (n, levels of the parameter) that sum to 1."""
-        out = []
-        temperatures = self.temperatures or (1.0,) * len(self.space)
-        for start, count, temperature in zip(self.starts, self.space.levels, temperatures, strict=True):
-            row = logits[:, int(start) : int(start + count)]
-            if temperature != 1:
-                row = row / temperature
-            if self.sigmoid:
-                row = ops.sigmoid(row)
-                out.append(row / ops.sum(row, axis=-1, keepdims=True))
-            else:
-                out.append(ops.softmax(row, axis=-1))
-        return out
+        rows, real = self._rows(logits)
+        if self.sigmoid:
+            rows = ops.sigmoid(rows) * real
+            rows = rows / ops.sum(rows, axis=-1, keepdims=True)
+        else:
+            if self.temperatures is not None:
+                at = np.array(self.temperatures, np.float32)[:, :, None]
+                sure = ops.softmax(rows, axis=-1)
+                entropy = -ops.sum(sure * ops.log(ops.maximum(sure, TINY)), axis=-1, keepdims=True)
+                rows = rows / ops.exp(entropy * at[:, 1] + at[:, 0])
+            rows = ops.softmax(rows, axis=-1)
+        return [rows[:, i, : int(count)] for i, count in enumerate(self.space.levels)]
 
-    def calibrated(self, logits: NDArray[np.float32], levels: NDArray[np.int64]) -> Heads:
+    def _rows(self, logits: Any) -> tuple[Any, Any]:
+        """(n, sum of levels) logits as (n, P, most levels), far below all others where there is no level; and where."""
+        widest = int(self.space.levels.max())
+        columns = np.minimum(np.arange(widest), self.space.levels[:, None] - 1) + self.starts[:, None]
+        real = ops.convert_to_tensor((np.arange(widest) < self.space.levels[:, None]).astype("float32"))
+        if (self.space.levels != widest).any():
+            logits = ops.take(logits, columns.reshape(-1).astype("int32"), axis=1)
+        return ops.reshape(logits, (-1, len(self.space), widest)) + (real - 1.0) * 1e9, real
+
+    def calibrated(
+        self, logits: NDArray[np.float32], levels: NDArray[np.int64], heard: NDArray[np.bool_] | None = None
+    ) -> Heads:
         """The same with the temperatures that make (n, P) levels likeliest, from their (n, sum of levels) logits.
 
-        Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks", ICML 2017: one temperature for each
-        softmax, at the least cross-entropy. The order of the levels stays.
+        One temperature for each softmax, at the least cross-entropy (Guo, Pleiss, Sun, Weinberger, "On calibration of
+        modern neural networks", ICML 2017), which depends on the entropy (Balanya, Maronas, Ramos, "Adaptive
+        temperature scaling for robust calibration of deep neural networks", 2022). The order of the levels stays.
+        heard: (n, P) what counts; by default, where the space says that a parameter has an effect.
         """
-        heard = self.space.active(levels)
+        counts = self.space.active(levels) if heard is None else heard
         found = []
         for i, (start, count) in enumerate(zip(self.starts, self.space.levels, strict=True)):
-            rows = logits[heard[:, i], start : start + count].astype(np.float64)
-            right = np.take_along_axis(rows, levels[heard[:, i], i][:, None], axis=1)[:, 0]
-            losses = [
-                np.mean(np.logaddexp.reduce(rows / temperature, axis=1) - right / temperature)
-                for temperature in TEMPERATURES
-            ]
-            found.append(float(TEMPERATURES[int(np.argmin(losses))]))
+            rows = logits[counts[:, i], start : start + count].astype(np.float64)
+            rows -= rows.max(axis=1, keepdims=True)
+            right = np.take_along_axis(rows, levels[counts[:, i], i][:, None], axis=1)[:, 0]
+            sure = np.exp(rows - np.logaddexp.reduce(rows, axis=1)[:, None])
+            entropy = -np.sum(sure * np.log(np.maximum(sure, TINY)), axis=1)
+            found.append(_temperature(rows, right, entropy))
         return dataclasses.replace(self, temperatures=tuple(found))
 
     def loss(self, levels: Any, logits: Any) -> Any:
@@ -168,15 +184,29 @@ class Heads:
         """
         levels = ops.cast(levels, "int32")
         heard = ops.cast(levels >= 0, "float32")
-        widest = int(self.space.levels.max())
-        columns = np.minimum(np.arange(widest), self.space.levels[:, None] - 1) + self.starts[:, None]
-        real = ops.convert_to_tensor((np.arange(widest) < self.space.levels[:, None]).astype("float32"))
-        rows = ops.reshape(ops.take(logits, columns.reshape(-1).astype("int32"), axis=1), (-1, len(self.space), widest))
-        right = ops.one_hot(ops.maximum(levels, 0), widest)
+        rows, real = self._rows(logits)
+        right = ops.one_hot(ops.maximum(levels, 0), rows.shape[2])
         if self.sigmoid:
+            rows = rows * real
             each = ops.relu(rows) - rows * right + ops.softplus(-ops.abs(rows))
             losses = ops.sum(each * real, axis=-1) / ops.sum(real, axis=-1)
         else:
-            rows = rows + (real - 1.0) * 1e9
             losses = ops.logsumexp(rows, axis=-1) - ops.sum(rows * right, axis=-1)
         return ops.sum(losses * heard) / ops.maximum(ops.sum(heard), 1.0)
+
+
+def _temperature(
+    rows: NDArray[np.float64], right: NDArray[np.float64], entropy: NDArray[np.float64]
+) -> tuple[float, float]:
+    """a and b with the least cross-entropy of rows (n, levels) over exp(a + b entropy): a grid, ever finer."""
+    (a, b), reach = (0.0, 0.0), 1.2
+    for _ in range(CALIBRATION_ROUNDS):
+        steps = np.linspace(-reach, reach, CALIBRATION_STEPS)
+        losses = {}
+        for at in itertools.product(a + steps, b + steps):
+            temperature = np.exp(at[0] + at[1] * entropy)
+            over = np.logaddexp.reduce(rows / temperature[:, None], axis=1)
+            losses[at] = float(np.mean(over - right / temperature))
+        a, b = min(losses, key=lambda at: losses[at])
+        reach /= 2.5
+    return float(a), float(b)
