@@ -193,11 +193,14 @@ class Server:
 
     def stop(self) -> None:
         """Ends the processes, and then the server: one that loses clients while it ends may hang and be killed."""
-        for process in reversed(self.processes):
-            if process is self.jackd:
-                until(lambda: all(name.startswith("system:") for name in self.ports()), "the clients to leave")
+        others = [process for process in self.processes if process is not self.jackd]
+        for process in reversed(others):
             process.stop()
-        self._folder.cleanup()
+        try:
+            until(lambda: all(name.startswith("system:") for name in self.ports()), "the clients to leave")
+        finally:
+            self.jackd.stop()
+            self._folder.cleanup()
 
 
 class Recorder:

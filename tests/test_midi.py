@@ -310,8 +310,27 @@ def test_with_nulls_a_parameter_is_selected_each_time() -> None:
         offer(to, [value])
         drain(to, now)
         read = changes(*wire.take())
-        assert read[:2] == [(1, 99, 0), (1, 98, 5)]
-        assert read[4:] == [(1, 99, 127), (1, 98, 127)]
+        assert read[1:3] == [(1, 99, 0), (1, 98, 5)]
+        assert read[5:] == [(1, 99, 127), (1, 98, 127)]
+
+
+@pytest.mark.parametrize("bits", [7, 14])
+def test_with_nulls_parameters_of_equal_values_reach_a_device_that_drops_repeated_controllers(bits: int) -> None:
+    to, wire = receiver(3, *(Nrpn(0, n, bits) for n in (5, 6, 7)), nrpn_null=True)
+    held, heard = {99: 127, 98: 127}, dict[int, tuple[int, int]]()
+    for now, values in enumerate([[10, 10, 10], [0, 0, 10], [10, 0, 0]]):
+        offer(to, values)
+        drain(to, now)
+        for _, number, value in changes(*wire.take()):
+            if held.get(number, 0) != value:  # as hexter does, whose controllers begin at 0
+                held[number] = value
+                if number in (6, 38) and held[99] != 127:
+                    heard[held[98]] = held.get(6, 0), held.get(38, 0)
+        top = (1 << bits) - 1
+        expected = [round(top * value / 127) for value in values]
+        assert heard == {
+            n: (value, 0) if bits == 7 else divmod(value, 128) for n, value in zip((5, 6, 7), expected, strict=True)
+        }
 
 
 # -- notes ------------------------------------------------------------------------------------

@@ -249,7 +249,7 @@ class Profile:
     settings: tuple[Setting, ...] = ()
     others: tuple[Other, ...] = ()
     nrpn_null: bool = False
-    """Whether data entry is pointed to no parameter after each NRPN."""
+    """Whether data entry is pointed to no parameter after each NRPN, and moved there before the next repeats it."""
     running_status: bool = False
     """Whether the port is a DIN wire whose repeated status bytes are left out."""
 

@@ -173,6 +173,8 @@ class Receiver:
         if not isinstance(address, Nrpn):
             return unit
         if self.profile.nrpn_null:
-            return unit + messages.select_nrpn(channel, TOP, TOP)
+            # Data entry that repeats itself is dropped by some devices even for another parameter: move it first.
+            *_, (status, number, last) = unit
+            return bytes((status, number, last ^ 1)), *unit, *messages.select_nrpn(channel, TOP, TOP)
         selected, self._selected = self._selected, (address.msb, address.lsb)
         return unit[2:] if selected == self._selected else unit
