@@ -15,11 +15,10 @@ import soundfile
 
 import jack_server
 import onnx_file
-from inversynth import midi
 from inversynth.audio import read_file, resample
 from inversynth.predict import default_model, shipped
 from inversynth.render import synth
-from jack_server import PATIENCE_S, RATE, Server, until
+from jack_server import PATIENCE_S, RATE, Server
 
 jack_server.require()
 pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
@@ -138,31 +137,6 @@ def test_devices_and_ports_are_listed_and_what_is_not_there_is_one_line(
     monitor.leave()
 
 
-def test_a_receiver_that_went_away_and_came_back_is_reached_again(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(midi.sinks, "LOOK_S", 0.0)
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    monitor, port = server.started(lambda: server.start("jack_midi_dump"), ":input", "")
-    sink = midi.PortSink(port)
-    assert not sink.returned()
-    sink.send(bytes((0xB0, 74, 64)), 0.0)
-    until(lambda: received(monitor.lines) == [(74, 64)], "the message")
-    monitor.leave()
-    until(lambda: port not in server.ports(), "the receiver to leave")
-    assert not sink.returned()
-    sink.send(bytes((0xB0, 74, 65)), 0.0)  # to nobody, and kept for nobody
-    monitor, again = server.started(lambda: server.start("jack_midi_dump"), ":input", "")
-    assert again == port
-    assert sink.returned()
-    assert not sink.returned()
-    sink.send(bytes((0xB0, 74, 66)), 0.0)
-    until(lambda: received(monitor.lines) == [(74, 66)], f"the message after the return in {monitor.lines}")
-    sink.close()
-    monitor.leave()
-
-
 def test_a_server_that_goes_away_ends_it_with_an_error(model: str) -> None:
     server = Server("inversynth-going")
     try:
@@ -170,8 +144,8 @@ def test_a_server_that_goes_away_ends_it_with_an_error(model: str) -> None:
         server.jackd.stop()
         assert live.process.wait(PATIENCE_S) == 1
         live.stop()
-        assert live.lines[-1].startswith("inversynth: error: system")
-        assert live.lines[-1].endswith("has stopped: is it unplugged, or its server gone?")
+        (error,) = [line for line in live.lines if line.startswith("inversynth: error: system")]  # libjack says more
+        assert error.endswith("has stopped: is it unplugged, or its server gone?")
         assert not any("Traceback" in line for line in live.lines)
     finally:
         server.stop()

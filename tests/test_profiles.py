@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from inversynth import profiles
+from inversynth.cli import main
 from inversynth.errors import UsageError
-from inversynth.midi import RESERVED, Control, ControlChange, ControlChange14, Nrpn, Sysex
+from inversynth.midi import RESERVED, Control, ControlChange, ControlChange14, Nrpn, Sysex, messages
+from inversynth.profiles import charts, learning
 from inversynth.render import SYNTHS, synth
 
 PAPER = synth("paper").space
@@ -238,6 +240,184 @@ def test_a_profile_that_is_not_there_or_for_another_synth_is_refused(tmp_path: P
         profiles.load("paper", synth("sine").space)
     with pytest.raises(UsageError, match=r"MIDI channel 17 is not an integer of 1\.\.16"):
         profiles.load("paper", channel=17)
+
+
+# -- the shipped ones -------------------------------------------------------------------------
+
+DEVICES = [name for name in profiles.names() if name not in SYNTHS]
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_shipped_profile_names_its_document_and_leaves_our_values_apart(name: str) -> None:
+    profile = profiles.load(name)
+    assert profile.name == name
+    assert profile.maker
+    assert profile.model
+    assert profile.source.document
+    assert profile.source.page
+    assert profile.source.url.startswith("https://")
+    assert profile.others
+    driven = {place for control in profile.driven for place in control.address.places}
+    assert not driven & {place for other in profile.others for place in other.address.places}
+    for control in profile.driven:
+        values = control.value_of_x(np.linspace(0, 1, control.param.levels))
+        assert ((values >= 0) & (values <= control.address.top)).all()
+        assert abs(values[-1] - values[0]) >= 8  # the nine places of a drawbar, at least
+        np.testing.assert_array_equal(np.sign(np.diff(values)) * np.sign(values[-1] - values[0]) >= 0, True)
+
+
+def test_oscillators_in_semitones_get_the_notes_of_our_frequencies() -> None:
+    profile = profiles.load("prophet-08")
+    control = next(each for each in profile.driven if each.param.name == "saw_frequency")
+    notes = control.value_of_x(control.param.x_of_level(np.arange(16)))
+    np.testing.assert_array_equal(notes, 69 + np.arange(16))  # A 440 is MIDI's note 69, and ours step in semitones
+
+
+def test_drawbars_are_pulled_out_by_small_values() -> None:
+    control = next(each for each in profiles.load("setbfree").driven if each.param.name == "sin_amplitude")
+    np.testing.assert_array_equal(control.value_of_x([0, 1]), [127, 0])
+
+
+# -- charts -----------------------------------------------------------------------------------
+
+HEADER = (
+    "manufacturer,device,section,parameter_name,parameter_description,cc_msb,cc_lsb,cc_min_value,cc_max_value,"
+    "cc_default_value,nrpn_msb,nrpn_lsb,nrpn_min_value,nrpn_max_value,nrpn_default_value,orientation,notes,usage"
+)
+ROWS = """
+Acme,One,Filter,Filter cutoff,,43,,0,127,,,,,,,0-based,,
+Acme,One,Filter,Resonance,,16,48,0,127,,,,,,,0-based,,
+Acme,One,Filter envelope,Attack,,20,,0,127,,,,,,,0-based,,
+Acme,One,Amp envelope,Attack,,21,,0,127,,,,,,,0-based,"a ""note"", with a comma",
+Acme,One,Amp envelope,Decay,,,,,,,1,23,0,200,,0-based,,
+Acme,One,LFO,Wave,,30,,0,3,,,,,,,0-based,,0: sine; 1: square
+Acme,One,General,Panic,,,,,,,,,,,,,,
+"""
+
+
+def test_a_chart_becomes_a_profile_that_drives_what_has_our_names(tmp_path: Path) -> None:
+    profile = charts.read_chart(written(tmp_path / "one.csv", HEADER + ROWS), PAPER)
+    assert (profile.maker, profile.model) == ("Acme", "One")
+    assert [(each.param.name, each.address, each.low, each.high) for each in profile.driven] == [
+        ("attack", ControlChange(21), 0, 127),
+        ("decay", Nrpn(1, 23), 0, 200),
+        ("cutoff", ControlChange(43), 0, 127),
+        ("resonance", ControlChange14(16), 0, 16383),
+    ]
+    assert [(each.name, each.address, each.low, each.high) for each in profile.others] == [
+        ("Attack", ControlChange(20), 0, 127),
+        ("Wave", ControlChange(30), 0, 3),
+    ]
+    # What was written is read again: number 43, which MIDI reserves, is said to be the maker's.
+    assert profiles.load(written(tmp_path / "one.toml", profiles.to_toml(profile))) == profile
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n", "no column 'manufacturer'; a chart has manufacturer, device"),
+        (HEADER + "\n", "the chart has no rows"),
+        (HEADER + "\nA,B,C,Cutoff,,x,,,,,,,,,,,,\n", "chart.csv: line 2: cc_msb = 'x' is not an integer of 0..127"),
+        (HEADER + "\nA,B,C,Cutoff,,200,,,,,,,,,,,,\n", "line 2: cc_msb = '200' is not an integer of 0..127"),
+        (HEADER + "\nA,B,C,Cutoff,,,,,,,1,2,0,99999,,,,\n", "nrpn_max_value = '99999' is not an integer of 0..16383"),
+        (HEADER + "\nA,B,C,Cutoff,,,,,,,,,,,,,,\n", "there is nothing to send"),
+    ],
+)
+def test_what_is_no_chart_is_said_with_line_and_column(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        charts.read_chart(written(tmp_path / "chart.csv", text), PAPER)
+
+
+# -- learning ---------------------------------------------------------------------------------
+
+
+class Device:
+    """Sends a list of messages for each line that it is asked, at 100 a second; an empty list presses Enter."""
+
+    def __init__(self, moves: list[list[bytes]]) -> None:
+        self._moves, self._coming = moves, list[bytes]()
+        self._entered = False
+        self.now = 0.0
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+        if "move its control" in line:
+            self._coming = self._moves.pop(0)
+            self._entered = not self._coming
+
+    def receive(self, timeout_s: float) -> bytes | None:
+        self.now += 0.01 if self._coming else timeout_s
+        return self._coming.pop(0) if self._coming else None
+
+    def entered(self) -> bool:
+        entered, self._entered = self._entered, False
+        return entered
+
+    def learn(self) -> list[tuple[int, Control]]:
+        return list(learning.learn(synth("sine").space, self.receive, self.entered, self.say, lambda: self.now))
+
+
+def test_a_control_is_learned_by_what_it_sends_and_enter_skips() -> None:
+    device = Device(
+        [
+            [messages.control_change(5, 74, value) for value in range(3, 127)],
+            [],
+            [each for value in range(0, 16384, 64) for each in messages.control_change_14(5, 9, value)],
+            [each for value in range(100, 20, -1) for each in messages.nrpn(5, 1, 2, value, bits=7)],
+        ]
+    )
+    assert [(on, each.param.name, each.address, each.low, each.high) for on, each in device.learn()] == [
+        (5, "frequency_1", ControlChange(74), 0, 127),
+        (5, "frequency_2", ControlChange14(9), 0, 16383),
+        (5, "amplitude_2", Nrpn(1, 2, 7), 100, 21),
+    ]
+    assert "  skipped" in device.lines
+
+
+def test_notes_and_what_stands_still_are_no_controls_and_none_is_taken_twice() -> None:
+    cutoff = [messages.control_change(1, 74, value) for value in range(128)]
+    other = [messages.control_change(1, 75, value) for value in range(20, 60)]
+    resting = [messages.control_change(1, 1, 64), messages.note_on(1, 60, 100)]
+    device = Device([list(cutoff), list(cutoff), other, [*resting, *[resting[0]] * 20, *cutoff[::-1]], [], []])
+    found = device.learn()
+    assert [(each.param.name, each.address, each.low, each.high) for _, each in found] == [
+        ("frequency_1", ControlChange(74), 0, 127),
+        ("amplitude_1", ControlChange(75), 20, 59),
+    ]
+    assert device.lines.count("  CC 74 is already that of frequency_1; move another") == 2
+
+
+def test_each_control_is_given_as_soon_as_it_was_moved() -> None:
+    device = Device([[messages.control_change(1, 74, value) for value in range(128)]])
+    given = learning.learn(synth("sine").space, device.receive, device.entered, device.say, lambda: device.now)
+    assert next(given)[1].address == ControlChange(74)  # so that Ctrl-C keeps it
+
+
+# -- the command ------------------------------------------------------------------------------
+
+
+def test_the_command_lists_shows_checks_and_imports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profiles", "list"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in listed] == profiles.names()
+    for name in profiles.names():
+        assert main(["profiles", "show", name]) == 0
+        shown = written(tmp_path / f"{name}.toml", capsys.readouterr().out)
+        assert main(["profiles", "check", str(shown)]) == 0
+        assert f"{len(profiles.load(name).driven)} of " in capsys.readouterr().out
+        assert profiles.load(shown).driven == profiles.load(name).driven
+    chart = written(tmp_path / "one.csv", HEADER + ROWS)
+    assert main(["profiles", "import", str(chart), "--out", str(tmp_path / "one.toml")]) == 0
+    assert "4 of 23 parameters driven, 2 others named" in capsys.readouterr().out
+    assert len(profiles.load(tmp_path / "one.toml").driven) == 4
+
+
+def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = written(tmp_path / "bad.toml", "[parameters.cutoff]\ncc = 300\n")
+    assert main(["profiles", "check", str(bad)]) == 2
+    error = capsys.readouterr().err
+    assert error == f"inversynth: error: {bad}: parameters.cutoff: cc = 300 is not an integer of 0..127\n"
 
 
 # -- the documentation ------------------------------------------------------------------------

@@ -27,6 +27,7 @@ COMMANDS = {
     "export": "turn a training run into one ONNX file",
     "evaluate": "measure a model on fresh sounds",
     "match": "find the patch that makes a sound",
+    "profiles": "what devices take: list, check, import and learn profiles",
     "live": "listen, and send the predicted parameters as MIDI",
     "doctor": "say what this machine lacks, and how to get it",
     "bench": "measure the live bridge on this machine",

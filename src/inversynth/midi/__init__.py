@@ -1,9 +1,11 @@
 """Patches and notes as MIDI: messages, what a device takes, the pace of the wire, and where they go."""
 
+from .decoding import PatchReader
 from .messages import BAUD, RESERVED, Message
+from .ports import LOOK_S, InputPort, PortSink, input_ports, output_ports, rtmidi_output
 from .profile import Address, Control, ControlChange, ControlChange14, Nrpn, Profile, Sysex
 from .receiver import Receiver, byte_s
-from .sinks import LOOK_S, MidiFileSink, PortSink, Sink, TextSink, output_ports, rtmidi_output
+from .sinks import MidiFileSink, Sink, TextSink
 
 __all__ = [
     "BAUD",
@@ -13,9 +15,11 @@ __all__ = [
     "Control",
     "ControlChange",
     "ControlChange14",
+    "InputPort",
     "Message",
     "MidiFileSink",
     "Nrpn",
+    "PatchReader",
     "PortSink",
     "Profile",
     "Receiver",
@@ -23,6 +27,7 @@ __all__ = [
     "Sysex",
     "TextSink",
     "byte_s",
+    "input_ports",
     "output_ports",
     "rtmidi_output",
 ]

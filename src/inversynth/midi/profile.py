@@ -132,6 +132,15 @@ class Sysex:
             ),
         )
 
+    def value_of(self, channel: int, message: Message) -> int | None:
+        """The value in a message of this form; None if it has another."""
+        words = self.template.split()
+        if len(message) != len(words):
+            return None
+        halves = {word: byte for word, byte in zip(words, message, strict=True) if word in ("vv", "mm", "ll")}
+        value = halves.get("vv", halves.get("mm", 0) << 7 | halves.get("ll", 0))
+        return value if self.messages(channel, value) == (message,) else None
+
     def __str__(self) -> str:
         return f"sysex {self.template}"
 
@@ -176,6 +185,10 @@ class Control:
     def of(cls, param: Param, address: Address) -> Control:
         """All of the parameter's range on all of the address, evenly in x."""
         return cls(param, address, 0, address.top, (param.low, param.high), param.curve)
+
+    def within(self, low: int, high: int) -> Control:
+        """The same between other values of the device."""
+        return replace(self, low=low, high=high)
 
     @cached_property
     def axis(self) -> Param | None:

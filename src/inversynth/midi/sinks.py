@@ -1,18 +1,15 @@
-"""Where MIDI messages go: ports, files and text, behind one method, `send`."""
+"""Where MIDI messages go, behind one method, `send`: here text and files, in `ports` the system's MIDI."""
 
 from __future__ import annotations
 
 import contextlib
 import struct
-import sys
-import time
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Protocol, TextIO
 
 from .. import files
-from ..devices import pick, quiet
-from ..errors import InversynthError, UsageError
+from ..errors import UsageError
 from .messages import (
     CONTROL_CHANGE,
     DATA_ENTRY,
@@ -26,9 +23,6 @@ from .messages import (
     TOP,
     Message,
 )
-
-LOOK_S = 1.0
-"""How often to look whether a receiver's port is still there; sending to one that isn't raises nothing."""
 
 
 class Sink(Protocol):
@@ -162,98 +156,3 @@ def _variable_length(number: int) -> bytes:
     while number := number >> 7:
         data.append(number & TOP | 0x80)
     return bytes(reversed(data))
-
-
-class PortSink:
-    """A MIDI output port: that of a receiver, or a virtual one that receivers connect to."""
-
-    SETTLE_S = 0.1
-    """What is sent sooner after a port was opened can get lost in JACK, which connects between its periods."""
-
-    def __init__(self, name: str, virtual: bool = False) -> None:
-        self._rtmidi = rtmidi_output()
-        self._wanted = name
-        self._virtual = virtual
-        self._away = False
-        self._looked = time.monotonic()
-        with quiet():
-            if virtual:
-                try:
-                    self._rtmidi.open_virtual_port(name)
-                except (OSError, NotImplementedError, RuntimeError) as error:
-                    raise UsageError(f"can't make the virtual MIDI port {name!r}: {error}") from None
-                self.description = f"virtual MIDI port {name!r}"
-            else:
-                self._name = self._open()
-                self.description = f"MIDI port {self._name!r}"
-
-    def _open(self) -> str:
-        names: list[str] = self._rtmidi.get_ports()
-        at = pick(names, self._wanted, "MIDI output port")
-        try:
-            self._rtmidi.open_port(at, "out")
-        except (OSError, RuntimeError) as error:
-            raise InversynthError(f"can't open the MIDI port {names[at]!r}: {error}") from None
-        return names[at]
-
-    def send(self, message: Message, at_s: float) -> None:
-        """Sends at once, whatever `at_s`; while the port is away, to nobody."""
-        if self._away:
-            return
-        try:
-            self._rtmidi.send_message(message)
-        except (OSError, RuntimeError) as error:
-            raise InversynthError(f"can't send to {self.description}: {error}") from None
-
-    def returned(self) -> bool:
-        """Looks for the port at most every `LOOK_S`, opens it again by its name, and says so once."""
-        now = time.monotonic()
-        if self._virtual or now - self._looked < LOOK_S:
-            return False
-        self._looked = now
-        with quiet():
-            if self._name in self._rtmidi.get_ports() and not self._away:
-                return False
-            self._away = True
-            self._rtmidi.close_port()
-            with contextlib.suppress(UsageError, InversynthError):
-                self._name = self._open()
-                self._away = False
-                time.sleep(self.SETTLE_S)
-        return not self._away
-
-    def close(self) -> None:
-        """Closes the port."""
-        with quiet():
-            self._rtmidi.close_port()
-            self._rtmidi.delete()
-
-
-def output_ports() -> list[str]:
-    """The names of the MIDI output ports; raises `UsageError` if there is no MIDI system."""
-    output = rtmidi_output()
-    with quiet():
-        names: list[str] = output.get_ports()
-        output.delete()
-    return names
-
-
-def rtmidi_output() -> Any:
-    """An RtMidi output of the system's MIDI; on Linux ALSA's, or JACK's where there is no sequencer device."""
-    try:
-        import rtmidi
-    except ImportError:
-        raise UsageError(
-            "MIDI ports need python-rtmidi: pip install python-rtmidi, or use --midi-file or --dry-run"
-        ) from None
-    api = rtmidi.API_UNSPECIFIED
-    if sys.platform.startswith("linux"):
-        api = rtmidi.API_LINUX_ALSA if Path("/dev/snd/seq").exists() else rtmidi.API_UNIX_JACK
-    try:
-        with quiet():
-            return rtmidi.MidiOut(rtapi=api, name="inversynth")
-    except (OSError, RuntimeError):
-        raise UsageError(
-            "no MIDI system: there is neither the ALSA sequencer (/dev/snd/seq) nor a JACK server; "
-            "load snd-seq or start JACK (jackd -r -d dummy needs no hardware), or use --midi-file or --dry-run"
-        ) from None

@@ -66,13 +66,26 @@ def load(name: str | Path, space: ParamSpace | None = None, channel: int | None 
             raise UsageError(f"the profile {name} drives the parameters of the synth {name}, not these: {space!r}")
         found = of_space(str(name), space or own)
     else:
-        file = FOLDER / f"{name}.toml" if re.fullmatch(r"[\w-]+", str(name)) else Path(name)
-        if not file.is_file():
-            raise UsageError(f"no profile {str(name)!r}; give a TOML file, or one of {', '.join(names())}")
+        file = _file(name)
         found = parse(_read(file), file, space)
     if channel is not None:
         found = found.on_channel(channel)
     return found
+
+
+def text(name: str | Path) -> str:
+    """The TOML of what `load` loads, which it checks."""
+    from ..render import SYNTHS
+
+    profile = load(name)
+    return to_toml(profile, str(name)) if str(name) in SYNTHS else _file(name).read_text(encoding="utf-8")
+
+
+def _file(name: str | Path) -> Path:
+    file = FOLDER / f"{name}.toml" if re.fullmatch(r"[\w-]+", str(name)) else Path(name)
+    if not file.is_file():
+        raise UsageError(f"no profile {str(name)!r}; give a TOML file, or one of {', '.join(names())}")
+    return file
 
 
 def _read(file: Path) -> dict[str, Any]:

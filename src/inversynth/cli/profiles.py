@@ -1,0 +1,119 @@
+"""`inversynth profiles`: which message each parameter becomes on a device; new ones from charts and from devices."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import files
+
+if TYPE_CHECKING:
+    from ..midi import Control, Profile
+
+ACTIONS = {
+    "list": "name the shipped profiles",
+    "show": "print a profile",
+    "check": "say whether a profile is one, and what it drives",
+    "import": "make one from a chart of control changes and NRPNs",
+    "learn": "make one by moving the device's controls",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the actions."""
+    from ..render import SYNTHS
+
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    made = {}
+    for name, text in ACTIONS.items():
+        made[name] = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    for name in ("show", "check"):
+        made[name].add_argument("profile", metavar="NAME|FILE.toml", help="a shipped profile, or a file")
+    made["import"].add_argument("chart", metavar="CHART.csv", help="in the form of github.com/pencilresearch/midi")
+    made["learn"].add_argument("--midi-in", required=True, metavar="PORT", help="the device's MIDI output, or a part")
+    for name in ("import", "learn"):
+        made[name].add_argument("--out", required=True, metavar="PROFILE.toml", help="the profile to write")
+        made[name].add_argument("--synth", default="paper", choices=SYNTHS, help="whose parameters (default: paper)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Returns 0."""
+    from .. import profiles
+
+    if args.action == "list":
+        for name in profiles.names():
+            each = profiles.load(name)
+            print(f"{name:12} {each.maker} {each.model}: {_driven(each)}")
+    elif args.action == "show":
+        print(profiles.text(args.profile), end="")
+    elif args.action == "check":
+        profile = profiles.load(args.profile)
+        print(f"{args.profile}: {_driven(profile)}, channel {profile.channel}")
+        for control in profile.driven:
+            ends = "a table" if control.table else f"{control.low}..{control.high}"
+            print(f"  {control.param.name:18} {control.address}, {ends}")
+    elif args.action == "import":
+        _import(args)
+    else:
+        _learn(args)
+    return 0
+
+
+def _driven(profile: Profile) -> str:
+    return f"{len(profile.driven)} of {len(profile.space)} parameters driven, {len(profile.others)} others named"
+
+
+def _import(args: argparse.Namespace) -> None:
+    from ..profiles.charts import read_chart
+    from ..render import synth
+
+    profile = read_chart(args.chart, synth(args.synth).space)
+    _write(profile, args)
+    for control in profile.driven:
+        print(f"  {control.param.name:18} {control.address}, {control.low}..{control.high}")
+    print("check these; to drive more, give [[others]] the head [parameters.NAME]")
+
+
+def _learn(args: argparse.Namespace) -> None:
+    from ..midi import InputPort, Profile
+    from ..profiles.learning import learn
+    from ..render import synth
+
+    space = synth(args.synth).space
+    pressed = threading.Semaphore(0)
+
+    def read_lines() -> None:
+        for _ in sys.stdin:
+            pressed.release()
+
+    port = InputPort(args.midi_in)
+    threading.Thread(target=read_lines, name="lines", daemon=True).start()
+    controls: dict[str, Control] = {}
+    channel = 1
+    try:
+        for heard_on, control in learn(space, port.receive, lambda: pressed.acquire(blocking=False), _say):
+            channel, controls[control.param.name] = heard_on, control
+    except KeyboardInterrupt:
+        _say("stopped; what was moved so far is kept")
+    finally:
+        port.close()
+    if not controls:
+        _say("nothing was moved; no profile is written")
+        return
+    found = tuple(controls.get(name) for name in space.names)
+    _write(Profile(Path(args.out).stem, space, found, channel), args)
+
+
+def _write(profile: Profile, args: argparse.Namespace) -> None:
+    from ..profiles import to_toml
+
+    with files.writing(args.out) as temporary:
+        temporary.write_text(to_toml(profile, args.synth), encoding="utf-8")
+    print(f"{args.out}: {_driven(profile)}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,231 @@
+"""Ports of the system's MIDI, by RtMidi: to receivers, which may go away and come back, and from devices.
+
+Sending doesn't wait for a receiver. RtMidi hands a message to the system and returns: it opens ALSA's sequencer without
+blocking, and for JACK it puts messages into a ring, which drops what it can't hold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import queue
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ..devices import pick, quiet
+from ..errors import InversynthError, UsageError
+from .messages import Message
+
+LOOK_S = 1.0
+"""How often to look whether a receiver's port is still there; sending to one that isn't raises nothing."""
+_newest_server: tuple[int, int] | None = None
+"""The JACK server, see `_jack_server`, at which this process opened its last client."""
+
+QUEUED = 4096
+"""How many messages an input keeps; those that come when they aren't taken are lost."""
+
+
+class PortSink:
+    """A MIDI output port: that of a receiver, or a virtual one that receivers connect to.
+
+    What has gone away, be it the receiver or the JACK server, is looked for every `LOOK_S` and opened again by its
+    name; meanwhile messages go to nobody.
+    """
+
+    SETTLE_S = 0.1
+    """What is sent sooner after a port was opened can get lost in JACK, which connects between its periods."""
+
+    def __init__(self, name: str, virtual: bool = False) -> None:
+        self._wanted, self._virtual = name, virtual
+        self._midi: Any = rtmidi_output()
+        self._server = _jack_server()
+        self._away = False
+        self._ready_at: float | None = None
+        self._looked = time.monotonic()
+        with quiet():
+            self._name = self._open()
+        self.description = f"virtual MIDI port {name!r}" if virtual else f"MIDI port {self._name!r}"
+
+    def _open(self) -> str:
+        if self._virtual:
+            try:
+                self._midi.open_virtual_port(self._wanted)
+            except (OSError, NotImplementedError, RuntimeError) as error:
+                raise UsageError(f"can't make the virtual MIDI port {self._wanted!r}: {error}") from None
+            return self._wanted
+        names: list[str] = self._midi.get_ports()
+        at = pick(names, self._wanted, "MIDI output port")
+        try:
+            self._midi.open_port(at, "out")
+        except (OSError, RuntimeError) as error:
+            raise InversynthError(f"can't open the MIDI port {names[at]!r}: {error}") from None
+        return names[at]
+
+    def send(self, message: Message, at_s: float) -> None:
+        """Sends at once, whatever `at_s`; while the port is away, to nobody."""
+        if self._away:
+            return
+        try:
+            self._midi.send_message(message)
+        except (OSError, RuntimeError):  # so Windows says that a device was unplugged
+            self._away = True
+
+    def returned(self) -> bool:
+        """Looks for the port at most every `LOOK_S`, opens it again, and says so once it can be sent to."""
+        now = time.monotonic()
+        if self._ready_at is not None:
+            if now < self._ready_at:
+                return False
+            self._ready_at, self._away = None, False
+            return True
+        if now - self._looked < LOOK_S:
+            return False
+        self._looked = now
+        if self._server is not None and _jack_server() != self._server:
+            self._leave()
+        elif not self._away and (self._virtual or self._name in self._midi.get_ports()):
+            return False
+        self._away = True
+        with quiet(), contextlib.suppress(UsageError, InversynthError):
+            self._reopen()
+            self._ready_at = now + self.SETTLE_S
+        return False
+
+    def _leave(self) -> None:
+        """Closes the client, unless its server is gone and others were opened since: libjack would crash."""
+        if self._midi is None:
+            return
+        if _newest_server == self._server:
+            with quiet():
+                self._midi.close_port()
+                self._midi.delete()
+        else:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._midi))
+        self._midi = None
+
+    def _reopen(self) -> None:
+        if self._midi is None:
+            server = _jack_server()
+            if server is None:
+                raise UsageError("no JACK server")
+            self._midi, self._server = rtmidi_output(), server
+        else:
+            self._midi.close_port()
+        self._name = self._open()
+
+    def close(self) -> None:
+        """Closes the port."""
+        self._leave()
+
+
+class InputPort:
+    """A MIDI input port: that of a device, or a virtual one that others connect to. What comes waits to be taken."""
+
+    def __init__(self, name: str, virtual: bool = False) -> None:
+        self.lost = 0
+        """Messages that came while `QUEUED` others waited."""
+        self._messages: queue.Queue[Message] = queue.Queue(QUEUED)
+        self._midi: Any = _rtmidi("MidiIn")
+        with quiet():
+            if virtual:
+                self._midi.open_virtual_port(name)
+                self.description = f"virtual MIDI port {name!r}"
+            else:
+                names: list[str] = self._midi.get_ports()
+                at = pick(names, name, "MIDI input port")
+                self._midi.open_port(at, "in")
+                self.description = f"MIDI port {names[at]!r}"
+        self._midi.ignore_types(sysex=False)
+        self._midi.set_callback(self._keep)
+
+    def _keep(self, event: tuple[list[int], float], data: object) -> None:
+        try:
+            self._messages.put_nowait(bytes(event[0]))
+        except queue.Full:
+            self.lost += 1
+
+    def receive(self, timeout_s: float) -> Message | None:
+        """The next message, whole; None if none comes within so many seconds."""
+        try:
+            return self._messages.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+    def close(self) -> None:
+        """Closes the port."""
+        with quiet():
+            self._midi.cancel_callback()
+            self._midi.close_port()
+            self._midi.delete()
+
+
+def output_ports() -> list[str]:
+    """The names of the MIDI ports that messages can be sent to; raises `UsageError` if there is no MIDI system."""
+    return _ports(rtmidi_output())
+
+
+def input_ports() -> list[str]:
+    """The names of the MIDI ports that messages come from; raises `UsageError` if there is no MIDI system."""
+    return _ports(_rtmidi("MidiIn"))
+
+
+def _ports(midi: Any) -> list[str]:
+    with quiet():
+        names: list[str] = midi.get_ports()
+        midi.delete()
+    return names
+
+
+def rtmidi_output() -> Any:
+    """An RtMidi output of the system's MIDI; on Linux ALSA's, or JACK's where there is no sequencer device."""
+    return _rtmidi("MidiOut")
+
+
+def _rtmidi(kind: str) -> Any:
+    try:
+        import rtmidi
+    except ImportError:
+        raise UsageError(
+            "MIDI ports need python-rtmidi: pip install python-rtmidi, or use --midi-file or --dry-run"
+        ) from None
+    global _newest_server
+    api = rtmidi.API_UNSPECIFIED
+    if sys.platform.startswith("linux"):
+        api = rtmidi.API_LINUX_ALSA if _has_sequencer() else rtmidi.API_UNIX_JACK
+    try:
+        with quiet():
+            client = getattr(rtmidi, kind)(rtapi=api, name="inversynth")
+    except (OSError, RuntimeError):
+        raise UsageError(
+            "no MIDI system: there is neither the ALSA sequencer (/dev/snd/seq) nor a JACK server; "
+            "load snd-seq or start JACK (jackd -r -d dummy needs no hardware), or use --midi-file or --dry-run"
+        ) from None
+    _newest_server = _jack_server()
+    return client
+
+
+def _has_sequencer() -> bool:
+    return Path("/dev/snd/seq").exists()
+
+
+def _jack_server() -> tuple[int, int] | None:
+    """Which JACK server runs, as inode and time of the socket it listens at; None if none does, or MIDI isn't JACK's.
+
+    A client can't ask: after its server was killed it still names the ports that were there. The place of the socket
+    is that of jackd 2 on Linux; of PipeWire's JACK nothing is known.
+    """
+    if not sys.platform.startswith("linux") or _has_sequencer():
+        return None
+    path = f"/dev/shm/jack_{os.environ.get('JACK_DEFAULT_SERVER', 'default')}_{os.getuid()}_0"
+    try:
+        with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(BlockingIOError):
+            probe.setblocking(False)
+            probe.connect(path)
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_ctime_ns

@@ -1,0 +1,94 @@
+"""A profile from a device's own controls: each is moved once, and what it sends is what it takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from ..midi.decoding import Readings
+from ..midi.messages import Message
+from ..midi.profile import Address, Control, ControlChange, ControlChange14, Nrpn
+from ..spec import Param, ParamSpace
+
+QUIET_S = 1.0
+"""A control that sends nothing for so long has been moved."""
+POLL_S = 0.05
+WHOLE = 0.95
+"""A movement over this share of an address's values is taken for all of them."""
+
+
+def learn(
+    space: ParamSpace,
+    receive: Callable[[float], Message | None],
+    entered: Callable[[], bool],
+    say: Callable[[str], None],
+    now: Callable[[], float] = time.monotonic,
+) -> Iterator[tuple[int, Control]]:
+    """Asks for the control of each parameter in turn, and gives (channel, control) of those that were moved.
+
+    `receive` gives the next message, or None after so many seconds; `entered` says, once, that Enter was pressed,
+    which skips a parameter or ends a movement; `say` shows a line. A control that was taken before is asked for again.
+    """
+    owners: dict[object, str] = {}
+    for param in space:
+        while True:
+            say(f"{param.name}: move its control from the lowest to the highest value, and wait; Enter skips it")
+            heard = _hear(param, receive, entered, now)
+            if heard is None:
+                say("  skipped")
+                break
+            channel, control = heard
+            taken = next((owners[place] for place in control.address.places if place in owners), None)
+            if taken is not None:
+                say(f"  {control.address} is already that of {taken}; move another")
+                continue
+            owners.update(dict.fromkeys(control.address.places, param.name))
+            say(f"  {control.address}, {control.low}..{control.high}, channel {channel}")
+            yield heard
+            break
+
+
+def _hear(
+    param: Param, receive: Callable[[float], Message | None], entered: Callable[[], bool], now: Callable[[], float]
+) -> tuple[int, Control] | None:
+    """The (channel, control) that moves until it is quiet or Enter is pressed; None if nothing moved."""
+    readings = {channel: Readings(channel) for channel in range(1, 17)}
+    values: dict[tuple[int, Address], list[int]] = {}
+    last = now()
+    while not entered():
+        message = receive(POLL_S)
+        if message is not None:
+            for channel, reader in readings.items():
+                for address, value in reader.feed(message):
+                    values.setdefault((channel, address), []).append(value)
+                    last = now()
+        elif any(_moves(each) for each in values.values()) and now() - last > QUIET_S:
+            break
+    moved = {key: each for key, each in values.items() if _moves(each)}
+    if not moved:
+        return None
+    return _control(param, moved)
+
+
+def _moves(values: list[int]) -> bool:
+    return len(set(values)) > 1
+
+
+def _control(param: Param, moved: dict[tuple[int, Address], list[int]]) -> tuple[int, Control]:
+    """The control that moved most; of a pair's readings, the whole one."""
+    channel, address = max(moved, key=lambda key: (len(set(moved[key])), key[1].top))
+    match address:
+        case ControlChange(number):
+            whole: tuple[Address, ...] = (ControlChange14(number), ControlChange14(number - 32))
+        case Nrpn(msb, lsb, _):
+            whole = (Nrpn(msb, lsb),)
+        case _:
+            whole = ()
+    address = next((each for each in whole if (channel, each) in moved), address)
+    values = moved[channel, address]
+    low, high = min(values), max(values)
+    if high - low >= WHOLE * address.top:
+        low, high = 0, address.top
+    if values[-1] < values[0]:
+        low, high = high, low
+    return channel, Control.of(param, address).within(low, high)
