@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import socket
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mido
 import numpy as np
 import pytest
+from pythonosc.dispatcher import Dispatcher
+from pythonosc.osc_server import BlockingOSCUDPServer
 
+from inversynth import profiles
 from inversynth.errors import UsageError
 from inversynth.midi import (
     BAUD,
+    OSC_BAUD,
     RESERVED,
     Control,
     ControlChange,
     ControlChange14,
+    DinSink,
     MidiFileSink,
     Nrpn,
+    OscSink,
     Profile,
     Receiver,
     Sysex,
     TextSink,
+    din,
     messages,
+    osc,
     output_ports,
 )
 from inversynth.midi.profile import Address, Program, Setting
@@ -461,3 +473,150 @@ def test_without_a_midi_system_one_line_says_what_to_do(
     with pytest.raises(UsageError, match=r"no MIDI system: .* start JACK .* --dry-run"):
         output_ports()
     assert capfd.readouterr().err == ""
+
+
+# -- OSC --------------------------------------------------------------------------------------
+
+Heard = list[tuple[str, list[object]]]
+
+
+@pytest.fixture
+def osc_server() -> Iterator[tuple[str, Callable[[], Heard]]]:
+    """Where python-osc's server, which is not ours, listens, and what it has heard since it was asked last."""
+    heard: Heard = []
+    dispatcher = Dispatcher()
+    dispatcher.set_default_handler(lambda address, *values: heard.append((address, list(values))))
+    server = BlockingOSCUDPServer(("127.0.0.1", 0), dispatcher)
+    server.timeout = 0.2
+
+    def take() -> Heard:
+        before = -1
+        while before != len(heard):
+            before = len(heard)
+            server.handle_request()
+        found, heard[:] = list(heard), []
+        return found
+
+    yield f"127.0.0.1:{server.server_address[1]}", take
+    server.server_close()
+
+
+def test_a_patch_goes_out_by_osc_in_its_units_and_as_x(osc_server: tuple[str, Callable[[], Heard]]) -> None:
+    to, take = osc_server
+    sink = OscSink(to)
+    receiver = Receiver(profiles.load("osc"), sink, OSC_BAUD)
+    x = np.linspace(0, 1, len(PAPER))
+    receiver.offer(x, np.ones(len(PAPER), bool))
+    receiver.note_on(60, 100)
+    drain(receiver, 0.0)
+    receiver.note_off(60)
+    receiver.panic()
+    drain(receiver, 1.0)
+    heard = take()
+    found = dict(heard)
+    for param, at in zip(PAPER, x, strict=True):
+        assert found[f"/inversynth/{param.name}"] == [pytest.approx(float(param.value_of_x(at)), rel=2e-5, abs=1e-3)]
+        assert found[f"/inversynth/{param.name}/x"] == [pytest.approx(at, abs=1e-6)]
+    assert [values for address, values in heard if address == "/inversynth/note"] == [[60, 100], [60, 0]]
+    assert [address for address, _ in heard[-2:]] == ["/inversynth/panic"] * 2
+    assert len(heard) == 2 * len(PAPER) + 4
+    sink.close()
+
+
+def test_an_osc_receiver_that_comes_back_gets_everything_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(osc, "LOOK_S", 0.02)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+    sink = OscSink(f"127.0.0.1:{port}")
+    receiver = Receiver(profiles.load("osc"), sink, OSC_BAUD)
+    receiver.offer(np.full(len(PAPER), 0.5), np.ones(len(PAPER), bool))
+    now = 0.0
+    for _ in range(5):  # nobody listens
+        now = drain(receiver, now + 1.0)
+        time.sleep(0.03)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as there:
+        there.bind(("127.0.0.1", port))
+        there.settimeout(0.05)
+        heard = b""
+        for _ in range(20):
+            now = drain(receiver, now + 1.0)
+            time.sleep(0.03)
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    heard += there.recv(4096)
+    assert [name for name in PAPER.names if f"/inversynth/{name}/x\0".encode() not in heard] == []
+    sink.close()
+
+
+@pytest.mark.parametrize("to", ["localhost", "localhost:", ":9000", "localhost:x", "localhost:99999"])
+def test_what_is_no_place_for_osc_is_said(to: str) -> None:
+    with pytest.raises(UsageError, match="give HOST:PORT, such as"):
+        OscSink(to)
+
+
+# -- a wire -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wire(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """A pipe by its name, which takes bytes as a wire does, and the end that reads them."""
+    path = tmp_path / "wire"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    yield path, reader
+    os.close(reader)
+
+
+def test_a_din_wire_leaves_out_repeated_status_bytes_and_the_pace_knows(wire: tuple[Path, int]) -> None:
+    path, reader = wire
+    sink = DinSink(str(path))
+    params = space(20)
+    controls = tuple(Control.of(param, ControlChange(20 + i)) for i, param in enumerate(params))
+    to = Receiver(Profile("din", params, controls, running_status=True), sink)
+    offer(to, list(range(20)))
+    last = drain(to, 0.0)
+    data = os.read(reader, 1000)
+    assert len(data) == to.sent_bytes == 41
+    assert last == pytest.approx(39 * 10 / 31250)  # the last of them starts when 39 bytes have gone
+    assert data == bytes((0xB0, *(byte for i in range(20) for byte in (20 + i, i))))
+    to.note_on(60, 100)
+    drain(to, 0.1)
+    offer(to, [50] * 20)
+    drain(to, 0.2)
+    assert os.read(reader, 1000)[:8] == bytes((0x90, 60, 100, 0xB0, 20, 50, 21, 50))
+    sink.close()
+
+
+def test_a_status_is_repeated_for_who_was_plugged_in_meanwhile_and_after_sysex() -> None:
+    running = messages.RunningStatus()
+    change = messages.control_change(1, 20, 5)
+    assert running.on_wire(change, 0.0) == change
+    assert running.on_wire(change, 0.2) == change[1:]
+    assert running.on_wire(change, 0.4) == change
+    running.on_wire(bytes.fromhex("F0 7D 01 F7"), 0.5)
+    assert running.on_wire(change, 0.5) == change
+
+
+def test_a_wire_that_takes_no_more_stalls_nothing_and_gets_everything_again(
+    wire: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(din, "LOOK_S", 0.0)
+    path, reader = wire
+    sink = DinSink(str(path), running_status=False)
+    message = messages.control_change(1, 20, 5)
+    for _ in range(100_000):  # more than any pipe holds
+        sink.send(message, 0.0)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.read(reader, 1 << 20)
+    assert sink.returned()
+    assert not sink.returned()
+    sink.send(message, 0.0)
+    assert os.read(reader, 100) == message
+    sink.close()
+
+
+def test_a_wire_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="give a MIDI device or a serial line"):
+        DinSink(str(tmp_path / "nothing"))

@@ -188,7 +188,8 @@ def test_every_level_comes_back_from_a_finer_device(name: str) -> None:
         ("[parameters.cutoff]\nsysex = 'F0 80 vv F7'", "is not bytes in hexadecimal from F0 to F7, below 80"),
         ("[parameters.cutoff]\nsysex = 'F0 7D 01 F7'", "is not a message with the value in it, once"),
         ("[parameters.cutoff]\nsysex = 'F0 7D mm F7'", "is not a message with the value in it, once"),
-        ("[parameters.cutoff]", "parameters.cutoff: give one of cc, cc14, nrpn, sysex; it has none"),
+        ("[parameters.cutoff]\nosc = 'cutoff'", 'osc = "cutoff" is not an address of OSC'),
+        ("[parameters.cutoff]", "parameters.cutoff: give one of cc, cc14, nrpn, sysex, osc; it has none"),
         ("[parameters.cutoff]\ncc = 20\ncc14 = 1", "it has cc and cc14"),
         ("[parameters.cutoff]\ncc = 20\nlow = 128", "low = 128 is not an integer of 0..127"),
         ("[parameters.cutoff]\ncc = 20\nhigh = 0", "high = 0 is not another value than the other end"),
@@ -244,7 +245,7 @@ def test_a_profile_that_is_not_there_or_for_another_synth_is_refused(tmp_path: P
 
 # -- the shipped ones -------------------------------------------------------------------------
 
-DEVICES = [name for name in profiles.names() if name not in SYNTHS]
+DEVICES = [name for name in profiles.names() if name not in {*SYNTHS, "osc"}]
 
 
 @pytest.mark.parametrize("name", DEVICES)

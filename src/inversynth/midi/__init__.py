@@ -1,7 +1,9 @@
 """Patches and notes as MIDI: messages, what a device takes, the pace of the wire, and where they go."""
 
 from .decoding import PatchReader
+from .din import DinSink
 from .messages import BAUD, RESERVED, Message
+from .osc import OSC_BAUD, OscSink
 from .ports import LOOK_S, InputPort, PortSink, input_ports, output_ports, rtmidi_output
 from .profile import Address, Control, ControlChange, ControlChange14, Nrpn, Profile, Sysex
 from .receiver import Receiver, byte_s
@@ -10,15 +12,18 @@ from .sinks import MidiFileSink, Sink, TextSink
 __all__ = [
     "BAUD",
     "LOOK_S",
+    "OSC_BAUD",
     "RESERVED",
     "Address",
     "Control",
     "ControlChange",
     "ControlChange14",
+    "DinSink",
     "InputPort",
     "Message",
     "MidiFileSink",
     "Nrpn",
+    "OscSink",
     "PatchReader",
     "PortSink",
     "Profile",

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..midi.messages import RESERVED, TOP
+from ..midi.osc import Osc, osc_profile
 from ..midi.profile import (
     Address,
     Control,
@@ -31,7 +32,8 @@ from ..midi.profile import (
 from ..spec import CURVES, Param, ParamSpace
 
 FOLDER = Path(__file__).parent
-KINDS = ("cc", "cc14", "nrpn", "sysex")
+DEFAULT_SYNTH = "paper"
+KINDS = ("cc", "cc14", "nrpn", "sysex", "osc")
 RUN = ("low", "high", "range", "curve", "table")
 KEYS = (
     "name", "maker", "model", "synth", "base", "channel", "running_status", "nrpn_null", "unreserved", "source",
@@ -40,10 +42,10 @@ KEYS = (
 
 
 def names() -> list[str]:
-    """The shipped profiles: those of the synths, and those of devices."""
+    """The shipped profiles: those of the synths, that of OSC, and those of devices."""
     from ..render import SYNTHS
 
-    return [*SYNTHS, *sorted(path.stem for path in FOLDER.glob("*.toml"))]
+    return [*SYNTHS, "osc", *sorted(path.stem for path in FOLDER.glob("*.toml"))]
 
 
 def of_space(name: str, space: ParamSpace) -> Profile:
@@ -58,27 +60,36 @@ def load(name: str | Path, space: ParamSpace | None = None, channel: int | None 
     space: what is to be driven; by default that of the synth that the profile names. Raises `UsageError`,
     naming file, key and value, for what is not there, no profile, or against MIDI's rules.
     """
-    from ..render import SYNTHS
-
-    if str(name) in SYNTHS:
-        own = SYNTHS[str(name)].space
-        if space is not None and space != own:
-            raise UsageError(f"the profile {name} drives the parameters of the synth {name}, not these: {space!r}")
-        found = of_space(str(name), space or own)
-    else:
+    found = _made(str(name), space)
+    if found is None:
         file = _file(name)
         found = parse(_read(file), file, space)
-    if channel is not None:
-        found = found.on_channel(channel)
-    return found
+    return found if channel is None else found.on_channel(channel)
 
 
 def text(name: str | Path) -> str:
     """The TOML of what `load` loads, which it checks."""
     from ..render import SYNTHS
 
-    profile = load(name)
-    return to_toml(profile, str(name)) if str(name) in SYNTHS else _file(name).read_text(encoding="utf-8")
+    made = _made(str(name), None)
+    if made is not None:
+        return to_toml(made, str(name) if str(name) in SYNTHS else DEFAULT_SYNTH)
+    load(name)
+    return _file(name).read_text(encoding="utf-8")
+
+
+def _made(name: str, space: ParamSpace | None) -> Profile | None:
+    """The profile of that name that is no file."""
+    from ..render import SYNTHS
+
+    if name == "osc":
+        return osc_profile(space or SYNTHS[DEFAULT_SYNTH].space)
+    if name not in SYNTHS:
+        return None
+    own = SYNTHS[name].space
+    if space is not None and space != own:
+        raise UsageError(f"the profile {name} drives the parameters of the synth {name}, not these: {space!r}")
+    return of_space(name, own)
 
 
 def _file(name: str | Path) -> Path:
@@ -107,7 +118,7 @@ def parse(document: Mapping[str, Any], file: str | Path, space: ParamSpace | Non
     top = _Table(document, f"{file}")
     top.only(KEYS)
     if space is None:
-        space = SYNTHS[top.one_of("synth", tuple(SYNTHS), "paper")].space
+        space = SYNTHS[top.one_of("synth", tuple(SYNTHS), DEFAULT_SYNTH)].space
     base = load(top.text("base"), space) if "base" in document else None
     unreserved = top.integers("unreserved", 0, TOP)
     parameters = top.table("parameters")
@@ -201,7 +212,7 @@ class _Table:
             yield _Table(each, f"{self.where}: {key} {i + 1}")
 
 
-def _address(table: _Table, kinds: tuple[str, ...] = KINDS) -> Address:
+def _address(table: _Table, kinds: tuple[str, ...] = KINDS[:-1], param: Param | None = None) -> Address:
     given = [key for key in kinds if key in table.given]
     if len(given) != 1:
         raise UsageError(f"{table.where}: give one of {', '.join(kinds)}; it has {' and '.join(given) or 'none'}")
@@ -222,6 +233,14 @@ def _address(table: _Table, kinds: tuple[str, ...] = KINDS) -> Address:
         return Nrpn(msb, lsb, bits)
     if kind == "program":
         return Program()
+    if kind == "osc":
+        if (
+            param is None
+            or not re.fullmatch(r"(/[!-~]+)+", table.text(kind))
+            or set(table.text(kind)) & set("#*,?[]{}")
+        ):
+            raise table.wrong(kind, "an address of OSC, such as /filter/cutoff")
+        return Osc(table.text(kind), param)
     template = table.text(kind)
     words = template.split()
     if not re.fullmatch(r"F0( ([0-7][0-9A-F]|[0-7]n|vv|mm|ll))+ F7", " ".join(words), re.IGNORECASE):
@@ -233,7 +252,7 @@ def _address(table: _Table, kinds: tuple[str, ...] = KINDS) -> Address:
 
 def _control(table: _Table, param: Param, unreserved: tuple[int, ...]) -> Control:
     table.only((*KINDS, "bits", *RUN))
-    address = _address(table)
+    address = _address(table, KINDS, param)
     if isinstance(address, ControlChange | ControlChange14):
         number = address.number
         if number in RESERVED and number not in unreserved:
@@ -282,7 +301,7 @@ def _check_places(file: str | Path, controls: Mapping[str, Control | None]) -> N
 
 
 def _setting(table: _Table) -> Setting:
-    kinds = (*KINDS, "program")
+    kinds = (*KINDS[:-1], "program")
     table.only(("name", *kinds, "bits", "value"))
     address = _address(table, kinds)
     fixed = isinstance(address, Sysex) and not {"vv", "mm"} & set(address.template.split())
@@ -290,7 +309,7 @@ def _setting(table: _Table) -> Setting:
 
 
 def _other(table: _Table) -> Other:
-    table.only(("name", *KINDS, "bits", "low", "high"))
+    table.only(("name", *KINDS[:-1], "bits", "low", "high"))
     address = _address(table)
     low, high = table.integer("low", 0, address.top, 0), table.integer("high", 0, address.top, address.top)
     return Other(table.text("name"), address, low, high)
@@ -299,7 +318,7 @@ def _other(table: _Table) -> Other:
 # -- writing ---------------------------------------------------------------------------------------
 
 
-def to_toml(profile: Profile, synth: str = "paper") -> str:
+def to_toml(profile: Profile, synth: str = DEFAULT_SYNTH) -> str:
     """A profile as TOML, which `parse` reads back; `synth` is whose parameters it drives."""
     lines = []
 
@@ -362,4 +381,6 @@ def _address_keys(address: Address) -> list[tuple[str, object]]:
             return [("nrpn", [msb, lsb]), *([("bits", 7)] if bits == 7 else [])]
         case Sysex(template):
             return [("sysex", template)]
+        case Osc(path):
+            return [("osc", path)]
     return [("program", True)]
