@@ -3,8 +3,7 @@
     python benchmarks/models.py --sounds 400000 --runs runs/models
 
 trains one after another, each in a folder of its own under --runs; what is finished stays, and after Ctrl-C the same
-command goes on. Then it rewrites benchmarks/models.json, docs/models.png and the tables of docs/models.md. Train with
-nothing else running: what it says of speed is by the clock.
+command goes on. Then it rewrites benchmarks/models.json, docs/models.png and the tables of docs/models.md.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from rich.console import Console
 from inversynth import metrics, sampling
 from inversynth.architectures import LINEAR, MODELS, OWN, check_model
 from inversynth.errors import InversynthError
-from inversynth.evaluation import inference_ms, paper
+from inversynth.evaluation import paper
 from inversynth.export import export
 from inversynth.files import make_folder, read_json, write_json, writing
 from inversynth.machine import machine
@@ -101,7 +100,6 @@ def measure(model: str, folder: Path, count: int) -> dict[str, Any]:
     return found | {
         "mpr": metrics.mean_mpr(metrics.parameter_measures(space, probabilities, levels, True)),
         "mpr_heard": metrics.mean_mpr(metrics.parameter_measures(space, probabilities, levels)),
-        "inference_ms": inference_ms(network, instrument)["p50"],
     }
 
 
@@ -132,7 +130,6 @@ def facts_of(model: str, folder: Path, wanted: dict[str, Any]) -> dict[str, Any]
         found = {
             "stored_weights": sum(array.size for array in weights),
             "sounds": rows[-1]["sounds"],
-            "seconds": rows[-1]["seconds"],
             "best_epoch": min(rows, key=lambda row: row["val_loss"])["epoch"],
             "curve": {key: [row[key] for row in rows] for key in ("sounds", "loss", "val_loss", "val_mpr")},
         }
@@ -142,7 +139,7 @@ def facts_of(model: str, folder: Path, wanted: dict[str, Any]) -> dict[str, Any]
 
 
 def tables(found: dict[str, Any]) -> list[tuple[tuple[str, ...], Rows]]:
-    """The measures beside the paper's, and what training and hearing cost."""
+    """The measures beside the paper's, and what each ended with and weighs."""
     header = ["network"]
     for name in ("MPR", "ρ(STFT), mean", "ρ(STFT), median", "ρ(FT), mean", "F_Δ, mean"):
         header += [name, "the paper's"]
@@ -160,15 +157,12 @@ def tables(found: dict[str, Any]) -> list[tuple[tuple[str, ...], Rows]]:
             model,
             f"{at['mpr_heard']:.2f}",
             f"{min(at['curve']['val_loss']):.4f}",
-            f"{at['seconds'] / 60:.0f}",
-            f"{at['sounds'] / at['seconds']:,.0f}",
-            f"{at['inference_ms']:.2f}",
             f"{4 * at['stored_weights'] / 1e6:.0f}",
         )
         for model, at in found["models"].items()
         if model != CHANCE
     ]
-    heading = ("network", "MPR where heard", "validation loss", "training, min", "sounds a s", "ms a sound", "MB")
+    heading = ("network", "MPR where heard", "validation loss", "MB")
     return [(tuple(header), rows), (heading, costs)]
 
 
