@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import mido
 import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
 
 import reference
 from inversynth import sampling
+from inversynth.cli import main
 from inversynth.errors import UsageError
-from inversynth.play import Voices
+from inversynth.midi import Receiver, messages
+from inversynth.midi.messages import RunningStatus
+from inversynth.play import Player, Splitter, Voices, fine_profile, initial_patch, read_midi
+from inversynth.profiles import load
 from inversynth.render import synth
 from inversynth.synths.paper import NOTE, NOTE_OFF_S
 
@@ -318,3 +331,228 @@ def test_voices_refuse_what_they_cannot_play() -> None:
         Voices(synth("sine"), [100.0, 0.5, 800.0, 0.5], RATE)
     with pytest.raises(ValueError, match="no parameter or note 128"):
         quiet(sine()).note_on(128)
+
+
+# -- MIDI ---------------------------------------------------------------------------------------
+
+
+class Taken:
+    """Stands for voices: keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.synth, self.told = PAPER, list[tuple[Any, ...]]()
+
+    def note_on(self, note: int, velocity: int, at: int = 0) -> None:
+        self.told.append(("on", note, velocity, at))
+
+    def note_off(self, note: int, at: int = 0) -> None:
+        self.told.append(("off", note, at))
+
+    def notes_off(self, at: int = 0) -> None:
+        self.told.append(("notes off", at))
+
+    def sound_off(self, at: int = 0) -> None:
+        self.told.append(("sound off", at))
+
+    def set(self, index: int, value: float, at: int = 0) -> None:
+        self.told.append((SPACE.names[index], value))
+
+
+def told(*given: messages.Message, profile: str | Path = "paper", channel: int = 1) -> list[tuple[Any, ...]]:
+    taken = Taken()
+    player = Player(taken, load(profile, SPACE, channel))  # type: ignore[arg-type]
+    for message in given:
+        player.receive(message, 7)
+    return taken.told
+
+
+def test_messages_of_the_channel_are_notes_and_what_ends_them() -> None:
+    assert told(
+        messages.note_on(1, 60, 100),
+        messages.note_on(2, 61, 100),
+        messages.note_off(1, 60),
+        b"\x90\x40\x00",  # a note on without velocity
+        messages.program_change(1, 5),
+        b"\xe0\x00\x40",
+        b"\xf8",
+        *messages.silence(1),
+        messages.control_change(1, 126, 1),  # mono, which implies all notes off
+        messages.control_change(2, 123, 0),
+    ) == [("on", 60, 100, 7), ("off", 60, 7), ("off", 64, 7), ("notes off", 7), ("sound off", 7), ("notes off", 7)]
+    assert told(messages.note_on(2, 61, 99), channel=2) == [("on", 61, 99, 7)]
+
+
+def test_a_receiver_and_a_player_of_the_same_profile_mean_the_same_patch(tmp_path: Path) -> None:
+    """To half a step of the profile: here 7 bits, 14 bits and NRPN."""
+    fine = "".join(f"[parameters.{name}]\nnrpn = [3, {i}]\n" for i, name in enumerate(SPACE.names))
+    (tmp_path / "own.toml").write_text(f'synth = "paper"\n{fine}'.replace("nrpn = [3, 20]", "cc14 = 20"))
+    for profile, step in (
+        (load("paper"), 1 / 127),
+        (load(tmp_path / "own.toml"), 1 / 16383),
+        (fine_profile(PAPER), 1 / 16383),
+    ):
+        taken = Taken()
+        player = Player(taken, load("paper") if profile.name == "fine" else profile)  # type: ignore[arg-type]
+
+        class Direct:
+            description = "directly"
+
+            def send(self, message: messages.Message, at_s: float, player: Player = player) -> None:
+                player.receive(message)
+
+            def returned(self) -> bool:
+                return False
+
+            def close(self) -> None: ...
+
+        receiver, x = Receiver(profile, Direct(), baud=1e9), np.random.default_rng(8).random(23)
+        receiver.offer(x, np.ones(23, bool))
+        now: float | None = 0.0
+        while now is not None:
+            now = receiver.pump(now)
+        values = {name: value for name, value in taken.told}
+        got = SPACE.x_of_values([[values[name] for name in SPACE.names]])[0]
+        assert np.abs(got - x).max() <= step / 2 + 1e-9
+
+
+def test_both_ends_of_a_controller_are_those_of_the_range() -> None:
+    for param in SPACE:
+        assert param.midi is not None
+        ends = told(messages.control_change(1, param.midi, 0), messages.control_change(1, param.midi, 127))
+        assert [value for _, value in ends] == pytest.approx([param.low, param.high])
+
+
+def test_a_stream_of_bytes_is_cut_into_the_messages_that_were_sent() -> None:
+    random, wire, now = np.random.default_rng(0), bytearray(b"\x40\x7f"), 0.0
+    kinds = (
+        "note_on",
+        "note_off",
+        "control_change",
+        "pitchwheel",
+        "program_change",
+        "aftertouch",
+        "polytouch",
+        "songpos",
+    )
+    sent, running = [], RunningStatus()
+    for kind in random.choice([*kinds, "sysex"], 3000):
+        given: dict[str, object] = {"channel": 3} if random.random() < 0.8 else {}
+        if kind == "sysex":
+            given = {"data": random.integers(0, 128, random.integers(0, 9)).tolist()}
+        elif kind == "songpos":
+            given = {"pos": 777}
+        elif kind in ("note_on", "note_off"):
+            given |= {"note": int(random.integers(128)), "velocity": int(random.integers(128))}
+        message = bytes(mido.Message(str(kind), **given).bytes())
+        sent.append(message)
+        if message[0] < 0xF0:
+            message = running.on_wire(message, now)
+        else:
+            running = RunningStatus()
+        now += 0.001
+        at = random.integers(len(message) + 1)
+        wire += message[:at] + b"\xf8\xfe" + message[at:]
+    cuts = np.sort(random.integers(0, len(wire), 500)).tolist()
+    splitter, got = Splitter(), list[bytes]()
+    for first, after in zip([0, *cuts], [*cuts, len(wire)], strict=True):
+        got += splitter.feed(bytes(wire[first:after]))
+    assert got == sent
+
+
+# -- files --------------------------------------------------------------------------------------
+
+
+def midi_file(path: Path, tempo: int = 400_000) -> Path:
+    """Three notes with a controller between them, at half seconds of another tempo, in two tracks."""
+    notes, changes = mido.MidiTrack(), mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=tempo)])
+    for note in (69, 57, 64):
+        notes.append(mido.Message("note_on", note=note, velocity=127, time=0))
+        notes.append(mido.Message("note_off", note=note, time=600))
+    changes.append(mido.Message("control_change", control=74, value=0, time=900))
+    mido.MidiFile(type=1, ticks_per_beat=480, tracks=[changes, notes]).save(path)
+    return path
+
+
+def test_a_midi_file_becomes_the_sound_of_its_events_to_the_sample(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["play", "--midi-file", str(midi_file(tmp_path / "in.mid")), "--sample-rate", "44100", "--gain", "-40"]
+    assert main([*words, "--out-file", str(tmp_path / "out.wav")]) == 0
+    assert "3 notes, 1 changes of the patch, 0 events lost" in capsys.readouterr().err
+    sound, rate = soundfile.read(tmp_path / "out.wav", dtype="float32")
+    assert rate == 44100
+    voices = Voices(PAPER, initial_patch(PAPER), rate, 8, QUIET_DB)
+    for at, note in enumerate((69, 57, 64)):
+        voices.note_on(note, at=at * rate // 2)
+        if note == 57:
+            voices.set(SPACE.index("cutoff"), 200.0, round(0.75 * rate))
+        voices.note_off(note, at=(at + 1) * rate // 2)
+    assert np.abs(sound - voices.process(len(sound))[:, 0]).max() < 1e-6
+    release = SPACE["release"].x_of_value(initial_patch(PAPER)[SPACE.index("release")])
+    assert 1.5 + float(SPACE["release"].value_of_x(release)) <= len(sound) / rate < 2.5
+
+
+def test_a_patch_that_match_wrote_is_played(tmp_path: Path) -> None:
+    values = random_patches(1)[0]
+    rows = [{"name": name, "value": value} for name, value in zip(SPACE.names, values, strict=True)]
+    (tmp_path / "patch.json").write_text(json.dumps(rows))
+    track = mido.MidiTrack([mido.Message("note_on", note=NOTE, velocity=127)])
+    track.append(mido.Message("note_off", note=NOTE, time=720))
+    mido.MidiFile(tracks=[track]).save(tmp_path / "in.mid")
+    words = ["play", "--midi-file", f"{tmp_path}/in.mid", "--out-file", f"{tmp_path}/out.wav", "--gain", "-40"]
+    assert main([*words, "--patch", f"{tmp_path}/patch.json", "--sample-rate", "16384", "--duration", "1"]) == 0
+    sound, _ = soundfile.read(tmp_path / "out.wav", dtype="float32")
+    expected = PAPER.render(values[None])[0]
+    assert len(sound) == 16384
+    assert np.abs(sound * 100 - expected).max() < 1e-5
+
+
+def test_the_times_of_a_midi_file_are_its_tempos(tmp_path: Path) -> None:
+    events = read_midi(midi_file(tmp_path / "in.mid"))
+    assert [round(at, 6) for at, _ in events] == [0.0, 0.5, 0.5, 0.75, 1.0, 1.0, 1.5]
+    assert events[0][1] == bytes((0x90, 69, 127))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "give an input: --midi-in PORT"),
+        ("--midi-in x --out-file {folder}/o.wav", "--out-file is made from --midi-file alone"),
+        ("--midi-file {folder}/no.mid --out-file {folder}/o.wav", "no.mid can't be read: No such file"),
+        ("--midi-file {folder}/bad.mid --out-file {folder}/o.wav", "bad.mid"),
+        ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --patch {folder}/no.json", "no.json can't be read"),
+        ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --patch {folder}/bad.mid", "bad.mid is not a patch"),
+        ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --patch {folder}/few.json", "sin_frequency is missing"),
+        ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --voices 65", "65 voices are outside 1..64"),
+        ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --gain 99", "a gain of 99 dB is outside -120..24"),
+        ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --sample-rate 8000", "8000 Hz is too low"),
+        ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --channel 17", "MIDI channel 17"),
+        ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --profile none", "no profile 'none'"),
+        ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --duration 0", "a duration of 0 s"),
+        ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --block-size -1", "a block of -1 samples"),
+    ],
+)
+def test_a_wrong_use_is_one_line(words: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    midi_file(tmp_path / "in.mid")
+    (tmp_path / "bad.mid").write_bytes(b"MThd\0\0\0\6\0\1\0\2\1\xe0MTrk\0\0")
+    (tmp_path / "few.json").write_text('[{"name": "cutoff", "value": 500}]')
+    assert main(["play", *words.format(folder=tmp_path).split()]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "o.wav").exists()
+
+
+@pytest.mark.skipif(Path("/dev/snd").exists(), reason="this machine has a sound card")
+@pytest.mark.parametrize("words", [["--list-devices"], ["--list-ports"], ["--virtual", "x"], ["--midi-in", "-"]])
+def test_without_audio_or_midi_one_line_says_so(words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "inversynth", "play", *words],
+        env={**os.environ, "JACK_DEFAULT_SERVER": "none-of-that-name", "JACK_NO_START_SERVER": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("inversynth: error: no ")
+    assert done.stderr.count("\n") == 1

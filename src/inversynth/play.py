@@ -9,14 +9,46 @@ runs no Python, waits for no lock and takes no memory, whatever the rest of the 
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import json
+import math
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _native
-from .errors import UsageError
+from .audio import _sounddevice
+from .devices import pick, quiet
+from .errors import InversynthError, UsageError, one_line
+from .midi import LOOK_S as PORT_LOOK_S
+from .midi import Control, InputPort, Message, Nrpn, PatchReader, Profile, Receiver, input_ports
+from .midi.messages import (
+    ALL_NOTES_OFF,
+    ALL_SOUND_OFF,
+    CONTROL_CHANGE,
+    END_OF_SYSEX,
+    NOTE_OFF,
+    NOTE_ON,
+    SYSEX,
+)
 from .render import Synth
 from .spec import AudioFormat
 
+Sound: TypeAlias = NDArray[np.float32]
+
+LOOK_S = 0.05
+AHEAD_S = 0.5
+"""A file's messages are put into the ring so long before their time."""
 VOICES = 8
 GAIN_DB = -18.0
 """Random patches of the paper's synth peak at 2.6 (median; 5 in 100 above 6.5): most notes stay below the limiter."""
@@ -90,3 +122,460 @@ class Voices:
     def _push(self, kind: int, index: int, value: float, at: int) -> None:
         if not self.native.push(kind, index, value, at):
             self.lost += 1
+
+
+# -- what plays them ----------------------------------------------------------------------------
+
+
+def fine_profile(synth: Synth, channel: int = 1) -> Profile:
+    """What every player takes beside its own profile: NRPN 0:i, 14 bits, for parameter i of its synth."""
+    controls = tuple(Control.of(param, Nrpn(0, i)) for i, param in enumerate(synth.space))
+    return Profile("fine", synth.space, controls, channel)
+
+
+class Player:
+    """Voices that are played by the MIDI messages of a profile's channel, and those of `fine_profile` on the same.
+
+    `notes` and `changes` count what came.
+    """
+
+    def __init__(self, voices: Voices, profile: Profile) -> None:
+        self.voices = voices
+        self.notes = self.changes = 0
+        self._channel = profile.channel
+        self._readers = [PatchReader(each) for each in (profile, fine_profile(voices.synth, profile.channel))]
+
+    def receive(self, message: Message, at: int = 0) -> None:
+        """Does what a whole message says; others than notes, the profile's, and those that end notes are ignored."""
+        kind, channel = message[0] & 0xF0, (message[0] & 0x0F) + 1
+        ours = kind < SYSEX and channel == self._channel
+        if ours and kind == NOTE_ON and message[2]:
+            self.notes += 1
+            self.voices.note_on(message[1], message[2], at)
+        elif ours and kind in (NOTE_ON, NOTE_OFF):
+            self.voices.note_off(message[1], at)
+        elif ours and kind == CONTROL_CHANGE and message[1] == ALL_SOUND_OFF:
+            self.voices.sound_off(at)
+        elif ours and kind == CONTROL_CHANGE and message[1] >= ALL_NOTES_OFF:  # the modes beyond mean it, too
+            self.voices.notes_off(at)
+        else:
+            found = [each for reader in self._readers if (each := reader.feed(message)) is not None]
+            for index, x in found[:1]:
+                param = self.voices.synth.space[index]
+                self.changes += 1
+                self.voices.set(index, float(np.clip(param.value_of_x(x), param.low, param.high)), at)
+
+    def summary(self) -> str:
+        """What was played, in one line."""
+        samples, blocks, underflows, _ = self.voices.native.played()
+        line = f"{samples / self.voices.sample_rate:.1f} s, {self.notes} notes, {self.changes} changes of the patch"
+        if blocks:
+            line += f"; {blocks} blocks, {underflows} xruns"
+        return f"{line}, {self.voices.lost} events lost"
+
+
+def initial_patch(synth: Synth) -> NDArray[np.float64]:
+    """(P,) the values that an instrument begins with."""
+    return np.array([synth.initial.get(param.name, param.low) for param in synth.space])
+
+
+def read_patch(file: str | Path, synth: Synth) -> NDArray[np.float64]:
+    """(P,) the values of a patch that `match` wrote, a JSON list of objects with `name` and `value`."""
+    try:
+        rows = json.loads(Path(file).read_text(encoding="utf-8"))
+        values = {str(row["name"]): float(row["value"]) for row in rows}
+    except OSError as error:
+        raise UsageError(f"the patch {file} can't be read: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"{file} is not a patch ({one_line(error)}); give the patch.json that match writes") from None
+    for name in synth.space.names:
+        if name not in values:
+            raise UsageError(f"{file}: {name} is missing; is it a patch of the synth {synth.name}?")
+    try:
+        return np.asarray(synth.space.check_values([[values[name] for name in synth.space.names]])[0])
+    except UsageError as error:
+        raise UsageError(f"{file}: {error}") from None
+
+
+# -- where messages come from -------------------------------------------------------------------
+
+
+class Input(Protocol):
+    """What plays a player; `description` says it to the user."""
+
+    description: str
+    ended: bool
+    """Nothing more will come."""
+
+    def look(self, samples: int) -> None:
+        """Is called every `LOOK_S` at least, with the number of samples that have been played."""
+
+    def close(self) -> None:
+        """Plays no more."""
+
+
+class Splitter:
+    """Cuts a stream of MIDI bytes into whole messages: with running status, without real-time bytes between them."""
+
+    LENGTHS: Mapping[int, int] = {0xC0: 2, 0xD0: 2, 0xF1: 2, 0xF2: 3, 0xF3: 2, 0xF4: 1, 0xF5: 1, 0xF6: 1}
+    """By status or kind of channel message, where it isn't 3; a system exclusive message goes to its end."""
+
+    def __init__(self) -> None:
+        self._part = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """The messages that these bytes complete."""
+        for byte in data:
+            if byte >= 0xF8:
+                continue
+            part = self._part
+            if byte == END_OF_SYSEX and part[:1] == bytes((SYSEX,)):
+                part.append(byte)
+                yield bytes(part)
+                part.clear()
+                continue
+            if byte >= 0x80:
+                part.clear()
+            elif not part:
+                continue  # of a message whose beginning was missed
+            part.append(byte)
+            status = part[0]
+            if status != SYSEX and len(part) == self.LENGTHS.get(status if status > SYSEX else status & 0xF0, 3):
+                yield bytes(part)
+                del part[1 if status < SYSEX else 0 :]
+
+
+class PortInput(InputPort):
+    """A MIDI input that plays at once. One that vanishes releases all notes, and is opened again when it is back."""
+
+    ended = False
+
+    def __init__(self, name: str, player: Player, virtual: bool = False) -> None:
+        self._player, self._virtual, self._away, self._looked = player, virtual, False, time.monotonic()
+        names = [name] if virtual else input_ports()
+        self._name = name if virtual else names[pick(names, name, "MIDI input port")]
+        super().__init__(self._name, virtual)
+
+    def _keep(self, event: tuple[list[int], float], data: object) -> None:
+        self._player.receive(bytes(event[0]))
+
+    def look(self, samples: int) -> None:
+        """Looks, at most every `midi.LOOK_S`, whether the port is still there."""
+        now = time.monotonic()
+        if self._virtual or now - self._looked < PORT_LOOK_S:
+            return
+        self._looked = now
+        with quiet():
+            names: list[str] = self._midi.get_ports()
+            if self._name not in names and not self._away:
+                self._away = True
+                self._midi.close_port()
+                self._player.voices.notes_off()
+            elif self._name in names and self._away:
+                self._midi.open_port(names.index(self._name), "in")
+                self._midi.set_callback(self._keep)  # closing has taken it
+                self._away = False
+
+
+class PipeInput:
+    """MIDI's bytes from a file descriptor, as they come; its end releases all notes."""
+
+    def __init__(self, descriptor: int, player: Player) -> None:
+        self.description, self.ended = "standard input", False
+        self._descriptor, self._player = descriptor, player
+        self._end: int | None = None
+        threading.Thread(target=self._read, name="MIDI", daemon=True).start()
+
+    def _read(self) -> None:
+        splitter = Splitter()
+        with contextlib.suppress(OSError):
+            while data := os.read(self._descriptor, 4096):
+                for message in splitter.feed(data):
+                    self._player.receive(message)
+        self._player.voices.notes_off()
+        self._end = self._player.voices.native.played()[0]
+
+    def look(self, samples: int) -> None:
+        """The thread reads; what came last has been played once samples were played after it."""
+        self.ended = self._end is not None and samples > self._end
+
+    def close(self) -> None:
+        """The thread ends with the process."""
+
+
+class FileInput:
+    """A standard MIDI file, its messages a little ahead of their time and each on its sample."""
+
+    def __init__(self, file: str | Path, player: Player) -> None:
+        self._events = read_midi(file)
+        self._player, self._rate = player, player.voices.sample_rate
+        self._next = 0
+        self.ended = False
+        seconds = self._events[-1][0] if self._events else 0.0
+        self.description = f"{file} ({len(self._events)} messages, {seconds:.1f} s)"
+
+    def look(self, samples: int) -> None:
+        """Plays what is due in the next `AHEAD_S`."""
+        while self._next < len(self._events):
+            at_s, message = self._events[self._next]
+            at = round(at_s * self._rate)
+            if at >= samples + AHEAD_S * self._rate:
+                return
+            self._player.receive(message, at)
+            self._next += 1
+            if self._next == len(self._events):
+                self._player.voices.notes_off(at)
+        self.ended = not self._events or samples > round(self._events[-1][0] * self._rate)
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+
+def read_midi(file: str | Path) -> list[tuple[float, Message]]:
+    """(seconds, message) of all messages of a standard MIDI file of type 0 or 1, in order of time."""
+    import mido
+
+    try:
+        at_s, events = 0.0, []
+        for message in mido.MidiFile(str(file), clip=True):
+            at_s += message.time
+            if not message.is_meta:
+                events.append((at_s, bytes(message.bytes())))
+        return events
+    except OSError as error:
+        raise UsageError(f"the MIDI file {file} can't be read: {error.strerror or one_line(error)}") from None
+    except Exception as error:  # mido raises whatever a damaged file leads to
+        raise UsageError(f"{file} is not a MIDI file that can be played ({one_line(error)})") from None
+
+
+# -- where sound goes ---------------------------------------------------------------------------
+
+
+class Output:
+    """An audio output that plays voices. PortAudio calls their code in C: no Python runs in its thread.
+
+    row: of `list_outputs`; block_samples: any, 0 leaves it to the device. Raises `UsageError` if it can't be opened.
+    """
+
+    DEAD_S = 3.0
+    """A device that asks for nothing for so long has stopped, whatever PortAudio says."""
+
+    def __init__(self, row: dict[str, Any], voices: Voices, block_samples: int = 0) -> None:
+        self.description = f"{row['name']} ({row['hostapi']}, {voices.sample_rate} Hz, {voices.channels} channels)"
+        self._voices, self._gone = voices, False
+        sounddevice = _sounddevice()
+        cast, (callback, state) = sounddevice._ffi.cast, voices.native.callback()
+        try:
+            with quiet():
+                # The base class of sounddevice's streams is for those who bring a callback in C.
+                self._stream = sounddevice._StreamBase(
+                    "output",
+                    device=row["index"],
+                    channels=voices.channels,
+                    samplerate=voices.sample_rate,
+                    blocksize=block_samples,
+                    dtype="float32",
+                    latency="low",
+                    callback=cast("void *", callback),
+                    userdata=cast("void *", state),
+                )
+        except (sounddevice.PortAudioError, ValueError) as error:
+            reason = str(error).split(": ", 1)[-1]
+            raise UsageError(
+                f"can't open {row['name']!r} at {voices.sample_rate} Hz ({reason}); "
+                f"its own rate is {row['default_samplerate']:g} Hz: try without --sample-rate"
+            ) from None
+        self._blocks, self._asked = 0, time.monotonic()
+
+    def start(self) -> None:
+        """From now on it is heard."""
+        with quiet():
+            self._stream.start()
+        self._asked = time.monotonic()
+
+    def check(self) -> None:
+        """Raises `InversynthError` if the device has stopped."""
+        blocks, now = self._voices.native.played()[1], time.monotonic()
+        if blocks != self._blocks:
+            self._blocks, self._asked = blocks, now
+        if not self._stream.active or now - self._asked > self.DEAD_S:
+            # PortAudio hangs in closing a stream whose JACK server is gone, and aborts in being ended.
+            self._gone = True
+            atexit.unregister(getattr(_sounddevice(), "_exit_handler", print))
+            raise InversynthError(f"{self.description} has stopped: is it unplugged, or its server gone?")
+
+    def close(self) -> None:
+        """Stops and closes the stream."""
+        if not self._gone:
+            with quiet():
+                self._stream.close()
+
+
+def list_outputs() -> list[dict[str, Any]]:
+    """The audio outputs, rows as of `audio.list_devices`; raises `UsageError` without PortAudio or any output."""
+    sounddevice = _sounddevice()
+    with quiet():
+        apis = sounddevice.query_hostapis()
+        rows = [dict(row) | {"hostapi": apis[row["hostapi"]]["name"]} for row in sounddevice.query_devices()]
+    outputs = [row for row in rows if row["max_output_channels"] > 0]
+    if not outputs:
+        raise UsageError(
+            "no audio output: connect a device, or start a server (JACK without hardware: jackd -r -d dummy -r 48000 "
+            "-p 256), or use --out-file"
+        )
+    return outputs
+
+
+def find_output(device: str | None = None) -> dict[str, Any]:
+    """The output of an index or a part of a name, by default the system's own; raises `UsageError`."""
+    outputs = list_outputs()
+    if device is None:
+        own = _sounddevice().default.device[1]
+        return next((row for row in outputs if row["index"] == own), outputs[0])
+    if not device.isdecimal():
+        return outputs[pick([row["name"] for row in outputs], device, "audio output")]
+    for row in outputs:
+        if row["index"] == int(device):
+            return row
+    there = ", ".join(f"{row['index']} {row['name']!r}" for row in outputs)
+    raise UsageError(f"no audio output {device}; there are {there}")
+
+
+# -- playing ------------------------------------------------------------------------------------
+
+
+def perform(
+    player: Player, output: Output, inputs: Sequence[Input], stop: threading.Event, duration: float | None = None
+) -> None:
+    """Plays until `stop` is set, the seconds are over, or all inputs have ended and the last note has died away.
+
+    Raises `InversynthError` if the output stops.
+    """
+    for each in inputs:
+        each.look(0)
+    output.start()
+    while not stop.wait(LOOK_S):
+        samples, _, _, sounding = player.voices.native.played()
+        if duration is not None and samples >= duration * player.voices.sample_rate:
+            return
+        if not sounding and all(each.ended for each in inputs):
+            return
+        for each in inputs:
+            each.look(samples)
+        output.check()
+
+
+def render(player: Player, file: FileInput, duration: float | None = None, block_samples: int = 1024) -> Sound:
+    """(samples,) what is played of a MIDI file until its last note has died away, or for so many seconds."""
+    blocks, samples, sounding = [], 0, 0
+    end = math.inf if duration is None else round(duration * player.voices.sample_rate)
+    while samples < end and not (file.ended and not sounding):
+        file.look(samples)
+        blocks.append(player.voices.process(int(min(block_samples, end - samples)))[:, 0])
+        samples, _, _, sounding = player.voices.native.played()
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+
+
+# -- for the live bridge ------------------------------------------------------------------------
+
+PIPE_BAUD = 3_125_000.0
+"""The pace of a pipe: a hundred times a MIDI cable's, at which a whole patch takes 1 ms."""
+
+
+class ProcessSink:
+    """`inversynth play` as a process of its own, that messages go to through a pipe.
+
+    So nothing that is computed here can delay its sound, and one whose device or server is gone just ends: it is
+    started again every `RETRY_S` until it plays. One that doesn't read until its pipe is full counts as gone.
+    options: of `inversynth play`. Raises what it says if it doesn't play at first.
+    """
+
+    START_S = 30.0
+    RETRY_S = 2.0
+    END_S = 3.0
+
+    def __init__(self, *options: str) -> None:
+        self._command = [sys.executable, "-m", "inversynth", "play", "--midi-in", "-", *options]
+        self._away = False
+        self._start()
+        self._ready.wait(self.START_S)
+        if not self._playing:
+            self._end()
+            raise UsageError(self._said[-1] if self._said else "inversynth play doesn't start")
+        self.description = self._said[-1]
+
+    def _start(self) -> None:
+        self._retry_at = time.monotonic() + self.RETRY_S
+        self._said: deque[str] = deque(maxlen=8)
+        self._ready, self._playing = threading.Event(), False
+        self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is ours; it ends with its pipe
+        )
+        assert self._process.stdin is not None
+        self._pipe = self._process.stdin.fileno()
+        with contextlib.suppress(OSError, AttributeError):  # Windows, before Python 3.12
+            os.set_blocking(self._pipe, False)
+        args = self._process, self._said, self._ready
+        threading.Thread(target=self._listen, args=args, name="player", daemon=True).start()
+
+    def _listen(self, process: subprocess.Popen[bytes], said: deque[str], ready: threading.Event) -> None:
+        """Keeps what it says; it is ready when it plays, or has ended."""
+        assert process.stderr is not None
+        with process.stderr:
+            for line in process.stderr:
+                said.append(line.decode(errors="replace").strip().removeprefix("inversynth: error: "))
+                if said[-1].startswith("playing ") and process is self._process:
+                    self._playing = True
+                    ready.set()
+        ready.set()
+
+    def _end(self, patience_s: float = 0.0) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience_s)
+        self._process.kill()
+        self._process.wait()
+
+    def send(self, message: Message, at_s: float) -> None:
+        """Sends at once, whatever `at_s`; while it is away, to nobody."""
+        if not self._away:
+            try:
+                os.write(self._pipe, message)
+            except OSError:
+                self._lose()
+
+    def returned(self) -> bool:
+        """Starts it again if it has ended, and says so once it plays."""
+        ended = self._process.poll() is not None
+        if not self._away:
+            if ended:
+                self._lose()
+            return False
+        if self._playing and not ended:
+            self._away = False
+            return True
+        if ended and time.monotonic() >= self._retry_at:
+            self._start()
+        return False
+
+    def _lose(self) -> None:
+        self._away, self._playing = True, False
+        self._end()
+
+    def close(self) -> None:
+        """Lets the last notes die away, and ends it."""
+        self._end(self.END_S)
+
+
+def receiver(synth: Synth, *options: str) -> Receiver:
+    """What the live bridge plays a synth of ours through, as a process of its own; options: of `inversynth play`.
+
+    It is sent 14 bits a parameter, much faster than a MIDI cable would. The synth's `note` plays the patch as it is.
+    """
+    return Receiver(fine_profile(synth), ProcessSink("--synth", synth.name, *options), PIPE_BAUD)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -124,6 +124,10 @@ class Synth:
     """Makes a target of a sound (samples,) at a sample rate; without, sounds are rendered and compared in NumPy."""
     voices: Callable[[NDArray[np.float64], int, int, float, int], NativeVoices] | None = None
     """Makes voices that play a patch (P,): at a sample rate, how many, at a gain, to how many channels."""
+    note: int | None = None
+    """The MIDI note at which voices play a patch as it is."""
+    initial: Mapping[str, float] = field(default_factory=dict)
+    """Values, in units, of the patch that voices begin with; parameters that aren't named are at their lowest."""
 
     def render(
         self,
@@ -244,7 +248,17 @@ def _fill_sine(values: NDArray[np.float64], out: NDArray[np.float32], sample_rat
 SYNTHS = {
     synth.name: synth
     for synth in (
-        Synth("paper", paper_tables.SPACE, paper_tables.FORMAT, _fill_paper, _open_paper, _aim_paper, _voices_of_paper),
+        Synth(
+            "paper",
+            paper_tables.SPACE,
+            paper_tables.FORMAT,
+            _fill_paper,
+            _open_paper,
+            _aim_paper,
+            _voices_of_paper,
+            paper_tables.NOTE,
+            paper_tables.INITIAL,
+        ),
         Synth("sine", sine_tables.SPACE, sine_tables.FORMAT, _fill_sine),
     )
 }

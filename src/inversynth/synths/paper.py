@@ -11,6 +11,17 @@ FORMAT = AudioFormat(16384, 1.0)
 NOTE_OFF_S = 0.75
 NOTE = 69
 """The MIDI note that plays a patch as it is written: the A of 440 Hz, at which the range of the frequencies begins."""
+INITIAL = {
+    "sin_amplitude": 0.7,
+    "saw_amplitude": 0.3,
+    "attack": 0.005,
+    "decay": 0.4,
+    "sustain": 0.6,
+    "release": 0.3,
+    "cutoff": 2500.0,
+    "resonance": 1.0,
+}
+"""What an instrument begins with, in units; parameters that aren't here are at their lowest."""
 
 WAVEFORMS = ("sin", "saw", "tri", "sqr")
 

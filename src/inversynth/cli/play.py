@@ -1,0 +1,148 @@
+"""`inversynth play`: a synth of ours as an instrument, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..play import Input, Player
+
+OUT_RATE = 48000
+"""Of a file, in Hz."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where notes come from, where sound goes, and what is played."""
+    from ..play import GAIN_DB, VOICES
+    from ..render import SYNTHS
+
+    inputs = parser.add_argument_group("input (at least one)")
+    inputs.add_argument(
+        "--midi-in",
+        metavar="PORT",
+        help="a MIDI port: its name or a part of it; - reads MIDI's bytes from standard input",
+    )
+    inputs.add_argument("--virtual", metavar="NAME", help="make a MIDI port that others connect to")
+    inputs.add_argument("--midi-file", metavar="IN.mid", help="a standard MIDI file")
+    inputs.add_argument("--list-ports", action="store_true", help="list the MIDI input ports, and leave")
+    inputs.add_argument(
+        "--profile", metavar="NAME|FILE.toml", help="what its messages mean (default: the synth's own profile)"
+    )
+    inputs.add_argument("--channel", type=int, metavar="1..16", help="MIDI channel (default: the profile's)")
+
+    output = parser.add_argument_group("output (one)")
+    output.add_argument(
+        "--out", metavar="DEVICE", help="audio output: its index or a part of its name (default: the system's)"
+    )
+    output.add_argument("--out-file", metavar="OUT.wav", help="a file instead, from --midi-file, as fast as possible")
+    output.add_argument(
+        "--sample-rate", type=int, metavar="HZ", help=f"default: the device's own; of a file, {OUT_RATE}"
+    )
+    output.add_argument(
+        "--block-size", type=int, default=0, metavar="SAMPLES", help="a block (default: as the device has it)"
+    )
+    output.add_argument(
+        "--gain", type=float, default=GAIN_DB, metavar="DB", help=f"of the sum of all voices (default: {GAIN_DB:g})"
+    )
+    output.add_argument("--list-devices", action="store_true", help="list the audio outputs, and leave")
+
+    what = parser.add_argument_group("what is played")
+    playable = [name for name, synth in SYNTHS.items() if synth.voices]
+    what.add_argument("--synth", default=playable[0], choices=playable, help=f"default: {playable[0]}")
+    what.add_argument("--patch", metavar="PATCH.json", help="what it begins with, as `match` writes it")
+    what.add_argument("--voices", type=int, default=VOICES, metavar="N", help=f"notes at a time (default: {VOICES})")
+    what.add_argument("--duration", type=float, metavar="SECONDS", help="stop by itself (default: with the input)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plays until the end of the input, the duration, Ctrl-C or SIGTERM; returns 0."""
+    from ..audio import _check_block
+    from ..files import wav, writing
+    from ..play import FileInput, Output, Player, Voices, find_output, initial_patch, perform, read_patch, render
+    from ..profiles import load
+    from ..render import synth
+    from .live import _until_signalled
+
+    if args.list_devices or args.list_ports:
+        return _list(args)
+    _check(args)
+    instrument = synth(args.synth)
+    profile = load(args.profile or args.synth, instrument.space, args.channel)
+    patch = read_patch(args.patch, instrument) if args.patch else initial_patch(instrument)
+    _check_block(args.block_size or 1)
+    row = None if args.out_file else find_output(args.out)
+    channels = 1 if row is None else min(2, row["max_output_channels"])
+    rate = args.sample_rate or (OUT_RATE if row is None else round(row["default_samplerate"]))
+    player = Player(Voices(instrument, patch, rate, args.voices, args.gain, channels), profile)
+
+    with contextlib.ExitStack() as stack:
+        if row is None:
+            file = FileInput(args.midi_file, player)
+            sound = render(player, file, args.duration)
+            with writing(args.out_file) as temporary:
+                temporary.write_bytes(wav(sound, rate))
+        else:
+            stop = stack.enter_context(_until_signalled())
+            output = Output(row, player.voices, args.block_size)
+            stack.callback(output.close)
+            inputs = []
+            for each in _inputs(args, player):
+                stack.callback(each.close)
+                inputs.append(each)
+            for each in inputs:
+                _say(f"MIDI from {each.description}, channel {profile.channel}")
+            _say(f"driven: {', '.join(f'{each.param.name} ({each.address})' for each in profile.driven)}")
+            _say(f"playing {args.synth} on {output.description}, {args.voices} voices")
+            perform(player, output, inputs, stop, args.duration)
+    _say(player.summary())
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raises `UsageError` for options that don't go together."""
+    if not (args.midi_in or args.virtual or args.midi_file):
+        raise UsageError("give an input: --midi-in PORT (see --list-ports), --virtual NAME or --midi-file IN.mid")
+    if args.out_file and (args.out or args.midi_in or args.virtual or not args.midi_file):
+        raise UsageError("--out-file is made from --midi-file alone; what is played by hand goes to --out DEVICE")
+    if args.duration is not None and not 0 < args.duration < float("inf"):
+        raise UsageError(f"a duration of {args.duration:g} s is not above 0")
+
+
+def _inputs(args: argparse.Namespace, player: Player) -> Iterator[Input]:
+    from ..play import FileInput, PipeInput, PortInput
+
+    if args.midi_in == "-":
+        yield PipeInput(sys.stdin.fileno(), player)
+    elif args.midi_in:
+        yield PortInput(args.midi_in, player)
+    if args.virtual:
+        yield PortInput(args.virtual, player, virtual=True)
+    if args.midi_file:
+        yield FileInput(args.midi_file, player)
+
+
+def _list(args: argparse.Namespace) -> int:
+    from ..midi import input_ports
+    from ..play import list_outputs
+
+    if args.list_devices:
+        for row in list_outputs():
+            rate, channels = row["default_samplerate"], row["max_output_channels"]
+            print(f"{row['index']:3}  {row['name']}  ({row['hostapi']}, {channels} channels, {rate:g} Hz)")
+    if args.list_ports:
+        names = input_ports()
+        for name in names:
+            print(name)
+        if not names:
+            _say("no MIDI input ports; connect a keyboard, or make one with --virtual NAME")
+    return 0
