@@ -60,6 +60,7 @@ def test_the_help_of_a_command_needs_no_engine(name: str) -> None:
         (["train", "--out", "x", "--epochs", "many"], "argument --epochs: invalid int value: 'many'"),
         (["train", "--out", "x", "--data", "d", "--render"], "not allowed with argument --data"),
         (["train", "--out", ""], "one of the arguments is empty"),
+        (["match", "a.wav", "--\x1b[31m\nred"], r"unrecognized arguments: --\x1b[31m\nred"),
     ],
 )
 def test_a_wrong_use_is_one_line_and_exit_code_2(

@@ -39,12 +39,13 @@ class Parser(argparse.ArgumentParser):
     """Reports a wrong option in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: error: {printable(message)}; see {self.prog} --help\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `inversynth` with these arguments (by default the process's); returns the exit code."""
     _ready_streams()
+    os.environ["MPLBACKEND"] = "agg"  # all pictures here are files; matplotlib stops at one that it doesn't know
     try:
         with _terminated_as_interrupted():
             try:
@@ -68,15 +69,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UnicodeError as error:
         tell_error(f"a name holds what can't be written here ({error}); rename the file, or use a UTF-8 locale")
     except ImportError as error:
+        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):  # Ctrl-C in a native module's start
+            print("inversynth: interrupted", file=sys.stderr)
+            return 130
         tell_error(f"a part of this installation is missing ({error}); install inversynth again")
     return 1
 
 
 def tell_error(error: object) -> None:
-    """Prints one line on standard error; what would move the cursor or is no character is escaped."""
-    text = " ".join(str(error).split())
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    print(f"inversynth: error: {shown}", file=sys.stderr)
+    """Prints one line on standard error, `printable`."""
+    print(f"inversynth: error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+
+
+def printable(text: object) -> str:
+    """A text, such as the name of a file, in which what would move the cursor or is no character is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def _command(words: list[str]) -> int:

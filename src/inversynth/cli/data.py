@@ -9,7 +9,7 @@ from .. import splits
 from ..dataset import open_dataset, verify
 from ..errors import UsageError
 from ..exports import EXPORTS, check
-from . import tell_error
+from . import printable, tell_error
 from .render import progress
 
 ACTIONS = {
@@ -73,9 +73,9 @@ def _verify(path: str) -> int:
     for line in lines:
         tell_error(line)
     if lines:
-        print(f"{path}: damaged files: {len(lines)}; render it again with its own command to repair them")
+        print(f"{printable(path)}: damaged files: {len(lines)}; render it again with its own command to repair them")
         return 1
-    print(f"{path}: every file is whole")
+    print(f"{printable(path)}: every file is whole")
     return 0
 
 
@@ -84,7 +84,7 @@ def _export(path: str, form: str, out: str) -> int:
     dataset = open_dataset(path)
     with progress(form) as report:
         EXPORTS[form](dataset, Path(out), report)
-    print(f"{out}: {len(dataset)} sounds of {dataset.synth}")
+    print(f"{printable(out)}: {len(dataset)} sounds of {dataset.synth}")
     return 0
 
 
@@ -93,7 +93,7 @@ def _split(path: str, parts: str, seed: int) -> int:
     made = splits.split(dataset, _shares(parts), seed)
     for name, count in made.counts.items():
         print(f"{name:<12} {count} sounds, {100 * count / len(made.part):.2f} % (asked: {100 * made.shares[name]:g} %)")
-    print(f"{dataset.store.name(splits.SPLITS)}: equal patches stay together, so the shares hold on average")
+    print(f"{printable(dataset.store.name(splits.SPLITS))}: equal patches stay together, so the shares hold on average")
     return 0
 
 

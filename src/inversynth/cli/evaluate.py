@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import metrics
+from . import printable
 from .render import progress
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     if args.conditions:
         _show_conditions(found.facts["conditions"], console)
     if args.out:
-        print(f"wrote {args.out}: evaluation.json, measures.csv, parameters.csv, evaluation.png")
+        print(f"wrote {printable(args.out)}: evaluation.json, measures.csv, parameters.csv, evaluation.png")
     return 0
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import UsageError
+from . import printable
 
 MOST_SOUNDS = 1 << 20
 
@@ -38,5 +39,5 @@ def run(args: argparse.Namespace) -> int:
     from ..export import export
 
     difference = export(args.folder, out, lambda text: print(text, flush=True), args.calibrate)
-    print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB); largest difference from Keras {difference:.1e}")
+    print(f"wrote {printable(out)} ({out.stat().st_size / 1e6:.1f} MB); largest difference from Keras {difference:.1e}")
     return 0

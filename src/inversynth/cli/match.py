@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from . import tell_error
+from . import printable, tell_error
 
 if TYPE_CHECKING:
     from ..matching import Match
@@ -79,9 +79,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Matches each target; one that is no good leaves the others be, a place that can't be written to ends it."""
+    """Matches each target; one that is no good leaves the others be, a place that can't be written to ends it.
+
+    So does Ctrl-C, which still leaves the match of a search that it ended.
+    """
     from ..matching import match
     from ..predict import default_model, load_model
+    from ..refine import INTERRUPTED
     from ..render import synth
 
     folders: dict[str, Path] = {}
@@ -114,6 +118,8 @@ def run(args: argparse.Namespace) -> int:
             code = error.exit_code
         else:
             _show(target, found, args.out / stem)
+            if found.refinement and found.refinement.stopped == INTERRUPTED and target is not args.targets[-1]:
+                raise KeyboardInterrupt
     return code
 
 
@@ -131,7 +137,7 @@ def _bar(target: Path, seconds: float | None, renders: int | None) -> Iterator[C
         return
     columns = (BarColumn(), TextColumn("{task.fields[state]}", markup=False))
     with Bar(*columns, console=console, transient=True) as bar:
-        console.print(Text(f"refining {target.name}; Ctrl-C ends it"))
+        console.print(Text(f"refining {printable(target.name)}; Ctrl-C ends it"))
         task = bar.add_task("", total=1.0, state="")
 
         def watch(now: Progress) -> None:
@@ -166,7 +172,9 @@ def _show(target: Path, found: Match, folder: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(f"{target.name} as a patch of {found.synth}"), title_justify="left", title_style="bold")
+    table = Table(
+        title=Text(f"{printable(target.name)} as a patch of {found.synth}"), title_justify="left", title_style="bold"
+    )
     table.add_column("parameter")
     table.add_column("value", justify="right")
     table.add_column("unit")
@@ -182,11 +190,13 @@ def _show(target: Path, found: Match, folder: Path) -> None:
             f"{bar:<20} {setting.confidence:4.0%}",
         )
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=100)
     console.print(table)
     console.print(
         f"{_gain(found)}correlation of the log spectrograms {found.measures['rho_stft']:.3f}, "
         f"of the spectra {found.measures['rho_ft']:.3f}; {found.model} on {found.device}\n"
-        f"wrote {folder}: patch.json, match.wav, match.png, report.html{_others(found)}",
+        f"wrote {printable(folder)}: patch.json, match.wav, match.png, report.html{_others(found)}",
         highlight=False,
         markup=False,
         soft_wrap=True,

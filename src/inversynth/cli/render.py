@@ -14,6 +14,7 @@ from ..dataset import DTYPES, DatasetSettings, Report, render_dataset
 from ..engines import ENGINES
 from ..exports import EXPORTS, check
 from ..render import SYNTHS
+from . import printable
 
 PLAIN_S = 5.0
 """Time between two lines of progress where there is no terminal."""
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         return 130
     audio = dataset.audio
     print(
-        f"{dataset.store}: {len(dataset)} sounds of {dataset.synth}, seed {dataset.seed}, "
+        f"{printable(dataset.store)}: {len(dataset)} sounds of {dataset.synth}, seed {dataset.seed}, "
         f"{audio.seconds:g} s at {audio.sample_rate} Hz"
     )
     return 0

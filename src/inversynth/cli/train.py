@@ -9,6 +9,7 @@ from typing import Any
 
 from ..architectures import MODELS, OWN
 from ..errors import UsageError
+from . import printable
 
 HELP = {
     "synth": "whose sounds to learn",
@@ -68,9 +69,10 @@ def run(args: argparse.Namespace) -> int:
     with _Display(settings.epochs) as display:
         finished = train(settings, args.out, resume=args.resume, report=display, tensorboard=args.tensorboard)
     if not finished:
-        print(f"stopped; go on with: inversynth train --out {args.out} --resume", file=sys.stderr)
+        print(f"stopped; go on with: inversynth train --out {printable(args.out)} --resume", file=sys.stderr)
         return 130
-    print(f"finished; the best weights are in {args.out}; next: inversynth export {args.out}", file=sys.stderr)
+    out = printable(args.out)
+    print(f"finished; the best weights are in {out}; next: inversynth export {out}", file=sys.stderr)
     return 0
 
 
