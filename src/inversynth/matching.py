@@ -7,7 +7,6 @@ import dataclasses
 import json
 import re
 import shlex
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +94,7 @@ class Match:
         them come, for the refinement's other patches, `variation-2.wav`, `variation-2.json`, ...; those of an earlier
         match that are more are removed. Raises `InversynthError`, leaving none of a match's files half-written.
         """
-        from .picture import draw
+        from .picture import draw, plain
         from .report import page
 
         place = Path(folder)
@@ -106,8 +105,7 @@ class Match:
             picture = files.enter_context(writing(place / "match.png"))
             sound = files.enter_context(writing(place / "match.wav"))
             sound.write_bytes(wav(self.sound, self.audio.sample_rate))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a name may hold signs that the font lacks
+            with plain():
                 draw(self).print_png(picture)
             report.write_text(page(self), encoding="utf-8", errors="replace")  # a name may hold what is no character
             patch.write_text(_json(self.patch), encoding="utf-8")
@@ -122,7 +120,7 @@ class Match:
                 sound.write_bytes(wav(wave, audio.sample_rate))
         for file in place.glob("variation-*"):
             named = re.fullmatch(r"variation-(\d+)\.(json|wav)", file.name)
-            if named and int(named[1]) > 1 + len(others):
+            if named and int(named[1]) > 1 + len(others) and not file.is_dir():
                 file.unlink(missing_ok=True)
 
 

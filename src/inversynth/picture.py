@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -71,9 +74,25 @@ def panel(space: ParamSpace) -> dict[str, list[int]]:
     return groups
 
 
+@contextlib.contextmanager
+def plain() -> Iterator[None]:
+    """Meanwhile matplotlib has its own settings, not the user's (a black ground, LaTeX), and keeps its warnings.
+
+    To draw and to save: much is read of the settings only then.
+    """
+    logging.getLogger("matplotlib").setLevel(logging.CRITICAL)  # lest it tells where it can't keep its cache
+    import matplotlib.style
+
+    with matplotlib.style.context("default"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a name may hold signs that the font lacks
+        yield
+
+
 def draw(match: Match) -> Any:
-    """A canvas: waveforms and spectrograms of target and match, side by side on common scales, above the patch."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # lest it tells where it can't keep its cache
+    """A canvas: waveforms and spectrograms of target and match, side by side on common scales, above the patch.
+
+    Within `plain`, if it is to be the same everywhere.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -17,7 +17,7 @@ from .. import metrics, sampling
 from ..baselines import check as check_baselines
 from ..conditions import check as check_conditions
 from ..errors import UsageError
-from ..files import make_folder, write_json
+from ..files import make_folder, to_json, writing
 from ..machine import machine
 from ..predict import Model, default_model, load_model
 from ..refine import check_budget
@@ -28,6 +28,7 @@ from .robustness import robustness
 from .searching import figures, run_baselines, run_refinement
 
 TIMED_RUNS = 500
+MOST_EXAMPLES = 1 << 20
 CHANCE = 1024
 """Sounds that chance is measured on, at most: to compare takes longer than to predict."""
 BUDGET = 1000
@@ -57,13 +58,21 @@ class Evaluation:
 
     def save(self, folder: str | Path) -> None:
         """Writes `measures.csv`, `parameters.csv`, `evaluation.png` and, last, `evaluation.json` into a folder."""
+        from ..picture import plain
         from .output import draw, write_measures, write_parameters
 
         place = make_folder(folder)
-        write_measures(self, place / "measures.csv")
-        write_parameters(self.facts, place / "parameters.csv")
-        draw(self, place / "evaluation.png")
-        write_json(place / "evaluation.json", self.facts)
+        with contextlib.ExitStack() as files:  # all are there before one gets its name, those entered last first
+            facts = files.enter_context(writing(place / "evaluation.json"))
+            measures, parameters, picture = (
+                files.enter_context(writing(place / name))
+                for name in ("measures.csv", "parameters.csv", "evaluation.png")
+            )
+            write_measures(self, measures)
+            write_parameters(self.facts, parameters)
+            with plain():
+                draw(self, picture)
+            facts.write_bytes(to_json(self.facts))
 
 
 def evaluate(
@@ -87,16 +96,16 @@ def evaluate(
     from the network's distributions for at most so long, on one core. baselines: each of `inversynth.baselines`
     searches each sound with a `budget` of renders. conditions: the targets are also heard as the world leaves them (see
     `robustness`). With `out`, the evaluation is saved there. `progress("...")` opens a display. Raises `UsageError` for
-    fewer than 2 examples, a budget that nothing can be done with, or a library that is missing, and `MismatchError` for
-    a model of another synth.
+    fewer than 2 examples (chance compares them) or too many, a budget that nothing can be done with, or a library that
+    is missing, and `MismatchError` for a model of another synth.
     """
     if model is None:
         model = default_model(synth or "paper")
     network = model if isinstance(model, Model) else load_model(model, device)
     instrument = synth_named(synth or network.synth)
     network.require(instrument)
-    if isinstance(num_examples, bool) or num_examples < 2:
-        raise UsageError(f"{num_examples} examples; chance needs at least 2")
+    if isinstance(num_examples, bool) or not 2 <= num_examples <= MOST_EXAMPLES:
+        raise UsageError(f"{num_examples} examples are outside 2..{MOST_EXAMPLES}")
     if refine is not None:
         check_budget(refine, None, 1)
     if baselines:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import metrics
-from ..files import writing
 from . import paper
 
 if TYPE_CHECKING:
@@ -21,7 +19,7 @@ MODEL_COLOUR, OTHER_COLOUR, REFINED_COLOUR = "#2a6fb0", "#d1602b", "#3a923a"
 
 
 def _write_csv(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:
-    with writing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *rows])
 
 
@@ -53,7 +51,6 @@ def paper_mpr(facts: dict[str, Any], name: str) -> float | None:
 
 def draw(found: Evaluation, path: Path) -> None:
     """The measures of sounds beside chance, the MPR of each parameter beside the paper's, and how sure means right."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # lest it tells where it can't keep its cache
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -111,5 +108,4 @@ def draw(found: Evaluation, path: Path) -> None:
     axes.set_title(
         f"reliability: all parameters (error {facts['calibration']['pooled']['ece']:.3f}), and each (grey)", fontsize=11
     )
-    with writing(path) as temporary:
-        figure.savefig(temporary)
+    figure.savefig(path)
