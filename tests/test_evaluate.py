@@ -302,9 +302,9 @@ def test_the_papers_figures_stand_beside_those_of_its_own_synth(
     ("words", "message"),
     [
         (["--model", "none"], "no model 'none'"),
-        (["--num-examples", "1"], "chance needs at least 2"),
-        (["--num-examples", "-3"], "chance needs at least 2"),
-        (["--baselines", "--budget", "0"], "at least 1"),
+        (["--num-examples", "1"], "are outside 2..1048576"),
+        (["--num-examples", "-3"], "are outside 2..1048576"),
+        (["--baselines", "--budget", "0"], "is outside 1..1048576"),
         (["--refine", "-1"], "s to refine"),
         (["--seed", "-1"], "seed -1 is not"),
         (["--synth", "paper"], "another parameter space"),
@@ -335,7 +335,7 @@ def test_what_is_not_installed_is_told_before_anything_is_evaluated(
 
 
 def test_from_python_the_same_errors_are_raised(tiny_file: Path) -> None:
-    with pytest.raises(UsageError, match="at least 2"):
+    with pytest.raises(UsageError, match="are outside 2"):
         evaluate(tiny_file, num_examples=1)
     with pytest.raises(MismatchError, match="sin_frequency is missing"):
         evaluate(tiny_file, "paper")

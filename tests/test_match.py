@@ -170,9 +170,12 @@ def test_a_refined_match_is_the_best_patch_of_the_search_and_nearer(refined: Mat
 
 def test_variations_stand_beside_the_match_and_no_older_ones(refined: Match, found: Match, tmp_path: Path) -> None:
     (tmp_path / "variation-notes.txt").write_text("mine")
+    (tmp_path / "variation-9.wav").mkdir()
     refined.save(tmp_path)
     others = [f"variation-{number}.{kind}" for number in (2, 3) for kind in ("json", "wav")]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*FILES, *others, "variation-notes.txt"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [*FILES, *others, "variation-9.wav", "variation-notes.txt"]
+    )
     assert refined.refinement
     for number, candidate in enumerate(refined.refinement.best[1:], 2):
         patch = json.loads((tmp_path / f"variation-{number}.json").read_text())
@@ -181,7 +184,9 @@ def test_variations_stand_beside_the_match_and_no_older_ones(refined: Match, fou
         sound = soundfile.read(tmp_path / f"variation-{number}.wav", dtype="float32")[0]
         np.testing.assert_array_equal(sound, SINE.render(candidate.values[None])[0])
     found.save(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*FILES, "variation-notes.txt"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [*FILES, "variation-9.wav", "variation-notes.txt"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -190,6 +195,8 @@ def test_variations_stand_beside_the_match_and_no_older_ones(refined: Match, fou
         ({"variations": 2}, "are for a refinement"),
         ({"levels_only": True}, "are for a refinement"),
         ({"refine": -1.0}, "-1 s to refine are outside"),
+        ({"renders": 0}, r"0 renders to refine are outside 1\.\."),
+        ({"renders": 10**23}, r"renders to refine are outside 1\.\."),
         ({"refine": 1.0, "variations": 0}, "0 variations are outside 1..100"),
         ({"seed": -3}, "seed -3 is not"),
     ],
@@ -303,6 +310,65 @@ def test_any_name_is_good_for_a_target(folder: Path, tiny_file: Path, name: str)
     Path("good.wav").rename(f"{name}.wav")
     assert cli.main(["match", f"./{name}.wav", "--synth", "sine", "--model", str(tiny_file), "--out", "out"]) == 0
     assert sorted(path.name for path in (folder / "out" / name).iterdir()) == FILES
+
+
+def test_a_name_that_would_move_the_cursor_is_shown_escaped(
+    folder: Path, tiny_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("good.wav").rename("\x1b[31m\nred.wav")
+    assert cli.main(["match", "\x1b[31m\nred.wav", "--synth", "sine", "--model", str(tiny_file), "--out", "out"]) == 0
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert r"\x1b[31m\nred.wav as a patch" in shown
+    assert r"wrote out/\x1b[31m\nred: patch.json" in shown
+
+
+@pytest.mark.parametrize("settings", ["text.usetex: True", "axes.facecolor: black\nfont.size: 30"])
+def test_the_picture_is_the_same_whatever_the_users_matplotlib_is_told(
+    found: Match, tmp_path: Path, settings: str
+) -> None:
+    import matplotlib
+
+    found.save(tmp_path / "plain")
+    (tmp_path / "rc").write_text(settings)
+    with matplotlib.rc_context(fname=tmp_path / "rc"):
+        found.save(tmp_path / "own")
+    assert (tmp_path / "own/match.png").read_bytes() == (tmp_path / "plain/match.png").read_bytes()
+
+
+def test_a_model_that_gives_nan_is_one_line_and_writes_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = onnx_file.model(SINE)
+    weight = onnx_file.weights(SINE)[1][0].tobytes()
+    assert whole.count(weight) == 1
+    Path("damaged.onnx").write_bytes(whole.replace(weight, np.float32(np.nan).tobytes() + weight[4:]))
+    assert cli.main(["match", "good.wav", "--synth", "sine", "--model", "damaged.onnx", "--out", "out"]) == 2
+    error = capsys.readouterr().err
+    assert "gives NaN for probabilities" in error
+    assert error.count("\n") == 1
+    assert not Path("out").exists()
+
+
+def test_ctrl_c_ends_a_search_and_what_would_follow_and_leaves_what_was_found(
+    folder: Path, tiny_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("second.wav", "third.wav"):
+        Path(name).write_bytes(Path("good.wav").read_bytes())
+    begun = []
+
+    def interrupted(self: object, *_: object) -> None:
+        begun.append(self)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("inversynth.refine._Search.run", interrupted)
+    words = ["match", "good.wav", "second.wav", "third.wav", "--synth", "sine", "--model", str(tiny_file)]
+    assert cli.main([*words, "--out", "out", "--renders", "300"]) == 130
+    shown = capsys.readouterr()
+    assert shown.err == "inversynth: interrupted\n"
+    assert "it was interrupted" in shown.out
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["good", "second"]
 
 
 def test_a_target_named_by_dots_stays_within_the_folder(folder: Path, tiny_file: Path) -> None:

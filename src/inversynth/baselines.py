@@ -22,6 +22,8 @@ Values = NDArray[np.float64]
 Baseline = Callable[[Scorer, Sequence[NDArray[Any]], int, int], Values]
 
 BATCH = 1024
+MOST_RENDERS = 1 << 20
+"""Some baselines draw all their patches at once."""
 CMA_STEP = 0.3
 """The standard deviation in x that CMA-ES starts with: about a third of the range, as Hansen advises."""
 CMA_POPULATION = 32
@@ -100,8 +102,8 @@ BASELINES: dict[str, Baseline] = {
 
 def check(renders: int) -> None:
     """Raises `UsageError` unless all baselines can run here, with a budget of so many renders."""
-    if isinstance(renders, bool) or renders < 1:
-        raise UsageError(f"a budget of {renders} renders; a search needs at least 1")
+    if isinstance(renders, bool) or not 1 <= renders <= MOST_RENDERS:
+        raise UsageError(f"a budget of {renders} renders is outside 1..{MOST_RENDERS}")
     _cma()
 
 

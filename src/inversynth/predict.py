@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import MismatchError, UsageError
+from .errors import DamageError, MismatchError, UsageError
 from .render import Synth
 from .spec import AudioFormat, ParamSpace
 
@@ -60,7 +60,8 @@ def find(path_or_name: str | Path) -> Path:
     file = path / "model.onnx" if path.is_dir() else path
     if not file.is_file():
         known = f"the shipped models are {', '.join(models)}" if models else "no models are shipped with this copy"
-        raise UsageError(f"no model {str(path_or_name)!r}: {file} is not there; {known}")
+        wrong = "is not a file" if file.exists() else "is not there"
+        raise UsageError(f"no model {str(path_or_name)!r}: {file} {wrong}; {known}")
     return file
 
 
@@ -200,7 +201,7 @@ def _onnxruntime() -> Any:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
-    except ImportError:
+    except ModuleNotFoundError:
         raise UsageError(
             "models need onnxruntime; install one of the two (never both): "
             "pip install 'inversynth[cpu]', or 'inversynth[gpu]' for CUDA"
@@ -258,7 +259,8 @@ class Model:
         """Probabilities of each parameter's levels.
 
         audio: (n, samples) float32 at `self.audio.sample_rate`. Returns P arrays (n, levels) float32 in
-        the order of `space`, rows summing to 1. Raises `UsageError` for another shape or what isn't finite.
+        the order of `space`, rows summing to 1. Raises `UsageError` for another shape or what isn't finite, and
+        `DamageError` for a network that then gives what isn't.
         """
         at = np.ascontiguousarray(audio, np.float32)
         if at.ndim != 2 or at.shape[1] != self.audio.samples:
@@ -271,7 +273,12 @@ class Model:
         chunks = [self._session.run(self.space.names, {"audio": at[i : i + BATCH]}) for i in range(0, len(at), BATCH)]
         if not chunks:
             return [np.empty((0, param.levels), np.float32) for param in self.space]
-        return [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
+        found = [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
+        if not all(np.isfinite(rows).all() for rows in found):
+            raise DamageError(
+                f"the model {self.name} gives NaN for probabilities: it is damaged; export or copy it again"
+            )
+        return found
 
     def predict_one(self, window: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """P arrays (levels,) for one window (samples,), without allocation: the next call writes over them.

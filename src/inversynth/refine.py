@@ -212,8 +212,8 @@ def check_budget(seconds: float | None, renders: int | None, variations: int) ->
         raise UsageError("a refinement needs an end: seconds, renders, or both")
     if seconds is not None and not 0 < seconds <= MOST_SECONDS:
         raise UsageError(f"{seconds:g} s to refine are outside 0..{MOST_SECONDS:g}, or none at all")
-    if renders is not None and renders < 1:
-        raise UsageError(f"{renders} renders to refine; it needs at least 1")
+    if renders is not None and not 1 <= renders <= MOST_RENDERS:
+        raise UsageError(f"{renders} renders to refine are outside 1..{MOST_RENDERS}")
     if not 1 <= variations <= MOST_VARIATIONS:
         raise UsageError(f"{variations} variations are outside 1..{MOST_VARIATIONS}")
 
