@@ -98,6 +98,14 @@ def test_the_tables_of_the_benchs_page_are_those_of_the_evaluation(monkeypatch: 
     assert importlib.import_module("pages").rewritten(page, "benchmarks/evaluation.json", markdown) == page
 
 
+def test_the_table_of_the_instruments_page_is_that_of_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    markdown = importlib.import_module("play").markdown(json.loads((ROOT / "benchmarks" / "play.json").read_text()))
+    page = (ROOT / "docs" / "play.md").read_text()
+    assert markdown in page
+    assert importlib.import_module("pages").rewritten(page, "benchmarks/play.json", markdown) == page
+
+
 @pytest.mark.parametrize("name", ["refine", "objectives"])
 def test_the_tables_of_the_refinements_page_are_those_of_the_benchmarks(
     name: str, monkeypatch: pytest.MonkeyPatch
