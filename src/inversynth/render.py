@@ -126,7 +126,7 @@ class Synth:
     """Makes voices that play a patch (P,): at a sample rate, how many, at a gain, to how many channels."""
     note: int | None = None
     """The MIDI note at which voices play a patch as it is."""
-    initial: Mapping[str, float] = field(default_factory=dict)
+    initial: Mapping[str, float] = field(default_factory=dict, hash=False)
     """Values, in units, of the patch that voices begin with; parameters that aren't named are at their lowest."""
 
     def render(
