@@ -144,11 +144,16 @@ class Server:
             "JACK_NO_START_SERVER": "1",
             "JACK_NO_AUDIO_RESERVATION": "1",
         }
-        words = ["-r", "-n", self.environment["JACK_DEFAULT_SERVER"], "-d", "dummy", "-r", str(RATE), "-p", "1024"]
         self.processes: list[Process] = []
         self._folder = tempfile.TemporaryDirectory()
-        self.jackd = self.start("jackd", *words)
+        self.jackd = self.serve(RATE)
+
+    def serve(self, rate: int) -> Process:
+        """Starts the server itself."""
+        name = self.environment["JACK_DEFAULT_SERVER"]
+        made = self.start("jackd", "-r", "-n", name, "-d", "dummy", "-r", str(rate), "-p", "1024")
         until(lambda: "system:capture_1" in self.ports(), "the server")
+        return made
 
     def ports(self) -> list[str]:
         done = subprocess.run(["jack_lsp"], env=self.environment, capture_output=True, text=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -192,15 +194,25 @@ class FakePortAudio:
             for i, (name, inputs) in enumerate(self._rows)
         ]
 
-    class InputStream:
-        def __init__(self, **_: Any) -> None:
-            self.active = False
+    def InputStream(self, samplerate: int, callback: Callable[..., None], **_: Any) -> FakeStream:  # noqa: N802
+        if samplerate not in self.rates:
+            raise self.PortAudioError("Error opening InputStream: Invalid sample rate")
+        return FakeStream(callback)
 
-        def start(self) -> None:
-            self.active = True
+    rates: tuple[int, ...] = (16384, 44100)
 
-        def close(self) -> None:
-            self.active = False
+
+class FakeStream:
+    """Delivers three blocks of two channels when it is started, the second with an overflow, and stops."""
+
+    active = False
+
+    def __init__(self, callback: Callable[..., None]) -> None:
+        self.callback = callback
+
+    def start(self) -> None:
+        for number in range(3):
+            self.callback(noise(100, number).reshape(50, 2), 50, None, SimpleNamespace(input_overflow=number == 1))
 
 
 def use(monkeypatch: pytest.MonkeyPatch, *rows: tuple[str, int]) -> None:
@@ -218,57 +230,108 @@ def test_without_an_input_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPat
         audio.list_devices()
 
 
+ROWS = ("Speakers", 0), ("Microphone", 1), ("Line", 2)
+
+
 @pytest.mark.parametrize(("wanted", "name"), [("1", "Microphone"), ("line", "Line"), ("Line", "Line")])
 def test_a_device_is_found_by_index_or_part_of_its_name(
     wanted: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(monkeypatch, ("Speakers", 0), ("Microphone", 1), ("Line", 2))
-    source = audio.DeviceSource(wanted)
-    assert source.description == f"{name} (Fake, 44100 Hz)"
-    assert source.sample_rate == 44100
+    use(monkeypatch, *ROWS)
+    assert audio.find_input(audio.list_devices(), wanted)["name"] == name
+
+
+class Pipe:
+    """Keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def send(self, what: Any) -> None:
+        self.sent.append(what)
+
+    def recv(self) -> Any:
+        return "start"
+
+    def poll(self, seconds: float) -> bool:
+        return False
+
+
+def served(device: str, sample_rate: int | None, again: bool = False) -> tuple[Any, audio.Line]:
+    pipe, line = Pipe(), audio.Line(1000)
+    audio.serve(pipe, line, device, sample_rate, 50, again)  # type: ignore[arg-type]
+    (said,) = pipe.sent
+    return said, line
 
 
 @pytest.mark.parametrize(
-    ("wanted", "message"),
+    ("wanted", "rate", "message"),
     [
-        ("0", "no audio input 0; there are 1 'Microphone', 2 'Line'"),
-        ("radio", "no audio input 'radio'; there are 'Microphone', 'Line'"),
-        ("i", "audio input 'i' could be 'Microphone', 'Line'; give more of its name"),
+        ("0", None, "no audio input 0; there are 1 'Microphone', 2 'Line'"),
+        ("radio", None, "no audio input 'radio'; there are 'Microphone', 'Line'"),
+        ("i", None, "audio input 'i' could be 'Microphone', 'Line'; give more of its name"),
+        ("Line", 96000, "can't open 'Line' at 96000 Hz (Invalid sample rate); its own rate is 44100 Hz"),
     ],
 )
 def test_a_device_that_is_not_there_is_one_line_with_those_there_are(
-    wanted: str, message: str, monkeypatch: pytest.MonkeyPatch
+    wanted: str, rate: int | None, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(monkeypatch, ("Speakers", 0), ("Microphone", 1), ("Line", 2))
-    with pytest.raises(UsageError, match=message):
-        audio.DeviceSource(wanted)
+    use(monkeypatch, *ROWS)
+    said, _ = served(wanted, rate)
+    assert isinstance(said, UsageError)
+    assert message in str(said)
 
 
-def test_the_callback_copies_the_first_channel_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, ("Line", 2))
-    source = audio.DeviceSource("Line", sample_rate=16384)
-    source.start()
-
-    class Status:
-        input_overflow = True
-
-    block = noise(100).reshape(50, 2)
-    source._callback(block, 50, None, Status())
-    expected = block[:, 0].copy()
-    block[:] = 0
-    got = source.read()
-    assert got is not None
-    np.testing.assert_array_equal(got, expected)
-    assert (source.blocks, source.overflows) == (1, 1)
+def test_a_device_in_its_process_delivers_its_first_channel_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, *ROWS)
+    said, line = served("line", 16384)
+    assert said == ("Line", "Line (Fake, 16384 Hz)", 16384)
+    blocks = [block for block, _ in line.take()]
+    np.testing.assert_array_equal(blocks, [noise(100, number)[::2] for number in range(3)])
+    assert (line.take_overflows(), line.take_overflows()) == (1, 0)
 
 
-def test_a_device_that_stops_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, ("Line", 2))
-    source = audio.DeviceSource("Line")
-    source.start()
-    source.close()
-    with pytest.raises(Exception, match=r"Line .* has stopped: is it unplugged"):
-        source.read()
+def test_a_device_that_is_back_may_have_another_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, *ROWS)
+    said, _ = served("Line", 48000, again=True)
+    assert said == ("Line", "Line (Fake, 44100 Hz)", 44100)
+    said, _ = served("Lin", 48000, again=True)  # only the whole name is the device's
+    assert isinstance(said, ValueError)
+
+
+# -- the line between processes -----------------------------------------------------------------
+
+
+def test_a_line_gives_blocks_back_across_its_end_with_their_times() -> None:
+    line = audio.Line(10)
+    for i in range(20):
+        block = noise(7 if i % 2 else 3, i)
+        line.write(block, float(i))
+        ((got, at_s),) = line.take()
+        np.testing.assert_array_equal(got, block)
+        assert at_s == i
+    assert line.take() == []
+    assert line.take_overflows() == 0
+
+
+def test_a_full_line_loses_what_is_newest_and_counts_it() -> None:
+    line = audio.Line(100)
+    for i in range(12):
+        line.write(noise(10, i), float(i))
+    assert [at_s for _, at_s in line.take()] == list(range(10))
+    assert line.take_overflows() == 2
+    line.write(noise(10), 12.0)
+    assert [at_s for _, at_s in line.take()] == [12.0]
+
+
+def test_a_line_that_waits_returns_when_something_comes_or_its_time_is_over() -> None:
+    line = audio.Line(100)
+    line.wait(0.01)
+    line.write(noise(10), 0.0)
+    line.write(noise(10), 1.0)
+    line.wait(1e6)
+    assert len(line.take()) == 2
+    line.wait(0.01)  # both are known
 
 
 def test_quiet_discards_what_c_libraries_write(capfd: pytest.CaptureFixture[str]) -> None:

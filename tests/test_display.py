@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.text import Text
 
 from inversynth import display
-from inversynth.display import ASCII, BLOCKS, Display, Status, bar, note_name, picture, value
+from inversynth.display import ASCII, BLOCKS, Display, bar, note_name, picture, value
+from inversynth.live import Status
 from inversynth.render import synth
 from inversynth.spec import Param
 

@@ -9,7 +9,7 @@ import pytest
 
 from inversynth import sampling
 from inversynth.audio import resample
-from inversynth.listening import Capture, Follow, clean, fit, window
+from inversynth.listening import Capture, Event, Follow, Heard, Onset, Release, clean, fit, fit_part, window
 from inversynth.render import synth
 from inversynth.spec import AudioFormat
 from sounds import RATE, Sound, join, silence, tone
@@ -121,21 +121,121 @@ def test_an_offset_is_taken_off_the_window() -> None:
     np.testing.assert_allclose(offset, plain, atol=1e-6)
 
 
-# -- follow -----------------------------------------------------------------------------------
+# -- as it happens ----------------------------------------------------------------------------
+
+STAGES_S = (0.07, 0.25, 0.5)
 
 
-def test_follow_gives_the_latest_second_at_its_rate_while_it_sounds() -> None:
-    sound = join(silence(1.0), tone(1.0), silence(1.0))
-    windows = heard(Follow(RATE, 1.0, THRESHOLD, 4), sound)
-    assert len(windows) == 4  # a quarter of a second each
-    ends = [round(at * RATE) for at in (1.25, 1.5, 1.75, 2.0)]
-    for got, end in zip(windows, ends, strict=True):
-        np.testing.assert_array_equal(got, sound[end - RATE : end])
+def live(ear: Capture, sound: Sound, size: int = 256) -> list[Event]:
+    events: list[Event] = []
+    for at in range(0, len(sound), size):
+        events += ear.hear(sound[at : at + size])
+    return events + ear.end()
+
+
+def staged(anew: bool = True) -> Capture:
+    return Capture(RATE, 1.0, THRESHOLD, stages_s=STAGES_S, anew=anew)
+
+
+def stages(events: list[Event]) -> list[Heard]:
+    return [event for event in events if isinstance(event, Heard)]
+
+
+def test_a_note_is_heard_in_stages_each_the_beginning_of_the_whole() -> None:
+    begins = round(0.4 * RATE) - 1
+    heard = stages(live(staged(), join(silence(0.4), tone(1.3), silence(0.4))))
+    assert [event.at for event in heard] == [begins + round(at * RATE) for at in (*STAGES_S, 1.0)]
+    assert [len(event.sound) for event in heard] == [round(at * RATE) for at in (*STAGES_S, 1.0)]
+    assert [event.whole for event in heard] == [False, False, False, True]
+    for event in heard:
+        np.testing.assert_array_equal(event.sound, heard[-1].sound[: len(event.sound)])
+
+
+@pytest.mark.parametrize("make", [staged, lambda: Follow(RATE, 1.0, THRESHOLD, 10, STAGES_S, True)])
+def test_what_is_told_does_not_depend_on_the_blocks(make: Callable[[], Capture]) -> None:
+    slow = tone(1.0) * np.linspace(0, 1, RATE, dtype=np.float32)
+    sound = join(silence(0.31), tone(0.4), silence(0.9), slow, tone(1.7, 0.1, 300), silence(0.2), tone(0.3))
+    expected = live(make(), sound, len(sound))
+    assert len(expected) > 10
+    assert [event.at for event in expected] == sorted(event.at for event in expected)
+    for size in SIZES:
+        got = live(make(), sound, size)
+        assert [type(event) for event in got] == [type(event) for event in expected]
+        for a, b in zip(got, expected, strict=True):
+            for x, y in zip(a, b, strict=True):
+                np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("make", [staged, lambda: Follow(RATE, 1.0, THRESHOLD, 10, STAGES_S, True)])
+def test_the_last_stage_is_the_window_of_the_note(make: Callable[[], Capture]) -> None:
+    for note in rendered(20):
+        sound = join(silence(0.37), note, silence(0.3))
+        whole = [event.sound for event in stages(live(make(), sound)) if event.whole]
+        np.testing.assert_array_equal(whole, heard(capture(), sound))
+
+
+def test_a_note_begins_and_ends_after_ten_milliseconds_and_fifty() -> None:
+    events = live(staged(), join(silence(0.2), tone(0.4, 0.25), silence(0.9), tone(1.4), silence(0.3)))
+    told = [event for event in events if not isinstance(event, Heard)]
+    assert [type(event) for event in told] == [Onset, Release, Onset, Release]
+    np.testing.assert_allclose([event.at / RATE for event in told], [0.21, 0.655, 1.51, 2.955], atol=0.006)
+    assert [round(event.level, 2) for event in told if isinstance(event, Onset)] == [0.25, 0.5]
+
+
+def test_a_note_that_the_end_cuts_short_ends_with_it() -> None:
+    sound = join(silence(0.2), tone(0.3))
+    events = live(staged(), sound)
+    assert events[-1] == Release(len(sound))
+
+
+def test_a_click_is_told_by_nothing() -> None:
+    assert live(staged(), join(silence(1), np.ones(1, np.float32), silence(2))) == []
+
+
+def test_an_attack_within_a_window_begins_a_new_note_in_live_sound_alone() -> None:
+    fading = tone(0.3) * np.geomspace(1, 0.01, round(0.3 * RATE)).astype(np.float32)
+    sound = join(silence(0.2), fading, tone(1.2, 0.5, 700), silence(0.2))
+    first, second = (stages(live(staged(anew), sound)) for anew in (True, False))
+    assert [len(event.sound) / RATE for event in first] == pytest.approx([0.07, 0.25, 0.07, 0.25, 0.5, 1.0], abs=1e-3)
+    np.testing.assert_allclose(first[-1].sound[1:], tone(1.2, 0.5, 700)[: RATE - 1], atol=1e-6)
+    assert len(second) == 4
+
+
+@pytest.mark.parametrize("hz", [0.5, 1, 2, 4.43, 10, 30])
+def test_a_gater_does_not_begin_a_new_note_either(hz: float) -> None:
+    gate = (1 + np.sin(2 * np.pi * hz * np.arange(RATE) / RATE)) / 2
+    heard = stages(live(staged(), join(silence(0.2), tone(1.0) * gate.astype(np.float32), silence(0.3))))
+    assert len(heard) == 4
+
+
+def test_follow_gives_the_latest_second_at_its_rate_while_it_sounds_on() -> None:
+    sound = join(silence(1.0), tone(2.0), silence(1.0))
+    heard = stages(live(Follow(RATE, 1.0, THRESHOLD, 4), sound))
+    first, *sliding = heard
+    assert first.whole
+    assert not first.sliding
+    assert len(sliding) == 4  # a quarter of a second each, the last one within what a silence needs to be one
+    hop = round(0.005 * RATE)
+    for number, event in enumerate(sliding, 1):
+        assert event.sliding
+        assert event.at == first.at + number * 50 * hop
+        np.testing.assert_array_equal(event.sound, sound[event.at - RATE : event.at])
 
 
 @pytest.mark.parametrize("sound", [silence(3), silence(3) + np.float32(0.5)], ids=["silence", "an offset"])
-def test_follow_predicts_nothing_from_what_is_no_sound(sound: Sound) -> None:
-    assert heard(Follow(RATE, 1.0, THRESHOLD, 10), sound)[1:] == []
+def test_follow_tells_nothing_of_what_is_no_sound(sound: Sound) -> None:
+    assert live(Follow(RATE, 1.0, THRESHOLD, 10, STAGES_S), sound) == []
+
+
+@pytest.mark.parametrize("rate", [16384, 22050, 44100, 48000, 96000])
+def test_a_part_of_a_window_is_the_beginning_of_the_whole_at_every_rate(rate: int) -> None:
+    for sound in PAPER.render(PAPER.space.values_of_levels(sampling.draw(PAPER.space, 5, 0, 10)), rate):
+        whole = fit(sound, rate, PAPER.format)
+        for seconds in STAGES_S:
+            part = fit_part(sound[: round(seconds * rate)], rate, PAPER.format)
+            count = int(np.flatnonzero(part)[-1]) + 1
+            assert seconds - 0.0035 < (count - 1) / RATE <= seconds
+            np.testing.assert_allclose(part[:count], whole[:count], atol=2e-4 * np.abs(sound).max())
 
 
 # -- samples that are no sound ----------------------------------------------------------------

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import mido
 import numpy as np
 import pytest
 import soundfile
@@ -18,7 +19,7 @@ import onnx_file
 from inversynth.audio import read_file, resample
 from inversynth.predict import default_model, shipped
 from inversynth.render import synth
-from jack_server import PATIENCE_S, RATE, Server
+from jack_server import RATE, Server
 
 jack_server.require()
 pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
@@ -56,6 +57,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+EVERYTHING = ["--anything", "--confidence", "0"]
 DUMP = re.compile(r"control change \(channel +(\d+)\): controller +(\d+), value +(\d+)")
 
 
@@ -73,7 +75,7 @@ def test_what_is_played_into_the_server_arrives_as_the_control_changes_of_the_fi
     server: Server, trained: str, recording: Path
 ) -> None:
     player, output = server.player(recording)
-    live, listening = server.live("--model", trained)
+    live, listening = server.live("--model", trained, *EVERYTHING)
     monitor = server.receiver()
     server.connect(output, listening)
     player.tell()
@@ -95,6 +97,7 @@ def test_what_is_played_into_the_server_arrives_as_the_control_changes_of_the_fi
     assert "JACK Audio Connection Kit, 48000 Hz" in live.lines[0]
 
     words = [sys.executable, "-m", "inversynth", "live", "--file", recording, "--fast", "--dry-run", "--model", trained]
+    words += EVERYTHING
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=True, timeout=60)
     from_file = [(int(number), int(value)) for number, value in re.findall(r"cc (\d+) (\d+)", done.stdout)]
     got = np.rint(15 / 127 * np.array(last_values(heard)))
@@ -107,7 +110,7 @@ def test_a_signal_ends_it_quietly_with_a_summary(server: Server, model: str, num
     live, _ = server.live("--model", model, "--mode", "follow")
     assert live.leave(number) == 0
     assert re.search(r"\d+ blocks, \d+ overflows", live.lines[-3])
-    assert live.lines[-2] == "0 predictions"
+    assert live.lines[-2] == "0 notes, 0 predictions, 0 refused"
     assert live.lines[-1].startswith("0 messages sent")
 
 
@@ -137,15 +140,27 @@ def test_devices_and_ports_are_listed_and_what_is_not_there_is_one_line(
     monitor.leave()
 
 
-def test_a_server_that_goes_away_ends_it_with_an_error(model: str) -> None:
+def test_a_server_that_goes_away_is_waited_for_and_heard_again_at_another_rate(
+    trained: str, recording: Path, tmp_path: Path
+) -> None:
     server = Server("inversynth-going")
     try:
-        live, _ = server.live("--model", model)
+        command = [sys.executable, "-m", "inversynth", "live", "--in", "system", "--model", trained, *EVERYTHING]
+        live, _ = server.started(
+            lambda: server.start(*command, "--midi-file", tmp_path / "out.mid", error=True), ":in_0", "sending to"
+        )
         server.jackd.stop()
-        assert live.process.wait(PATIENCE_S) == 1
-        live.stop()
-        (error,) = [line for line in live.lines if line.startswith("inversynth: error: system")]  # libjack says more
-        assert error.endswith("has stopped: is it unplugged, or its server gone?")
+        live.wait_for("is away; waiting for it")
+        server.jackd = server.serve(44100)
+        live.wait_for("is back")
+        soundfile.write(tmp_path / "a.wav", resample(*read_file(recording), 44100), 44100, subtype="FLOAT")
+        player, output = server.player(tmp_path / "a.wav")
+        server.connect(output, next(name for name in server.ports() if name.endswith(":in_0")))
+        player.tell()
+        live.wait_for("note 2")
+        assert live.leave() == 0
         assert not any("Traceback" in line for line in live.lines)
     finally:
         server.stop()
+    got = {m.control: m.value for m in mido.MidiFile(tmp_path / "out.mid") if m.type == "control_change"}
+    assert len(got) == len(PAPER.space)

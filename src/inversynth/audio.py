@@ -6,16 +6,18 @@ listens reads them from there.
 
 from __future__ import annotations
 
-import atexit
 import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .devices import pick, quiet
 from .errors import InversynthError, UsageError
+from .processes import CONTEXT, Helper
 from .spec import AudioFormat
 
 
@@ -136,12 +138,15 @@ class StreamClock:
 class Source:
     """Blocks of mono float32 at `sample_rate`, read from a ring; `blocks` and `overflows` count deliveries and losses.
 
-    `description` says to the user what is listened to, and `clock` is the time it runs in.
+    `description` says to the user what is listened to, and `clock` is the time it runs in; `away`: the device has
+    gone, and is waited for; `delivered_s`: when (`time.perf_counter`) a device delivered the block that is read.
     """
 
     def __init__(self, description: str, sample_rate: int, block_samples: int, clock: Clock) -> None:
         self.description, self.sample_rate, self.clock = description, sample_rate, clock
+        self.block_samples = block_samples
         self.blocks = self.overflows = 0
+        self.away, self.delivered_s = False, 0.0
         self._ring = Ring(max(round(RING_S * sample_rate), 4 * block_samples))
 
     def deliver(self, block: NDArray[np.float32]) -> None:
@@ -191,83 +196,255 @@ class DeviceSource(Source):
 
     sample_rate: in Hz, by default the device's own; block_samples: any, 0 leaves it to the device.
     Raises `UsageError`, saying what there is or what to do, if it can't be opened that way.
+
+    The device is opened in a process of its own: no Python of ours can delay its callback, and a PortAudio whose
+    device or server is gone, which hangs and never finds another, is ended with it. Then `away` is True, and the device
+    is looked for by its name every `RETRY_S`, and resampled if it has another rate when it is back.
     """
 
-    POLL_S = 0.001
     WAIT_S = 0.05
-    DEAD_S = 5.0
+    DEAD_S = 3.0
     """A device that delivers nothing for so long has stopped, whatever PortAudio says."""
+    RETRY_S = 1.0
+    PATIENCE_S = 30.0
+    """So long opening a device may take."""
 
     def __init__(self, device: str, sample_rate: int | None = None, block_samples: int = BLOCK_SAMPLES) -> None:
-        inputs = list_devices()
-        if device.isdecimal():
-            at = next((i for i, row in enumerate(inputs) if row["index"] == int(device)), None)
-            if at is None:
-                there = ", ".join(f"{row['index']} {row['name']!r}" for row in inputs)
-                raise UsageError(f"no audio input {device}; there are {there}")
-        else:
-            at = pick([row["name"] for row in inputs], device, "audio input")
-        row = inputs[at]
-        rate = round(row["default_samplerate"]) if sample_rate is None else AudioFormat(sample_rate, 1.0).sample_rate
-        super().__init__(
-            f"{row['name']} ({row['hostapi']}, {rate} Hz)", rate, _check_block(block_samples or 1), WallClock()
-        )
-        self._stream = self._open(row, block_samples)
-        self._came = time.perf_counter()
-        self._gone = False
-
-    def _open(self, row: dict[str, Any], block_samples: int) -> Any:
-        sounddevice = _sounddevice()
+        if sample_rate is not None:
+            AudioFormat(sample_rate, 1.0)
+        _check_block(block_samples or 1)
+        self._block_samples = block_samples
+        self._line = Line(max(round(RING_S * (sample_rate or LIKELY_RATE)), 4 * block_samples))
+        self._helper: Helper | None = Helper(serve, self._line, device, sample_rate, block_samples, False)
         try:
-            with quiet():
-                return sounddevice.InputStream(
-                    device=row["index"],
-                    channels=1,
-                    samplerate=self.sample_rate,
-                    blocksize=block_samples,
-                    dtype="float32",
-                    latency="low",
-                    callback=self._callback,
-                )
-        except (sounddevice.PortAudioError, ValueError) as error:
-            reason = str(error).split(": ", 1)[-1]
-            raise UsageError(
-                f"can't open {row['name']!r} at {self.sample_rate} Hz ({reason}); "
-                f"its own rate is {row['default_samplerate']:g} Hz: try without --sample-rate"
-            ) from None
-
-    def _callback(self, block: NDArray[np.float32], frames: int, times: Any, status: Any) -> None:
-        self.deliver(block[:, 0])
-        if status.input_overflow:
-            self.overflows += 1
+            if not self._helper.pipe.poll(self.PATIENCE_S):
+                raise UsageError(f"can't open the audio input {device!r}: it hangs; is its server well?")
+            opened = self._helper.pipe.recv()
+        except (EOFError, OSError):
+            opened = UsageError(f"can't open the audio input {device!r}: PortAudio crashed; is its server well?")
+        except BaseException:
+            self._helper.end()
+            raise
+        if not isinstance(opened, Opened):
+            self._helper.end()
+            raise opened
+        super().__init__(opened.description, opened.sample_rate, block_samples or 1, WallClock())
+        self._name, self._resampler = opened.name, None
+        self._came = self._retry_at = time.perf_counter()
 
     def start(self) -> None:
         """Starts the stream."""
-        with quiet():
-            self._stream.start()
+        if self._helper is not None:
+            self._helper.pipe.send("start")
         self._came = time.perf_counter()
 
     def read(self) -> NDArray[np.float32] | None:
-        """What has come since the last call, or nothing after `WAIT_S`; raises if the device has stopped."""
-        began = time.perf_counter()
-        while True:
-            block, now = self._ring.read(), time.perf_counter()
-            if len(block):
-                self._came = now
-            elif not self._stream.active or now - self._came > self.DEAD_S:
-                # PortAudio hangs in closing a stream whose JACK server is gone, and aborts in being ended.
-                self._gone = True
-                atexit.unregister(getattr(_sounddevice(), "_exit_handler", print))
-                raise InversynthError(f"{self.description} has stopped: is it unplugged, or its server gone?")
-            if len(block) or now - began > self.WAIT_S:
-                return block
-            time.sleep(self.POLL_S)
+        """What has come since the last call, or nothing after `WAIT_S`."""
+        self._line.wait(self.WAIT_S)
+        blocks = self._line.take()
+        now = time.perf_counter()
+        if blocks:
+            self._came = now
+            for block, self.delivered_s in blocks:
+                self.deliver(block if self._resampler is None else self._resampler.resample_chunk(block))
+            self.overflows += self._line.take_overflows()
+        elif self.away:
+            self._seek(now)
+        elif self._helper is None or not self._helper.alive or now - self._came > self.DEAD_S:
+            self._lose(now)
+        return self._ring.read()
 
     def close(self) -> None:
         """Stops and closes the stream."""
-        if not self._gone:
-            with quiet():
-                self._stream.close()
+        if self._helper is not None:
+            self._helper.end(0.5)
+            self._helper = None
+
+    def _lose(self, now: float) -> None:
+        if self._helper is not None:
+            self._helper.end()
+        self.away, self._helper = True, None
+        self._retry_at = now + self.RETRY_S
+
+    def _seek(self, now: float) -> None:
+        """Looks for the device, without waiting for the answer."""
+        if self._helper is None:
+            if now >= self._retry_at:
+                self._line.clear()
+                self._helper = Helper(serve, self._line, self._name, self.sample_rate, self._block_samples, True)
+                self._came = now
+            return
+        opened: Any = None
+        try:
+            if self._helper.pipe.poll():
+                opened = self._helper.pipe.recv()
+            elif now - self._came < self.PATIENCE_S:
+                return
+            if isinstance(opened, Opened):
+                self._resampler = _resampler(opened.sample_rate, self.sample_rate)
+                self._helper.pipe.send("start")
+                self.away, self._came = False, now
+                return
+        except (EOFError, OSError):
+            pass
+        self._lose(now)
+
+
+def _resampler(rate: int, to_rate: int) -> Any:
+    import soxr
+
+    return None if rate == to_rate else soxr.ResampleStream(rate, to_rate, 1, dtype="float32", quality="VHQ")
+
+
+# -- the process of an input ---------------------------------------------------------------------
+
+LIKELY_RATE = 48000
+SLOTS = 1 << 14
+"""Blocks that may wait."""
+
+
+class Opened(NamedTuple):
+    """What the process of an input says once it is open."""
+
+    name: str
+    description: str
+    sample_rate: int
+
+
+class Line:
+    """A ring of blocks in memory that two processes share: one writes, the other takes, without a lock."""
+
+    def __init__(self, samples: int) -> None:
+        self._memory = [CONTEXT.RawArray(kind, size) for kind, size in (("f", samples), ("d", SLOTS), ("q", SLOTS))]
+        self._shared = CONTEXT.RawArray("q", 4)
+        self._news = CONTEXT.Semaphore(0)
+        self._view()
+
+    def __getstate__(self) -> Any:
+        return self._memory, self._shared, self._news
+
+    def __setstate__(self, state: Any) -> None:
+        self._memory, self._shared, self._news = state
+        self._view()
+
+    def _view(self) -> None:
+        self._samples = np.frombuffer(self._memory[0], np.float32)
+        self._times_s = np.frombuffer(self._memory[1], np.float64)
+        self._ends = np.frombuffer(self._memory[2], np.int64)
+        # Blocks written, blocks taken, the end of what was taken, overflows.
+        self._counts = np.frombuffer(self._shared, np.int64)
+        self._end = self._known = 0
+
+    def write(self, block: NDArray[np.float32], at_s: float, overflow: bool = False) -> None:
+        """Copies a block (samples,) that came at `at_s`, if there is room; else it is lost, and counted."""
+        counts, size, count = self._counts, len(self._samples), len(block)
+        if overflow:
+            counts[3] += 1
+        if self._end + count - counts[2] > size or counts[0] - counts[1] >= SLOTS:
+            counts[3] += 1
+            return
+        at = self._end % size
+        first = min(count, size - at)
+        self._samples[at : at + first] = block[:first]
+        self._samples[: count - first] = block[first:]
+        self._end += count
+        slot = counts[0] % SLOTS
+        self._ends[slot], self._times_s[slot] = self._end, at_s
+        counts[0] += 1
+        self._news.release()
+
+    def wait(self, seconds: float) -> None:
+        """Returns when a block has come, at the latest after so many seconds."""
+        if self._news.acquire(timeout=seconds):
+            while self._news.acquire(block=False):
+                pass
+
+    def take(self) -> list[tuple[NDArray[np.float32], float]]:
+        """Copies of the blocks that have come, and when (`time.perf_counter`)."""
+        counts, size = self._counts, len(self._samples)
+        blocks = []
+        while counts[1] < counts[0]:
+            slot = counts[1] % SLOTS
+            end, begin = int(self._ends[slot]), int(counts[2])
+            at = begin % size
+            first = min(end - begin, size - at)
+            block = np.concatenate([self._samples[at : at + first], self._samples[: end - begin - first]])
+            blocks.append((block, float(self._times_s[slot])))
+            counts[2] = end
+            counts[1] += 1
+        return blocks
+
+    def take_overflows(self) -> int:
+        """How many blocks were lost since the last call."""
+        known, self._known = self._known, int(self._counts[3])
+        return self._known - known
+
+    def clear(self) -> None:
+        """As new; only while nobody writes."""
+        self._counts[:] = 0
+        self._end = self._known = 0
+
+
+def serve(pipe: Connection, line: Line, device: str, sample_rate: int | None, block_samples: int, again: bool) -> None:
+    """Opens an input, tells that (or the error) by the pipe, and writes what comes into the line until the pipe ends.
+
+    again: `device` is the whole name of one that was open before, and any rate will do.
+    """
+    try:
+        rows = list_devices()
+        row = rows[[row["name"] for row in rows].index(device)] if again else find_input(rows, device)
+        own = round(row["default_samplerate"])
+        try:
+            stream = _open(row, sample_rate or own, block_samples, line)
+            rate = sample_rate or own
+        except UsageError:
+            if not again:
+                raise
+            stream, rate = _open(row, own, block_samples, line), own
+    except (InversynthError, ValueError) as error:
+        pipe.send(error)
+        return
+    pipe.send(Opened(row["name"], f"{row['name']} ({row['hostapi']}, {rate} Hz)", rate))
+    pipe.recv()
+    stream.start()
+    while stream.active and not pipe.poll(0.1):
+        pass
+
+
+def find_input(rows: Sequence[dict[str, Any]], device: str) -> dict[str, Any]:
+    """The row of `list_devices` of an index or a part of a name; raises `UsageError` that says which there are."""
+    if not device.isdecimal():
+        return rows[pick([row["name"] for row in rows], device, "audio input")]
+    for row in rows:
+        if row["index"] == int(device):
+            return row
+    there = ", ".join(f"{row['index']} {row['name']!r}" for row in rows)
+    raise UsageError(f"no audio input {device}; there are {there}")
+
+
+def _open(row: dict[str, Any], sample_rate: int, block_samples: int, line: Line) -> Any:
+    sounddevice = _sounddevice()
+
+    def callback(block: NDArray[np.float32], frames: int, times: Any, status: Any) -> None:
+        line.write(block[:, 0], time.perf_counter(), status.input_overflow)
+
+    try:
+        with quiet():
+            return sounddevice.InputStream(
+                device=row["index"],
+                channels=1,
+                samplerate=sample_rate,
+                blocksize=block_samples,
+                dtype="float32",
+                latency="low",
+                callback=callback,
+            )
+    except (sounddevice.PortAudioError, ValueError) as error:
+        reason = str(error).split(": ", 1)[-1]
+        raise UsageError(
+            f"can't open {row['name']!r} at {sample_rate} Hz ({reason}); "
+            f"its own rate is {row['default_samplerate']:g} Hz: try without --sample-rate"
+        ) from None
 
 
 def _check_block(samples: int) -> int:

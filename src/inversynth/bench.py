@@ -20,7 +20,7 @@ import time
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,6 +46,8 @@ FOLLOW_RATE = 20.0
 """Predictions a second in the first part: more than by default, for as many figures."""
 SETTLE_S = 1.0
 """So much of a part is not counted."""
+ALL = live.Settings(confidence=0.0, smooth=0.0)
+"""Settings with which every prediction that differs is sent, at once."""
 SOAK_OUTPUTS = 20
 """Receivers at once in a soak: so many times the messages of one."""
 DRAINING_S = 2e-3
@@ -129,7 +131,7 @@ class Timed(Source):
     def deliver(self, block: NDArray[np.float32]) -> None:
         if self.keep:
             self._delivered += len(block)
-            self.times_s.append(time.perf_counter())
+            self.times_s.append(self.delivered_s or time.perf_counter())
             self.ends.append(self._delivered)
         super().deliver(block)
 
@@ -171,7 +173,7 @@ class Simulated(Source):
     def read(self) -> NDArray[np.float32] | None:
         began = self.clock.now()
         while not len(block := self._ring.read()) and self.clock.now() - began < DeviceSource.WAIT_S:
-            time.sleep(DeviceSource.POLL_S)
+            time.sleep(1e-3)
         return block
 
     def close(self) -> None:
@@ -213,6 +215,15 @@ class TimedSink:
 
     def close(self) -> None:
         """The other is closed by who opened it."""
+
+
+class Open(live.Gate):
+    """Takes as long as the gate, and lets everything pass: any model sends."""
+
+    def __call__(self, heard: NDArray[np.float32], rows: Sequence[NDArray[np.float32]]) -> bool:
+        """True."""
+        super().__call__(heard, rows)
+        return True
 
 
 class TimedModel:
@@ -436,7 +447,8 @@ def measure(load: Load, name: str, period: int, seconds: float, simulate: bool) 
             timed = TimedModel(model, source)
             try:
                 receiver = Receiver(profile, sink)
-                summary = live.run(source, timed, [receiver], settings, threading.Event())
+                gate = Open(synth(model.synth), model.audio)
+                summary = live.Bridge(source, timed, [receiver], settings, gate).run(threading.Event())
                 found["device"], found["midi"] = source.description, sink.description
                 cpu_s, wall_s = source.stopped()
             finally:
@@ -448,14 +460,14 @@ def measure(load: Load, name: str, period: int, seconds: float, simulate: bool) 
             return source, sink, timed, summary
 
         with watched(min(1.0, seconds / 10)) as seen:
-            source, sink, timed, _ = part("patches", live.Settings("follow", rate=FOLLOW_RATE, duration=seconds))
+            source, sink, timed, _ = part("patches", replace(ALL, mode="follow", rate=FOLLOW_RATE, duration=seconds))
         settled = np.asarray(timed.came_s) > source.times_s[0] + min(SETTLE_S, seconds / 4)
         found["path_ms"] = percentiles(
             path_s(np.asarray(timed.came_s)[settled], np.asarray(timed.done_s)[settled], sink.times_s)
         )
         found["inference_ms"] = percentiles(np.asarray(timed.took_s)[settled])
         found["growth_mib"] = growth_mib(seen)
-        settings = live.Settings("capture", duration=seconds)
+        settings = replace(ALL, duration=seconds)
         source, sink, _, _ = part("notes", settings)
         heard = np.concatenate(source.heard) if source.heard else np.zeros(0, np.float32)
         begins = onsets(heard, 10 ** (settings.threshold_db / 20), round(REST_S / 2 * RATE_HZ))
@@ -483,7 +495,7 @@ def soak(load: Load, name: str, period: int, seconds: float, simulate: bool, tel
 
         try:
             with watched(min(60.0, seconds / 40), line if tell else None) as seen:
-                settings = live.Settings("follow", duration=seconds)
+                settings = replace(ALL, mode="follow", duration=seconds)
                 summary = live.run(source, model, receivers, settings, threading.Event())
         finally:
             source.close()

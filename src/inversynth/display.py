@@ -12,12 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from .live import Status
 from .spec import Param, ParamSpace
 
 RATE_HZ = 10.0
@@ -30,28 +29,6 @@ METER_DB = 60.0
 NARROW = 24
 """Columns below which no parameter is pressed."""
 NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
-
-
-@dataclass(frozen=True)
-class Status:
-    """A snapshot of the bridge, P parameters.
-
-    level_db: the input's peak in dBFS, -inf for silence; clipped: samples at full scale so far; sounding: whether a
-    note does; note: its MIDI number where it is known; x, confidence: (P,) the patch that was heard last, on its
-    curves and as probabilities, None before the first; heard: (P,) False where a parameter has no effect in it;
-    messages, overflows: so far.
-    """
-
-    seconds: float
-    level_db: float
-    clipped: int
-    sounding: bool
-    note: int | None
-    x: NDArray[np.float64] | None
-    confidence: NDArray[np.float64] | None
-    heard: NDArray[np.bool_] | None
-    messages: int
-    overflows: int
 
 
 @dataclass(frozen=True)

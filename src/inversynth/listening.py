@@ -5,6 +5,9 @@ The windows depend on the samples alone, not on the blocks they come in.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,12 +24,18 @@ BEGIN_DB = -50.0
 """The level, from the threshold, at which a note begins out of perfect silence."""
 ATTACK_DB = 12.0
 """A rise this far above the last `REST_S`, within one step, is a new note even without silence before it."""
+ANEW_DB = 18.0
+"""The same within the window of another note; one sound of the paper's synth in a thousand rises so by itself."""
 LEAD_S = 0.02
 """A note that begins within this time of the first sample is taken from the first sample."""
 QUIET_DB = -40.0
 """In a recording a note exceeds this, relative to the recording's own level."""
 QUIET_BEGIN_DB = -30.0
 """`BEGIN_DB` of a recording: 70 dB below its level; the ringing of resamplers before a note lies below that."""
+CLICK_HOPS = 2
+"""What exceeds the threshold for fewer steps is a click."""
+RING_SAMPLES = 48
+"""So many samples before the end of a sound, at the lower of two rates, its resampling rings by up to 2e-4 of its peak."""
 CLIP = 1000.0
 """Samples beyond this (+60 dBFS) are no sound."""
 
@@ -43,155 +52,271 @@ def _level(hop: NDArray[np.float32]) -> float:
     return float(hop.max() - hop.min()) / 2
 
 
+class Onset(NamedTuple):
+    """Something has begun to sound, `at` samples from the beginning of the stream; `level`: its amplitude so far."""
+
+    at: int
+    level: float
+
+
+class Release(NamedTuple):
+    """What sounded is over."""
+
+    at: int
+
+
+class Heard(NamedTuple):
+    """The sound (n,) of a note from where it begins, as known `at` samples from the beginning of the stream.
+
+    `whole`: its window is full (or the sound has ended), and no more of it will come; `sliding`: the latest window of a
+    note that began before it, which tells nothing of how it began.
+    """
+
+    at: int
+    sound: NDArray[np.float32]
+    whole: bool = False
+    sliding: bool = False
+
+
+Event = Onset | Release | Heard
+
+
 class Capture:
-    """One window a note, from where the note begins.
+    """One window a note, from where the note begins; of what has been heard at each of the `stages`, too.
 
     After silence a note begins when the level exceeds the threshold, and nothing else matters until its
     window is full. The window starts where the sound has left the noise before it, or has come within
     `begin_db` of the threshold. The next note begins after `REST_S` below the threshold, or with a clear attack
     (`ATTACK_DB`); a sine gater, however deep and fast, never rises by so much in one step. A constant offset
     is taken off the window. What sounds for less than two steps is a click and no note.
+
+    stages_s: times since the note's beginning (s), rising, below `seconds`. With `anew`, an attack of `ANEW_DB` within
+    the window of a note begins another, and no more is heard of the first.
     """
 
-    def __init__(self, sample_rate: int, seconds: float, threshold: float, begin_db: float = BEGIN_DB) -> None:
+    def __init__(
+        self,
+        sample_rate: int,
+        seconds: float,
+        threshold: float,
+        begin_db: float = BEGIN_DB,
+        stages_s: Sequence[float] = (),
+        anew: bool = False,
+    ) -> None:
         self._hop = max(round(HOP_S * sample_rate), 2)
         self._rest_hops = round(REST_S / HOP_S)
+        self._look_back = round(LOOK_BACK_S / HOP_S) * self._hop
         self._lead = round(LEAD_S * sample_rate)
         self._threshold = threshold
         self._begin_level = threshold * 10 ** (begin_db / 20)
         self._window = np.zeros(round(seconds * sample_rate), np.float32)
+        self._stages = [round(stage * sample_rate) for stage in stages_s]
+        self._anew = anew
         self._filled: int | None = None  # how much of the window is there; None while waiting for a note
+        self._loud = 0  # steps of the window above the threshold
         self._armed = True
         self._levels = [0.0] * self._rest_hops
-        self._past = np.zeros(round(LOOK_BACK_S / HOP_S) * self._hop, np.float32)
+        self._past = np.zeros(self._look_back, np.float32)
         self._part = np.zeros(0, np.float32)  # the beginning of the next step
         self._position = 0  # of the end of `_past`, in the stream
+        self._now = 0  # the latest position that was heard: a window begins before it
         self._offset = np.float32(0)
+        self._sounding = False
+        self._above = self._below = 0  # steps in a row on that side of the threshold
+        self._level = 0.0  # the greatest of the steps above
 
     def process(self, block: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """The windows (samples,) of notes that became complete with this block of any length."""
-        windows = []
+        return _windows(self.hear(block))
+
+    def finish(self) -> list[NDArray[np.float32]]:
+        """The window of a note that the end of the source cut short, filled with silence."""
+        return _windows(self.end())
+
+    def hear(self, block: NDArray[np.float32]) -> list[Event]:
+        """What became known with this block of any length, in the order of its `at`."""
+        events: list[Event] = []
         rest = block
         while len(rest):
             if self._filled is not None:
-                rest = self._fill(rest)
-                if self._filled == len(self._window):
-                    windows += self._emit()
+                rest = self._fill(rest, events)
             else:
                 need = self._hop - len(self._part)
                 self._part = np.concatenate([self._part, rest[:need]])
                 rest = rest[need:]
                 if len(self._part) == self._hop:
                     hop, self._part = self._part, self._part[:0]
-                    begun = self._step(hop)
+                    begun = self._step(hop, events)
                     if begun is not None:
-                        self._filled = 0
                         rest = np.concatenate([begun, rest])
-        return windows
+        return events
 
-    def finish(self) -> list[NDArray[np.float32]]:
-        """The window of a note that the end of the source cut short, filled with silence."""
-        if self._filled is None:
-            return []
-        self._window[self._filled :] = self._offset
-        self._filled = len(self._window)
-        return self._emit()
+    def end(self) -> list[Event]:
+        """What is known at the end of the stream."""
+        events: list[Event] = []
+        if self._filled is not None:
+            self._window[self._filled :] = self._offset
+            self._filled = len(self._window)
+            self._emit(events)
+        if self._sounding:
+            self._sounding = False
+            events.append(Release(self._now))
+        return events
 
-    def _fill(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Takes samples into the window; returns those that are left."""
+    def _fill(self, samples: NDArray[np.float32], events: list[Event]) -> NDArray[np.float32]:
+        """Takes samples into the window, up to where something is to be told; returns those that are left."""
         at = self._filled or 0
-        count = min(len(samples), len(self._window) - at)
+        stops = [stage for stage in self._stages if stage > at][:1]
+        count = min(len(samples), min([*stops, (at // self._hop + 1) * self._hop, len(self._window)]) - at)
         self._window[at : at + count] = samples[:count]
-        self._filled = at + count
-        return samples[count:]
+        self._filled = at = at + count
+        self._now = max(self._now, self._position + at)
+        rest = samples[count:]
+        if at % self._hop == 0:
+            hop = self._window[at - self._hop : at]
+            level, loudest = _level(hop), max(self._levels)
+            self._loud += level > self._threshold
+            if self._anew and at > self._rest_hops * self._hop and self._attacks(level, loudest, ANEW_DB):
+                self._keep(self._window[: at - self._hop])
+                begun = self._attack(hop, loudest, events)
+                return np.concatenate([begun, rest])
+            self._levels = [*self._levels[1:], level]
+            self._tell(level, events)
+        if at in self._stages and self._loud >= CLICK_HOPS:
+            events.append(Heard(self._now, self._window[:at] - self._offset))
+        if at == len(self._window):
+            self._emit(events)
+        return rest
 
-    def _emit(self) -> list[NDArray[np.float32]]:
-        """The full window, if it is a note; listening goes on behind it."""
+    def _emit(self, events: list[Event]) -> None:
+        """Tells the full window, if it is a note; listening goes on behind it."""
         window = self._window
-        self._filled = None
         self._armed = False
-        self._position += len(window)
-        keep = len(self._past)
-        self._past = np.concatenate([self._past, window])[-keep:]
+        self._keep(window)
         steps = window[: len(window) // self._hop * self._hop].reshape(-1, self._hop)
         levels = np.ptp(steps, axis=1) / 2
         self._levels = ([0.0] * self._rest_hops + levels.tolist())[-self._rest_hops :]
-        if np.count_nonzero(levels > self._threshold) < 2:
-            return []
-        return [window - self._offset]
+        if np.count_nonzero(levels > self._threshold) >= CLICK_HOPS:
+            events.append(Heard(self._now, window - self._offset, whole=True))
 
-    def _step(self, hop: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    def _keep(self, window: NDArray[np.float32]) -> None:
+        """Leaves a window; what was heard of it is past."""
+        self._filled = None
+        self._position += len(window)
+        self._past = np.concatenate([self._past, window])[-len(self._past) :]
+
+    def _step(self, hop: NDArray[np.float32], events: list[Event]) -> NDArray[np.float32] | None:
         """Hears one step; returns what there is of a note that has begun in it, or None."""
         level, loudest = _level(hop), max(self._levels)
-        begun = None
+        self._now = max(self._now, self._position + self._hop)
         if not self._armed and loudest <= self._threshold:
             self._armed = True
         if level > self._threshold and self._armed:
-            begun = self._begin(hop)
-        elif level > self._threshold and level > loudest * 10 ** (ATTACK_DB / 20):
-            begun = hop[max(int(np.argmax(np.abs(hop - self._offset) > loudest)) - 1, 0) :]
-        if begun is None:
-            self._past = np.concatenate([self._past[self._hop :], hop])
-            self._levels = [*self._levels[1:], level]
-            self._position += self._hop
-        else:
-            self._position += self._hop - len(begun)
+            return self._opened(self._begin(hop), events)
+        if self._attacks(level, loudest, ATTACK_DB):
+            return self._attack(hop, loudest, events)
+        self._past = np.concatenate([self._past[self._hop :], hop])
+        self._levels = [*self._levels[1:], level]
+        self._position += self._hop
+        self._tell(level, events)
+        return None
+
+    def _attacks(self, level: float, loudest: float, rise_db: float) -> bool:
+        return level > self._threshold and level > loudest * 10 ** (rise_db / 20)
+
+    def _attack(self, hop: NDArray[np.float32], loudest: float, events: list[Event]) -> NDArray[np.float32]:
+        """The part of a step from where it is louder than what was before it."""
+        begun = hop[max(int(np.argmax(np.abs(hop - self._offset) > loudest)) - 1, 0) :]
+        self._position += self._hop - len(begun)
+        return self._opened(begun, events)
+
+    def _opened(self, begun: NDArray[np.float32], events: list[Event]) -> NDArray[np.float32]:
+        """Opens a window for a note of which there are already some samples; returns them."""
+        self._filled = self._loud = self._above = 0
+        if self._sounding:
+            self._sounding = False
+            events.append(Release(self._now))
         return begun
 
     def _begin(self, hop: NDArray[np.float32]) -> NDArray[np.float32]:
         """The part of the past and this step that belongs to the note: from the last sample at rest on."""
-        steps = self._past.reshape(-1, self._hop)
+        past = self._past[-self._look_back :]
+        steps = past.reshape(-1, self._hop)
         quietest = int(np.argmin(np.ptp(steps, axis=1)))
         quiet = steps[quietest]
-        context = np.concatenate([self._past[quietest * self._hop :], hop])
+        context = np.concatenate([past[quietest * self._hop :], hop])
         before = self._position + self._hop - len(context)  # position of the context in the stream
         self._offset = np.float32((quiet.max() + quiet.min()) / 2)
         limit = min(max(2 * _level(quiet), self._begin_level), self._threshold)
         start = max(int(np.argmax(np.abs(context - self._offset) > limit)) - 1, 0)
         if before + start <= self._lead:
             start = max(-before, 0)
+        self._position = before + start
         return context[start:]
 
+    def _tell(self, level: float, events: list[Event]) -> None:
+        """Tells when what sounds begins (for longer than a click) and ends (for longer than `REST_S`)."""
+        if level > self._threshold:
+            self._level = max(level, self._level) if self._above else level
+            self._above, self._below = self._above + 1, 0
+            if self._above == CLICK_HOPS and not self._sounding:
+                self._sounding = True
+                events.append(Onset(self._now, self._level))
+        else:
+            self._above, self._below = 0, self._below + 1
+            if self._below == self._rest_hops and self._sounding:
+                self._sounding = False
+                events.append(Release(self._now))
 
-class Follow:
-    """The latest window `rate` times a second, while it sounds."""
 
-    def __init__(self, sample_rate: int, seconds: float, threshold: float, rate: float) -> None:
-        self._threshold = threshold
-        self._size = round(seconds * sample_rate)
-        self._period = max(round(sample_rate / rate), 1)
-        self._look = min(max(self._period, round(REST_S * sample_rate)), self._size)
-        self._recent = np.zeros(2 * self._size, np.float32)
-        self._end = self._size
-        self._due = self._period
+class Follow(Capture):
+    """A note as `Capture` hears it, and then, while it sounds on, its latest window `rate` times a second."""
 
-    def process(self, block: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """The windows (samples,) that fell due within this block of any length."""
-        windows = []
-        while len(block):
-            count = min(len(block), self._due, len(self._recent) - self._end)
-            self._recent[self._end : self._end + count] = block[:count]
-            block = block[count:]
-            self._end += count
-            self._due -= count
-            if not self._due:
-                self._due = self._period
-                if _level(self._recent[self._end - self._look : self._end]) > self._threshold:
-                    windows.append(self._recent[self._end - self._size : self._end].copy())
-            if self._end == len(self._recent):
-                self._recent[: self._size] = self._recent[self._size :]
-                self._end = self._size
-        return windows
+    def __init__(
+        self,
+        sample_rate: int,
+        seconds: float,
+        threshold: float,
+        rate: float,
+        stages_s: Sequence[float] = (),
+        anew: bool = False,
+    ) -> None:
+        super().__init__(sample_rate, seconds, threshold, stages_s=stages_s, anew=anew)
+        self._period = max(round(sample_rate / (rate * self._hop)), 1)
+        self._past = np.zeros(max(-(-len(self._window) // self._hop) * self._hop, self._look_back), np.float32)
+        self._since = 0  # steps since the last window
 
-    def finish(self) -> list[NDArray[np.float32]]:
-        """Nothing: every window that was due has been given."""
-        return []
+    def _step(self, hop: NDArray[np.float32], events: list[Event]) -> NDArray[np.float32] | None:
+        begun = super()._step(hop, events)
+        self._since = 0 if begun is not None else self._since + 1
+        if self._since >= self._period and self._sounding:
+            self._since = 0
+            sound = self._past[len(self._past) - len(self._window) :] - self._offset
+            events.append(Heard(self._now, sound, sliding=True))
+        return begun
+
+
+def _windows(events: Sequence[Event]) -> list[NDArray[np.float32]]:
+    return [event.sound for event in events if isinstance(event, Heard) and event.whole]
 
 
 def fit(window: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> NDArray[np.float32]:
     """(audio.samples,) a window at the model's sample rate."""
     sound = resample(window, sample_rate, audio.sample_rate)[: audio.samples]
     return np.pad(sound, (0, audio.samples - len(sound)))
+
+
+def fit_part(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> NDArray[np.float32]:
+    """(audio.samples,) the beginning of a window at the model's sample rate, then zeros for what isn't heard yet.
+
+    It is a beginning of what `fit` gives of the whole window, to within 2e-4 of its peak: a resampler takes what
+    isn't there yet for silence and rings before it, so that the last `RING_SAMPLES` are left out.
+    """
+    heard = fit(sound, sample_rate, audio)
+    if sample_rate != audio.sample_rate:
+        ring_s = RING_SAMPLES / min(sample_rate, audio.sample_rate)
+        heard[max(int((len(sound) / sample_rate - ring_s) * audio.sample_rate), 0) :] = 0
+    return heard
 
 
 def window(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> NDArray[np.float32]:

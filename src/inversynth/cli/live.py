@@ -7,31 +7,32 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from ..audio import Source
+    from ..live import Comparison, Session
     from ..midi import Profile, Sink
+    from ..spec import ParamSpace
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One input, any number of outputs, and how to listen."""
     from ..audio import BLOCK_SAMPLES
-    from ..live import MODES, Settings
+    from ..live import MODES, NOTES, Settings
+    from ..midi import BAUD
     from ..predict import DEVICES
     from ..render import SYNTHS
 
     listen = parser.add_argument_group("input (one)")
     listen.add_argument("--in", dest="input", metavar="DEVICE", help="audio input: its index or a part of its name")
     listen.add_argument("--file", metavar="TARGET.wav", help="a recording, heard in real time")
-    listen.add_argument("--fast", action="store_true", help="hear --file as fast as possible")
+    listen.add_argument("--replay", metavar="SESSION", help="a session that --record kept, run again as it was")
+    listen.add_argument("--fast", action="store_true", help="hear --file or --replay as fast as possible")
     listen.add_argument("--sample-rate", type=int, metavar="HZ", help="of the device (default: its own)")
     listen.add_argument(
         "--block-size",
@@ -42,19 +43,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     listen.add_argument("--list-devices", action="store_true", help="list the audio inputs, and leave")
 
-    output = parser.add_argument_group("output (at least one)")
-    output.add_argument("--midi-out", metavar="PORT", help="a MIDI output port: its name or a part of it")
-    output.add_argument("--virtual", metavar="NAME", help="make a MIDI port that others connect to")
-    output.add_argument("--midi-file", metavar="OUT.mid", help="a standard MIDI file")
-    output.add_argument("--dry-run", action="store_true", help="print SendMIDI's commands")
-    output.add_argument("--list-ports", action="store_true", help="list the MIDI output ports, and leave")
+    output = parser.add_argument_group(
+        "output (any number)",
+        "--profile, --channel and --baud are of the output before them; those before the first output are of all",
+    )
+    parser.set_defaults(outputs=[], of_all={})
+    output.add_argument("--midi-out", action=_Output, metavar="PORT", help="a MIDI port: its name or a part of it")
+    output.add_argument("--virtual", action=_Output, metavar="NAME", help="make a MIDI port that others connect to")
+    output.add_argument("--midi-file", action=_Output, metavar="OUT.mid", help="a standard MIDI file")
+    output.add_argument("--dry-run", action=_Output, nargs=0, help="print SendMIDI's commands")
     output.add_argument(
         "--profile",
+        action=_OfOutput,
         metavar="NAME|FILE.toml",
         help="what the receiver takes, see `inversynth profiles` (default: the synth's own)",
     )
-    output.add_argument("--channel", type=int, metavar="1..16", help="MIDI channel (default: the profile's)")
-    output.add_argument("--baud", type=float, help=f"speed of the wire, bits a second (default: {Settings.baud})")
+    output.add_argument(
+        "--channel", action=_OfOutput, type=int, metavar="1..16", help="MIDI channel (default: the profile's)"
+    )
+    output.add_argument(
+        "--baud", action=_OfOutput, type=float, help=f"speed of the wire, bits a second (default: {BAUD})"
+    )
+    output.add_argument("--list-ports", action="store_true", help="list the MIDI output ports, and leave")
 
     how = parser.add_argument_group("listening")
     how.add_argument("--synth", default="paper", choices=SYNTHS, help="whose parameters (default: paper)")
@@ -69,54 +79,154 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DBFS",
         help=f"sound is what is above (default: {Settings.threshold_db:g})",
     )
+    how.add_argument(
+        "--confidence",
+        type=float,
+        metavar="0..1",
+        help=f"how sure the network must be to move a parameter (default: {Settings.confidence:g})",
+    )
+    how.add_argument(
+        "--smooth", type=float, metavar="SECONDS", help="how long a move takes (default: 0.1 in follow mode, else 0)"
+    )
+    how.add_argument("--anything", action="store_true", help="let every sound move parameters, noise and speech too")
+    how.add_argument(
+        "--notes",
+        nargs="?",
+        const=NOTES[0],
+        choices=NOTES,
+        help=f"send notes too: key {Settings.note} at the onset (fixed), or the fundamental's once heard (pitch)",
+    )
+    how.add_argument(
+        "--refine", type=float, metavar="SECONDS", help="search in the background for a better patch, so long a note"
+    )
+    how.add_argument("--panic", action="store_true", default=None, help="silence the receivers at the end")
+    how.add_argument("--record", metavar="SESSION", help="keep what is heard and sent in a folder")
+    how.add_argument("--quiet", action="store_true", help="no display")
     how.add_argument("--duration", type=float, metavar="SECONDS", help="stop by itself (default: never)")
+
+
+class _Output(argparse.Action):
+    """Appends an output to `outputs`, as a dictionary of what is said of it."""
+
+    def __call__(self, parser: object, space: argparse.Namespace, value: object, option: str | None = None) -> None:
+        space.outputs = [*space.outputs, {"kind": self.dest, "name": value}]
+
+
+class _OfOutput(argparse.Action):
+    """Says something of the last output, or of all."""
+
+    def __call__(self, parser: object, space: argparse.Namespace, value: object, option: str | None = None) -> None:
+        if space.outputs:
+            space.outputs = [*space.outputs[:-1], {**space.outputs[-1], self.dest: value}]
+        else:
+            space.of_all = {**space.of_all, self.dest: value}
+
+
+SETTINGS = ("mode", "rate", "threshold_db", "confidence", "smooth", "notes", "panic", "duration")
 
 
 def run(args: argparse.Namespace) -> int:
     """Listens until the end of the file, the duration, Ctrl-C or SIGTERM; returns 0."""
-    from ..live import Settings
-    from ..live import run as listen
+    from .. import live
     from ..midi import Receiver
     from ..predict import default_model, load_model
-    from ..profiles import load
+    from ..profiles import to_toml
     from ..render import synth
 
     if args.list_devices or args.list_ports:
         return _list(args)
     _check(args)
-    given = {name: getattr(args, name) for name in ("mode", "rate", "threshold_db", "baud", "duration")}
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    given = {name: getattr(args, name) for name in SETTINGS}
+    session = live.load_session(args.replay) if args.replay else None
+    if session is None:
+        settings = live.Settings(**{name: value for name, value in given.items() if value is not None})
+    else:
+        args.synth, args.model = session.facts["synth"], args.model or session.facts["model"]
+        settings, args.anything = live.Settings(**session.facts["settings"]), not session.facts["gate"]
     target = synth(args.synth)
-    profile = load(args.profile or args.synth, target.space, args.channel)
+    profiles = _profiles(args, target.space) if args.outputs or not session else _kept_profiles(session, target.space)
 
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(_until_signalled())
-        model = load_model(args.model or default_model(args.synth), args.device)
+        named = args.model or default_model(args.synth)
+        model = load_model(named, args.device)
         model.require(target)
-        source = _source(args)
+        source = _source(args, session)
         stack.callback(source.close)
         receivers: list[Receiver] = []
-        for sink in _sinks(args, profile):
+        compared: list[live.Comparison] = []
+        for number, (profile, baud) in enumerate(profiles):
+            if args.outputs:
+                output = args.outputs[number]
+                sink = _sink(output["kind"], output["name"], profile)
+            else:
+                assert session is not None
+                sink = live.Comparison(session, number)
+                compared.append(sink)
             stack.callback(sink.close)
-            receivers.append(Receiver(profile, sink, settings.baud))
+            receivers.append(Receiver(profile, sink, baud))
 
         _say(f"listening to {source.description}, {settings.mode} mode, above {settings.threshold_db:g} dBFS")
-        _say(f"model {model.name} on {model.device}; profile {profile.name}, channel {profile.channel}")
+        _say(f"model {model.name} on {model.device}")
         for receiver in receivers:
-            _say(f"sending to {receiver.description}")
-        _say(f"driven: {', '.join(f'{each.param.name} ({each.address})' for each in profile.driven)}")
-        count = 0
+            profile = receiver.profile
+            _say(f"sending to {receiver.description}; profile {profile.name}, channel {profile.channel}")
+        gate = None if args.anything else live.Gate(target, model.audio)
+        refiner = recorder = None
+        if args.refine is not None:
+            refiner = live.Refiner(target.name, args.refine)
+            stack.callback(refiner.close)
+        if args.record:
+            recorder = live.Recorder(args.record)
+            stack.callback(recorder.close)
+        bridge = live.Bridge(source, model, receivers, settings, gate, refiner, recorder, session, _say)
+        if recorder is not None:
+            kept = [{"profile": to_toml(profile, target.name), "baud": baud} for profile, baud in profiles]
+            recorder.start(
+                source.sample_rate, {**bridge.facts, "synth": target.name, "model": named, "receivers": kept}
+            )
+        if not (args.quiet or args.fast or any(output["kind"] == "dry_run" for output in args.outputs)):
+            from ..display import Display
 
-        def report(at_s: float, levels: NDArray[np.int64]) -> None:
-            nonlocal count
-            count += 1
-            _say(f"{at_s:8.2f} s  note {count}")
-
-        captures = settings.mode == "capture"
-        summary = listen(source, model, receivers, settings, stop, report if captures else None)
-    for line in summary.lines("note" if captures else "prediction"):
+            stack.enter_context(Display(target.space, bridge.status, settings.confidence))
+        summary = bridge.run(stop)
+    for line in summary.lines():
         _say(line)
-    return 0
+    return _compare(compared)
+
+
+def _profiles(args: argparse.Namespace, space: ParamSpace) -> list[tuple[Profile, float]]:
+    """The profile and the speed of the wire of each output."""
+    from ..midi import BAUD
+    from ..profiles import load
+
+    found = []
+    for output in args.outputs:
+        about = {"profile": args.synth, "channel": None, "baud": BAUD, **args.of_all, **output}
+        found.append((load(about["profile"], space, about["channel"]), about["baud"]))
+    return found
+
+
+def _kept_profiles(session: Session, space: ParamSpace) -> list[tuple[Profile, float]]:
+    """The profiles and speeds of a session's receivers."""
+    import tomllib
+
+    from ..profiles import parse
+
+    return [
+        (parse(tomllib.loads(kept["profile"]), session.folder, space), float(kept["baud"]))
+        for kept in session.facts["receivers"]
+    ]
+
+
+def _compare(sinks: Sequence[Comparison]) -> int:
+    """Says whether the messages are those of the session; returns 0 if so, else 1."""
+    code = 0
+    for number, sink in enumerate(sinks, 1):
+        difference = sink.result()
+        code = code or int(difference is not None)
+        _say(f"output {number}: {'the same messages again' if difference is None else difference}")
+    return code
 
 
 def _say(line: str) -> None:
@@ -125,39 +235,47 @@ def _say(line: str) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """Raises `UsageError` for options that don't go together."""
-    if (args.input is None) == (args.file is None):
-        raise UsageError("give one input: --in DEVICE (see --list-devices) or --file TARGET.wav")
-    if not (args.midi_out or args.virtual or args.midi_file or args.dry_run):
+    if sum(given is not None for given in (args.input, args.file, args.replay)) != 1:
+        raise UsageError("give one input: --in DEVICE (see --list-devices), --file TARGET.wav or --replay SESSION")
+    if not args.outputs and not args.replay:
         raise UsageError(
             "give an output: --midi-out PORT (see --list-ports), --virtual NAME, --midi-file OUT.mid or --dry-run"
         )
-    if args.fast and args.file is None:
-        raise UsageError("--fast is for --file; a device is heard in real time")
-    if args.sample_rate is not None and args.file is not None:
+    if args.fast and args.input is not None:
+        raise UsageError("--fast is for --file and --replay; a device is heard in real time")
+    if args.sample_rate is not None and args.input is None:
         raise UsageError("--sample-rate is for --in; a file has its own")
     if args.rate is not None and args.mode != "follow":
         raise UsageError("--rate is for --mode follow")
+    if args.refine is not None and args.fast:
+        raise UsageError("--refine is for sound in real time; leave out --fast, or see inversynth match --refine")
+    if args.replay:
+        others = [*SETTINGS, "refine", "record"]
+        wrong = next((name for name in others if getattr(args, name) is not None), None)
+        if wrong is not None:
+            raise UsageError(f"--{wrong.removesuffix('_db')} is for sound that is new; a session has its own settings")
 
 
-def _source(args: argparse.Namespace) -> Source:
+def _source(args: argparse.Namespace, session: Session | None) -> Source:
     from ..audio import DeviceSource, FileSource, StreamClock, WallClock
+    from ..live import SessionSource
 
+    clock = StreamClock() if args.fast else WallClock()
+    if session is not None:
+        return SessionSource(session, clock, args.block_size)
     if args.file is not None:
-        return FileSource(args.file, StreamClock() if args.fast else WallClock(), args.block_size)
+        return FileSource(args.file, clock, args.block_size)
     return DeviceSource(args.input, args.sample_rate, args.block_size)
 
 
-def _sinks(args: argparse.Namespace, profile: Profile) -> Iterator[Sink]:
+def _sink(kind: str, name: str, profile: Profile) -> Sink:
     from ..midi import MidiFileSink, PortSink, TextSink
 
-    if args.midi_out:
-        yield PortSink(args.midi_out)
-    if args.virtual:
-        yield PortSink(args.virtual, virtual=True)
-    if args.midi_file:
-        yield MidiFileSink(args.midi_file)
-    if args.dry_run:
-        yield TextSink(sys.stdout, profile.pairs)
+    if kind == "midi_file":
+        return MidiFileSink(name)
+    if kind == "dry_run":
+        return TextSink(sys.stdout, profile.pairs)
+    return PortSink(name, virtual=kind == "virtual")
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -1,0 +1,218 @@
+"""The sender: what is decided, in the order of its time in the stream, to all receivers, at the pace of their wires.
+
+Every choice (which message is next, and when) is made in the time of the stream of samples, so that the same samples
+give the same messages; the clock on the wall only says how long to wait.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..midi import LOOK_S, Receiver, Sink
+
+Action = Callable[[Receiver], None]
+
+LATE = 256
+"""With so many actions waiting, a new patch takes the place of the one before."""
+
+
+class Log(Protocol):
+    """What is told of what the sender does."""
+
+    def sent(self, number: int, message: bytes, at_s: float) -> None:
+        """A message went to the receiver of a number."""
+
+    def returned(self, number: int, at_s: float) -> None:
+        """The receiver of a number was away, and is back."""
+
+
+class Tap:
+    """A sink between a receiver and its own: messages pass, and are told to `log` with the receiver's number.
+
+    A receiver's return is told when the sender says so, and not when its port is looked at.
+    """
+
+    def __init__(self, sink: Sink, number: int, log: Log | None) -> None:
+        self.sink, self.description = sink, sink.description
+        self.back = False
+        self._number, self._log = number, log
+
+    def send(self, message: bytes, at_s: float) -> None:
+        """Passes it on."""
+        self.sink.send(message, at_s)
+        if self._log is not None:
+            self._log.sent(self._number, message, at_s)
+
+    def returned(self) -> bool:
+        """True once after `back` was set."""
+        back, self.back = self.back, False
+        return back
+
+    def close(self) -> None:
+        """Closes the sink."""
+        self.sink.close()
+
+
+class Sender:
+    """Receivers, on whose sinks it puts taps, and what is to be done for them; times are in seconds of the stream.
+
+    `do` queues what is to be done at a time, in their order; `reach` says that nothing will come before a time. Then
+    either `run` sends from a thread, or `advance` sends on the caller's.
+    """
+
+    def __init__(self, receivers: Sequence[Receiver], log: Log | None = None) -> None:
+        self.receivers = receivers
+        self.error: BaseException | None = None
+        self._log = log
+        self._taps = [Tap(receiver.sink, number, log) for number, receiver in enumerate(receivers)]
+        for receiver, tap in zip(receivers, self._taps, strict=True):
+            receiver.sink = tap
+        self._queue: deque[tuple[float, Action, bool]] = deque()
+        self._reached = 0.0
+        self._due: list[float | None] = [None] * len(receivers)
+        self._now = 0.0  # of the latest thing that was done
+        self._news = threading.Condition()
+        self._end: float | None = None
+        self._looked = -math.inf
+
+    # -- from the listening thread ---------------------------------------------------------------
+
+    def offer(self, at_s: float, x: NDArray[np.float64], heard: NDArray[np.bool_]) -> None:
+        """Wants a patch (P,) from a time on."""
+        self.do(at_s, lambda receiver: receiver.offer(x, heard), replaces=True)
+
+    def do(self, at_s: float, action: Action, replaces: bool = False) -> None:
+        """Does something with each receiver at a time."""
+        with self._news:
+            if replaces and len(self._queue) >= LATE and self._queue[-1][2]:
+                self._queue.pop()
+            self._queue.append((at_s, action, replaces))
+            self._news.notify()
+
+    def reach(self, at_s: float) -> None:
+        """Nothing more will be done before a time."""
+        with self._news:
+            self._reached = max(at_s, self._reached)
+            if any(due is not None for due in self._due):
+                self._news.notify()
+
+    def flush(self) -> None:
+        """What waits may be sent, whatever comes later."""
+        with self._news:
+            self._queue.append((math.inf, lambda receiver: None, False))
+            self._news.notify()
+
+    # -- sending -------------------------------------------------------------------------------
+
+    def advance(self, wait: Callable[[float], bool] = lambda at_s: True) -> None:
+        """Does all that may be done; `wait` waits until a time, and is False if something else may come first."""
+        self._look()
+        while True:
+            due = min((at for at in self._due if at is not None), default=math.inf)
+            with self._news:
+                at, action, _ = self._queue[0] if self._queue else (math.inf, None, False)
+                if action is not None and (at <= due or due == math.inf):
+                    self._queue.popleft()
+                elif due < max(self._reached, at if action is not None else 0):
+                    action = None
+                else:
+                    return
+            if action is not None:
+                if at < math.inf:
+                    self._at(at, action)
+            elif wait(due):
+                self._now = max(self._now, due)
+                self._pump(due)
+            else:
+                return
+
+    def _at(self, at_s: float, action: Action) -> None:
+        self._now = max(self._now, at_s)
+        for number, receiver in enumerate(self.receivers):
+            action(receiver)
+            self._due[number] = receiver.pump(at_s)
+
+    def _pump(self, at_s: float) -> None:
+        for number, receiver in enumerate(self.receivers):
+            due = self._due[number]
+            if due is not None and due <= at_s:
+                self._due[number] = receiver.pump(at_s)
+
+    def _look(self) -> None:
+        """Asks every `LOOK_S` whether a receiver has come back."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_S:
+            return
+        self._looked = now
+        for number, tap in enumerate(self._taps):
+            if tap.sink.returned():
+                at_s = math.nextafter(self._now, math.inf)
+                if self._log is not None:
+                    self._log.returned(number, at_s)
+                self._at(at_s, self.back(number))
+
+    def back(self, number: int) -> Action:
+        """What makes the receiver of a number get everything again."""
+        tap = self._taps[number]
+
+        def mark(receiver: Receiver) -> None:
+            tap.back = tap.back or receiver.sink is tap
+
+        return mark
+
+    # -- the thread ----------------------------------------------------------------------------
+
+    def run(self, stop: threading.Event) -> None:
+        """Sends until `finish`; sets `stop` if a sink fails, and keeps its error."""
+        anchor_s = anchor_wall = 0.0
+        idle = True
+
+        def wait(at_s: float) -> bool:
+            nonlocal anchor_s, anchor_wall, idle
+            if idle:
+                idle, anchor_s, anchor_wall = False, self._now, time.perf_counter()
+            left_s = anchor_wall + at_s - anchor_s - time.perf_counter()
+            if left_s <= 0:
+                return True
+            with self._news:
+                self._news.wait(left_s)
+            return False
+
+        try:
+            while True:
+                self.advance(wait)
+                with self._news:
+                    waits = any(due is not None for due in self._due)
+                    idle = idle or not waits
+                    over = self._end is not None
+                    if over and (time.perf_counter() > (self._end or 0) or not (waits or self._queue)):
+                        return
+                    if not self._ready():
+                        self._news.wait(0.05 if over else LOOK_S)
+        except BaseException as error:
+            self.error = error
+            stop.set()
+
+    def _ready(self) -> bool:
+        due = min((at for at in self._due if at is not None), default=math.inf)
+        return bool(self._queue) or due < self._reached
+
+    def finish(self, patience_s: float) -> None:
+        """Lets `run` return once nothing waits, at the latest after so many seconds."""
+        with self._news:
+            self._reached = math.inf
+            self._end = time.perf_counter() + patience_s
+            self._news.notify()
+
+    def release(self) -> None:
+        """Takes the taps off."""
+        for receiver, tap in zip(self.receivers, self._taps, strict=True):
+            receiver.sink = tap.sink

@@ -1,0 +1,230 @@
+"""Sessions: what was heard and what was sent, kept in a folder, and read again.
+
+session.json     what it was recorded with: settings, model, sample rate, each receiver's profile and wire
+audio-0001.wav   what was heard, float32, a file an hour
+log.jsonl        a line for each message with the time in the stream (s), and for what else had a say in them
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import files
+from ..audio import BLOCK_SAMPLES, Clock, Source
+from ..errors import InversynthError, UsageError
+
+FACTS, LOG, AUDIO = "session.json", "log.jsonl", "audio-{:04}.wav"
+FILE_S = 3600.0
+"""Sound in a file: at any rate it stays below the 4 GiB of a WAV file."""
+WRITE_S = 0.1
+MOST_WAITING = 1 << 16
+"""Entries that wait for a slow disk; more are lost, and the session says so."""
+
+
+class Recorder:
+    """Keeps a session in a folder, from a thread of its own; raises `UsageError` if one is there already."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if (self.folder / FACTS).exists():
+            raise UsageError(f"{folder} holds a session already; give another folder")
+        files.make_folder(self.folder)
+        self._waiting: deque[NDArray[np.float32] | dict[str, Any]] = deque(maxlen=MOST_WAITING)
+        self.lost = 0
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def start(self, sample_rate: int, facts: Mapping[str, Any]) -> None:
+        """Begins, with what the session is recorded with."""
+        files.write_json(self.folder / FACTS, {"sample_rate": sample_rate, **facts})
+        self._thread = threading.Thread(target=self._run, args=(sample_rate,), name="recorder", daemon=True)
+        self._thread.start()
+
+    def audio(self, block: NDArray[np.float32]) -> None:
+        """What was heard next."""
+        self._put(block)
+
+    def sent(self, number: int, message: bytes, at_s: float) -> None:
+        """A message went to the receiver of a number."""
+        self._put({"at_s": at_s, "to": number, "message": message.hex(" ")})
+
+    def returned(self, number: int, at_s: float) -> None:
+        """The receiver of a number was away, and is back."""
+        self._put({"at_s": at_s, "returned": number})
+
+    def mark(self, position: int, what: str, value: Any = True) -> None:
+        """Something that the sound doesn't tell happened after so many samples."""
+        self._put({"position": position, what: value})
+
+    def _put(self, entry: NDArray[np.float32] | dict[str, Any]) -> None:
+        if len(self._waiting) == MOST_WAITING:
+            self.lost += 1
+        self._waiting.append(entry)
+
+    def _run(self, sample_rate: int) -> None:
+        import soundfile
+
+        sound: Any = None
+        number, left = 0, 0
+        try:
+            with (self.folder / LOG).open("w", encoding="utf-8") as log:
+                while True:
+                    over = self._over.wait(WRITE_S)
+                    while self._waiting:
+                        entry = self._waiting.popleft()
+                        if isinstance(entry, dict):
+                            log.write(json.dumps(entry) + "\n")
+                            continue
+                        if left <= 0:
+                            number, left = number + 1, round(FILE_S * sample_rate)
+                            if sound is not None:
+                                sound.close()
+                            path = self.folder / AUDIO.format(number)
+                            sound = soundfile.SoundFile(path, "w", sample_rate, 1, "FLOAT", format="WAV")
+                        sound.write(entry)
+                        left -= len(entry)
+                    log.flush()
+                    if over:
+                        return
+        except (OSError, RuntimeError) as error:
+            self._error = error
+        finally:
+            if sound is not None:
+                sound.close()
+
+    def close(self) -> None:
+        """Writes what is left; raises `InversynthError` if not everything could be written."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._error is not None or self.lost:
+            why = self._error or f"{self.lost} entries were lost: the disk is too slow"
+            raise InversynthError(f"the session {self.folder} is damaged: {why}")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something besides the sound that had a say, in the order it happened.
+
+    `position` in samples of what the listening thread did, or `at_s` of what the sender did; `what`: "gap", "refined",
+    "stopped" or "returned".
+    """
+
+    what: str
+    value: Any
+    position: int | None
+    at_s: float | None
+
+
+@dataclass(frozen=True)
+class Session:
+    """A recorded session: its facts, the marks, and the messages as (receiver's number, bytes, time in s)."""
+
+    folder: Path
+    facts: dict[str, Any]
+    marks: tuple[Mark, ...]
+    messages: tuple[tuple[int, bytes, float], ...]
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz."""
+        return int(self.facts["sample_rate"])
+
+
+def load(folder: str | Path) -> Session:
+    """Reads a session; raises `UsageError` for what is none, or is damaged."""
+    place = Path(folder)
+    if not (place / FACTS).is_file():
+        raise UsageError(f"{folder} is not a session: it has no {FACTS}; give a folder that --record made")
+    facts = files.read_json(place / FACTS, "session")
+    marks, messages = [], []
+    try:
+        for line in (place / LOG).read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line)
+            position, at_s = entry.pop("position", None), entry.pop("at_s", None)
+            if "message" in entry:
+                messages.append((int(entry["to"]), bytes.fromhex(entry["message"]), float(at_s)))
+            else:
+                ((what, value),) = entry.items()
+                marks.append(Mark(what, value, position, at_s))
+        int(facts["sample_rate"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{place / LOG} is damaged: {error}") from None
+    return Session(place, facts, tuple(marks), tuple(messages))
+
+
+class Comparison:
+    """A sink that compares what it gets with what a session's receiver of a number got."""
+
+    def __init__(self, session: Session, number: int) -> None:
+        self.description = f"a comparison with what {session.folder} sent to its output {number + 1}"
+        self._expected = [(message, at_s) for to, message, at_s in session.messages if to == number]
+        self._count = 0
+        self.difference: str | None = None
+
+    def send(self, message: bytes, at_s: float) -> None:
+        """Compares bytes and time."""
+        expected = self._expected[self._count] if self._count < len(self._expected) else None
+        self._count += 1
+        if self.difference is None and expected != (message, at_s):
+            then = "nothing" if expected is None else f"{expected[0].hex(' ')} at {expected[1]:.6f} s"
+            self.difference = f"message {self._count} is {message.hex(' ')} at {at_s:.6f} s; it was {then}"
+
+    def returned(self) -> bool:
+        """Never: the session's log says it."""
+        return False
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+    def result(self) -> str | None:
+        """What differs, in words; None if nothing does."""
+        if self.difference is None and self._count < len(self._expected):
+            return f"{self._count} messages came; there were {len(self._expected)}"
+        return self.difference
+
+
+class SessionSource(Source):
+    """What a session heard, as a device would deliver it in the time of a clock."""
+
+    def __init__(self, session: Session, clock: Clock, block_samples: int = BLOCK_SAMPLES) -> None:
+        super().__init__(f"session {session.folder}", session.sample_rate, block_samples, clock)
+        self._blocks = _blocks(session, block_samples)
+        self._began, self._at = clock.now(), 0
+
+    def start(self) -> None:
+        """The first block is due one block later."""
+        self._began = self.clock.now()
+
+    def read(self) -> NDArray[np.float32] | None:
+        """The next block, when its last sample is due."""
+        block = next(self._blocks, None)
+        if block is None:
+            return None
+        self._at += len(block)
+        self.clock.sleep_until(self._began + self._at / self.sample_rate)
+        self.deliver(block)
+        return self._ring.read()
+
+
+def _blocks(session: Session, block_samples: int) -> Iterator[NDArray[np.float32]]:
+    import soundfile
+
+    number = 1
+    while (path := session.folder / AUDIO.format(number)).is_file():
+        number += 1
+        try:
+            with soundfile.SoundFile(path) as sound:
+                yield from sound.blocks(block_samples, dtype="float32")
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            raise UsageError(f"{path} is damaged: {error}") from None
