@@ -143,10 +143,18 @@ class Player:
         self.voices = voices
         self.notes = self.changes = 0
         self._channel = profile.channel
+        self._one_at_a_time = threading.Lock()
         self._readers = [PatchReader(each) for each in (profile, fine_profile(voices.synth, profile.channel))]
 
     def receive(self, message: Message, at: int = 0) -> None:
-        """Does what a whole message says; others than notes, the profile's, and those that end notes are ignored."""
+        """Does what a whole message says; others than notes, the profile's, and those that end notes are ignored.
+
+        For any thread: inputs may share a player.
+        """
+        with self._one_at_a_time:
+            self._receive(message, at)
+
+    def _receive(self, message: Message, at: int) -> None:
         kind, channel = message[0] & 0xF0, (message[0] & 0x0F) + 1
         ours = kind < SYSEX and channel == self._channel
         if ours and kind == NOTE_ON and message[2]:
