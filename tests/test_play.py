@@ -556,3 +556,16 @@ def test_without_audio_or_midi_one_line_says_so(words: list[str]) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("inversynth: error: no ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--play --fast", "--play is heard in real time"),
+        ("--dry-run --out system", "--out is the audio output of --play"),
+        ("--play --profile paper", "--play has a profile, a channel and a speed of its own"),
+    ],
+)
+def test_live_refuses_what_does_not_go_with_play(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["live", "--file", "sound.wav", *words.split()]) == 2
+    assert message in capsys.readouterr().err

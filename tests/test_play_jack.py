@@ -7,15 +7,18 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
 
 import jack_server
 from inversynth import play
 from inversynth.errors import UsageError
 from inversynth.midi import PortSink, Receiver, messages
+from inversynth.predict import default_model, shipped
 from inversynth.render import synth
 from jack_server import RATE, Process, Recorder, Server, until
 
@@ -149,7 +152,10 @@ def test_a_process_of_its_own_plays_patches_in_14_bits_and_is_started_again_when
     _, output = server.started(start, ":out_0", "")
     sink = receiver[0].sink
     assert isinstance(sink, play.ProcessSink)
-    assert sink.description == "playing paper on system (JACK Audio Connection Kit, 48000 Hz, 2 channels), 8 voices"
+    assert (
+        sink.description
+        == "a process playing paper on system (JACK Audio Connection Kit, 48000 Hz, 2 channels), 8 voices"
+    )
     sound = recorder(server, output)
     x = np.zeros(23)
     for name in ("sin_amplitude", "sustain", "cutoff", "resonance", "gate_frequency"):
@@ -169,6 +175,31 @@ def test_a_process_of_its_own_plays_patches_in_14_bits_and_is_started_again_when
     assert not sink.returned()
     sink.close()
     assert sink._process.returncode is not None
+
+
+def test_live_plays_what_it_hears(server: Server, tmp_path: Path) -> None:
+    """A sine of 659 Hz in a file comes out of the audio output as a sine of 659 Hz, of our synth."""
+    pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
+    if default_model("paper") not in shipped():
+        pytest.skip("this copy ships no model of the paper's synth")
+    levels = np.zeros((1, 23), np.int64)
+    for name in ("sin_amplitude", "sustain", "cutoff"):
+        levels[0, PAPER.space.index(name)] = 15
+    levels[0, PAPER.space.index("sin_frequency")] = 7
+    levels[0, PAPER.space.index("resonance")] = 3
+    note = PAPER.render(PAPER.space.values_of_levels(levels), seconds=1.5)[0]
+    rest = np.zeros(2 * PAPER.format.sample_rate, np.float32)  # until the recorder is connected
+    sound = np.concatenate([rest, note, rest[: len(rest) // 8]])
+    soundfile.write(tmp_path / "sine.wav", sound, PAPER.format.sample_rate, subtype="FLOAT")
+    command = [sys.executable, "-m", "inversynth", "live", "--file", str(tmp_path / "sine.wav"), "--quiet"]
+    live, output = server.started(
+        lambda: server.start(*command, "--play", "--out", "system", error=True), ":out_0", "sending to a process"
+    )
+    heard = recorder(server, output)
+    until(lambda: level_at(heard.record(0.25), 440 * 2 ** (7 / 12)) > 0.01, "the sine")
+    assert live.process.wait(20) == 0
+    live.stop()
+    assert any(line.endswith("8 voices; profile fine, channel 1") for line in live.lines)
 
 
 def test_a_process_that_cannot_play_says_why() -> None:

@@ -495,7 +495,7 @@ class ProcessSink:
 
     So nothing that is computed here can delay its sound, and one whose device or server is gone just ends: it is
     started again every `RETRY_S` until it plays. One that doesn't read until its pipe is full counts as gone.
-    options: of `inversynth play`. Raises what it says if it doesn't play at first.
+    options: of `inversynth play`. Raises `UsageError` with what it says if it doesn't play at first.
     """
 
     START_S = 30.0
@@ -510,7 +510,7 @@ class ProcessSink:
         if not self._playing:
             self._end()
             raise UsageError(self._said[-1] if self._said else "inversynth play doesn't start")
-        self.description = self._said[-1]
+        self.description = f"a process {self._said[-1]}"
 
     def _start(self) -> None:
         self._retry_at = time.monotonic() + self.RETRY_S

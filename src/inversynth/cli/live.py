@@ -7,7 +7,7 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..audio import Source
     from ..live import Comparison, Session
     from ..midi import Profile, Sink
+    from ..render import Synth
     from ..spec import ParamSpace
 
 
@@ -52,6 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--virtual", action=_Output, metavar="NAME", help="make a MIDI port that others connect to")
     output.add_argument("--midi-file", action=_Output, metavar="OUT.mid", help="a standard MIDI file")
     output.add_argument("--dry-run", action=_Output, nargs=0, help="print SendMIDI's commands")
+    output.add_argument(
+        "--play",
+        action=_Output,
+        nargs=0,
+        help="play the synth here, by `inversynth play`; notes are sent, as by --notes",
+    )
+    output.add_argument(
+        "--out", action=_OfOutput, metavar="DEVICE", help="audio output of --play (default: the system's)"
+    )
     output.add_argument(
         "--profile",
         action=_OfOutput,
@@ -136,6 +146,8 @@ def run(args: argparse.Namespace) -> int:
     if args.list_devices or args.list_ports:
         return _list(args)
     _check(args)
+    if args.notes is None and not args.replay and any(output["kind"] == "play" for output in args.outputs):
+        args.notes = live.NOTES[0]
     given = {name: getattr(args, name) for name in SETTINGS}
     session = live.load_session(args.replay) if args.replay else None
     if session is None:
@@ -144,7 +156,7 @@ def run(args: argparse.Namespace) -> int:
         args.synth, args.model = session.facts["synth"], args.model or session.facts["model"]
         settings, args.anything = live.Settings(**session.facts["settings"]), not session.facts["gate"]
     target = synth(args.synth)
-    profiles = _profiles(args, target.space) if args.outputs or not session else _kept_profiles(session, target.space)
+    profiles = _profiles(args, target) if args.outputs or not session else _kept_profiles(session, target.space)
 
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(_until_signalled())
@@ -157,8 +169,7 @@ def run(args: argparse.Namespace) -> int:
         compared: list[live.Comparison] = []
         for number, (profile, baud) in enumerate(profiles):
             if args.outputs:
-                output = args.outputs[number]
-                sink = _sink(output["kind"], output["name"], profile)
+                sink = _sink(args.outputs[number], target, profile)
             else:
                 assert session is not None
                 sink = live.Comparison(session, number)
@@ -195,15 +206,19 @@ def run(args: argparse.Namespace) -> int:
     return _compare(compared)
 
 
-def _profiles(args: argparse.Namespace, space: ParamSpace) -> list[tuple[Profile, float]]:
+def _profiles(args: argparse.Namespace, target: Synth) -> list[tuple[Profile, float]]:
     """The profile and the speed of the wire of each output."""
     from ..midi import BAUD
+    from ..play import PIPE_BAUD, fine_profile
     from ..profiles import load
 
     found = []
     for output in args.outputs:
+        if output["kind"] == "play":
+            found.append((fine_profile(target), PIPE_BAUD))
+            continue
         about = {"profile": args.synth, "channel": None, "baud": BAUD, **args.of_all, **output}
-        found.append((load(about["profile"], space, about["channel"]), about["baud"]))
+        found.append((load(about["profile"], target.space, about["channel"]), about["baud"]))
     return found
 
 
@@ -239,8 +254,16 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("give one input: --in DEVICE (see --list-devices), --file TARGET.wav or --replay SESSION")
     if not args.outputs and not args.replay:
         raise UsageError(
-            "give an output: --midi-out PORT (see --list-ports), --virtual NAME, --midi-file OUT.mid or --dry-run"
+            "give an output: --midi-out PORT (see --list-ports), --virtual NAME, --midi-file OUT.mid, --dry-run "
+            "or --play"
         )
+    for output in args.outputs:
+        if output["kind"] != "play" and "out" in output:
+            raise UsageError("--out is the audio output of --play; put it behind")
+        if output["kind"] == "play" and not set(output) <= {"kind", "name", "out"}:
+            raise UsageError("--play has a profile, a channel and a speed of its own; put those of others behind them")
+        if output["kind"] == "play" and args.fast:
+            raise UsageError("--play is heard in real time; leave out --fast")
     if args.fast and args.input is not None:
         raise UsageError("--fast is for --file and --replay; a device is heard in real time")
     if args.sample_rate is not None and args.input is None:
@@ -268,9 +291,13 @@ def _source(args: argparse.Namespace, session: Session | None) -> Source:
     return DeviceSource(args.input, args.sample_rate, args.block_size)
 
 
-def _sink(kind: str, name: str, profile: Profile) -> Sink:
+def _sink(output: Mapping[str, str], target: Synth, profile: Profile) -> Sink:
     from ..midi import MidiFileSink, PortSink, TextSink
+    from ..play import ProcessSink
 
+    kind, name = output["kind"], output["name"]
+    if kind == "play":
+        return ProcessSink("--synth", target.name, *(("--out", output["out"]) if "out" in output else ()))
     if kind == "midi_file":
         return MidiFileSink(name)
     if kind == "dry_run":
