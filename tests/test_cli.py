@@ -102,6 +102,25 @@ def test_a_missing_part_of_the_installation_is_one_line(
     assert "a part of this installation is missing" in capsys.readouterr().err
 
 
+class Interrupted:
+    """Finds no module: Ctrl-C comes while a native one starts, and makes an `ImportError` of it."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name in ("soundfile", "onnxruntime"):
+            raise ImportError("initialization failed") from KeyboardInterrupt()
+
+
+@pytest.mark.parametrize("module", ["soundfile", "onnxruntime"])
+def test_ctrl_c_while_a_native_module_starts_is_no_missing_part(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    recording = Path(__file__).parents[1] / "demo" / "recording.flac"
+    assert main(["match", str(recording), "--out", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "inversynth: interrupted\n"
+
+
 def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Runs a line of sh, in which $IS stands for `inversynth`."""
     env = os.environ | {"IS": f"{sys.executable} -m inversynth"}

@@ -27,6 +27,7 @@ from inversynth.render import synth
 
 SINE = synth("sine")
 RATE = SINE.format.sample_rate
+NOTES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
 FILES = ["match.png", "match.wav", "patch.json", "report.html"]
 
 
@@ -265,6 +266,34 @@ def test_the_command_matches_each_target_and_shows_it(
         assert text in shown.out
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["[b] other", "good"]
     assert sorted(path.name for path in (folder / "out" / "good").iterdir()) == FILES
+
+
+def test_the_table_names_notes_and_what_is_not_heard_in_the_patch(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paper = synth("paper")
+    Path("paper.onnx").write_bytes(onnx_file.model(paper))
+    soundfile.write("good.wav", SINE.render(SINE.space.values_of_levels([[2, 8, 12, 1]]))[0], RATE, subtype="FLOAT")
+    assert cli.main(["match", "good.wav", "--model", "paper.onnx", "--out", "out"]) == 0
+    lines = {line.split()[1]: line for line in capsys.readouterr().out.splitlines() if line.startswith("│")}
+    patch = {setting["name"]: setting for setting in json.loads(Path("out/good/patch.json").read_text())}
+    for wave in ("sin", "saw", "tri", "sqr"):
+        octave, step = divmod(69 + patch[f"{wave}_frequency"]["level"], 12)
+        assert f"Hz, {NOTES[step]}{octave - 1} " in lines[f"{wave}_frequency"]
+        still = patch[f"{wave}_mod_amplitude"]["level"] == 0
+        assert ("unheard" in lines[f"{wave}_mod_frequency"]) == still
+        assert f"{patch[f'{wave}_amplitude']['confidence']:4.0%}" in lines[f"{wave}_amplitude"]
+    assert patch["sin_mod_amplitude"]["level"] == 0
+
+
+@pytest.mark.parametrize(
+    ("gain", "why"),
+    [(1e-3, "is too quiet to be heard well; try --normalise"), (1e3, "too loud"), (1.0, "beyond what sine can make")],
+)
+def test_the_warning_says_what_may_help(found: Match, gain: float, why: str) -> None:
+    poor = dataclasses.replace(found, target=gain * found.target, measures=found.measures | {"rho_stft": 0.1})
+    assert poor.warning
+    assert why in poor.warning
 
 
 def test_the_command_refines_and_says_what_it_gained(

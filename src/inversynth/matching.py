@@ -33,6 +33,8 @@ LOUD_PEAK = 1e3
 POOR_RHO_STFT = 0.7
 """Two random patches of the paper's synth correlate with 0.63 in the mean (see the cards of the models)."""
 POOR_LEVEL_DB = 12.0
+USUAL_PEAKS = 0.1, 10.0
+"""Nearly all random patches of the paper's synth peak within these: a network hears other sounds less well."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,10 @@ class Match:
 
     @property
     def warning(self) -> str | None:
-        """Why this is hardly a match, if so: it correlates like unrelated sounds, or its level is far off."""
+        """Why this is hardly a match, if so: it correlates like unrelated sounds, or its level is far off.
+
+        And what may be the cause.
+        """
         difference_db = self.louder_db
         if self.measures["rho_stft"] < POOR_RHO_STFT:
             what = f"a correlation below {POOR_RHO_STFT} is near that of unrelated sounds"
@@ -85,6 +90,10 @@ class Match:
             what = f"the match is {abs(difference_db):.0f} dB {'louder' if difference_db > 0 else 'quieter'}"
         else:
             return None
+        peak = float(np.abs(self.target).max())
+        if not USUAL_PEAKS[0] <= peak <= USUAL_PEAKS[1]:
+            quiet = "quiet" if peak < 1 else "loud"
+            return f"{what}: this sound, with a peak of {peak:.2g}, is too {quiet} to be heard well; try --normalise"
         return f"{what}: this sound may be beyond what {self.synth} can make, or the model can hear"
 
     def save(self, folder: str | Path) -> None:

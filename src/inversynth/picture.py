@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -64,6 +65,15 @@ def label(param: Param, group: str) -> str:
 def number(value: float) -> str:
     """A value to three digits, from 1000 on to the nearest whole number."""
     return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
+
+
+def note(frequency_hz: float) -> str:
+    """The nearest note of the equal temperament at A4 = 440 Hz, and by how many cents it is off."""
+    semitones = 69 + 12 * math.log2(frequency_hz / 440)
+    nearest = round(semitones)
+    cents = round(100 * (semitones - nearest))
+    name = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")[nearest % 12]
+    return f"{name}{nearest // 12 - 1}" + (f" {cents:+d} ct" if cents else "")
 
 
 def panel(space: ParamSpace) -> dict[str, list[int]]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from . import __version__, metrics, render
 from .matching import POOR_RHO_STFT, Match
-from .picture import FLOOR_DB, MATCH_COLOUR, TARGET_COLOUR, label, number, panel, spectrograms
+from .picture import FLOOR_DB, MATCH_COLOUR, TARGET_COLOUR, label, note, number, panel, spectrograms
 from .refine import Candidate, Refinement
 from .spec import Param, ParamSpace
 
@@ -319,7 +319,7 @@ def _knob(
     shown = _value(value, param.unit)
     sure = f"{confidence:.0%}" if heard else "unheard"
     if metrics.group_of(param.symbol) == "notes":
-        sure = f"{_note(value)}, {sure}"
+        sure = f"{note(value)}, {sure}"
     likely = ", ".join(
         f"{_value(float(param.value_of_level(level)), param.unit)} {distribution[level]:.0%}"
         for level in np.argsort(-np.asarray(distribution), kind="stable")[:3]
@@ -334,15 +334,6 @@ def _knob(
         f'<path class="turn" d="{_arc(x, 29)}"/>{ghost}<path class="hand" d="M{_at(x, 8)}L{_at(x, 20)}"/></g></svg>'
         f"<b>{escape(name)}</b><span>{escape(shown)}</span><small>{sure}</small></div>"
     )
-
-
-def _note(frequency_hz: float) -> str:
-    """The nearest note of the equal temperament at A4 = 440 Hz, and by how many cents it is off."""
-    semitones = 69 + 12 * math.log2(frequency_hz / 440)
-    nearest = round(semitones)
-    cents = round(100 * (semitones - nearest))
-    name = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")[nearest % 12]
-    return f"{name}{nearest // 12 - 1}" + (f" {cents:+d} ct" if cents else "")
 
 
 def _panel(space: ParamSpace, match: Match) -> str:

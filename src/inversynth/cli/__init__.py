@@ -52,12 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return _command(list(sys.argv[1:] if argv is None else argv))
             finally:
                 sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _interrupted()
     except InversynthError as error:
+        if _of_ctrl_c(error):
+            return _interrupted()
         tell_error(error)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("inversynth: interrupted", file=sys.stderr)
-        return 130
     except MemoryError:
         tell_error("not enough memory; ask for less at a time")
     except OSError as error:
@@ -69,11 +70,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UnicodeError as error:
         tell_error(f"a name holds what can't be written here ({error}); rename the file, or use a UTF-8 locale")
     except ImportError as error:
-        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):  # Ctrl-C in a native module's start
-            print("inversynth: interrupted", file=sys.stderr)
-            return 130
+        if _of_ctrl_c(error):
+            return _interrupted()
         tell_error(f"a part of this installation is missing ({error}); install inversynth again")
     return 1
+
+
+def _interrupted() -> int:
+    print("inversynth: interrupted", file=sys.stderr)
+    return 130
+
+
+def _of_ctrl_c(error: BaseException | None) -> bool:
+    """Whether an error is of an `ImportError` that a native module made of Ctrl-C while it started."""
+    while error is not None:
+        cause = error.__cause__ or error.__context__
+        if isinstance(error, ImportError) and isinstance(cause, KeyboardInterrupt):
+            return True
+        error = cause
+    return False
 
 
 def tell_error(error: object) -> None:

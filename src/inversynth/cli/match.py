@@ -167,11 +167,17 @@ def _others(found: Match) -> str:
 
 
 def _show(target: Path, found: Match, folder: Path) -> None:
-    """Prints the patch as a table, and how near it comes."""
+    """Prints the patch as a table, and how near it comes; what can't be heard in this patch is told so."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from .. import metrics
+    from ..picture import note
+    from ..render import synth
+
+    space = synth(found.synth).space
+    heard = space.active([[setting.level for setting in found.patch]])[0]
     table = Table(
         title=Text(f"{printable(target.name)} as a patch of {found.synth}"), title_justify="left", title_style="bold"
     )
@@ -179,15 +185,16 @@ def _show(target: Path, found: Match, folder: Path) -> None:
     table.add_column("value", justify="right")
     table.add_column("unit")
     table.add_column("level", justify="right")
-    table.add_column("confidence")
-    for setting in found.patch:
+    table.add_column("the network's confidence" if found.refinement else "confidence")
+    for param, setting, is_heard in zip(space, found.patch, heard, strict=True):
         bar = "█" * round(20 * setting.confidence)
+        name = f", {note(setting.value)}" if metrics.group_of(param.symbol) == "notes" else ""
         table.add_row(
             setting.name,
             f"{setting.value:.4g}",
-            setting.unit,
+            f"{setting.unit}{name}",
             str(setting.level),
-            f"{bar:<20} {setting.confidence:4.0%}",
+            f"{bar:<20} {setting.confidence:4.0%}" if is_heard else "unheard",
         )
     console = Console()
     if not console.is_terminal:
