@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import subprocess
@@ -21,7 +22,7 @@ from inversynth.cli import main
 from inversynth.errors import UsageError
 from inversynth.midi import Receiver, messages
 from inversynth.midi.messages import RunningStatus
-from inversynth.play import Player, Splitter, Voices, fine_profile, initial_patch, read_midi
+from inversynth.play import Player, ProcessSink, Splitter, Voices, fine_profile, initial_patch, read_midi
 from inversynth.profiles import load
 from inversynth.render import synth
 from inversynth.synths.paper import NOTE, NOTE_OFF_S
@@ -569,3 +570,66 @@ def test_without_audio_or_midi_one_line_says_so(words: list[str]) -> None:
 def test_live_refuses_what_does_not_go_with_play(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["live", "--file", "sound.wav", *words.split()]) == 2
     assert message in capsys.readouterr().err
+
+
+# -- the audio callback and the process ---------------------------------------------------------
+
+
+def test_the_callback_plays_what_process_plays_and_counts_overloads() -> None:
+    voices, same = Voices(PAPER, sine(), RATE, channels=2), Voices(PAPER, sine(), RATE, channels=2)
+    address, state = voices.native.callback()
+    pointer, number = ctypes.c_void_p, ctypes.c_ulong
+    callback = ctypes.CFUNCTYPE(ctypes.c_int, pointer, pointer, number, pointer, number, pointer)(address)
+    out = np.empty((3, 256, 2), np.float32)
+    for each in (voices, same):
+        each.note_on(69)
+    for block, flags in zip(out, (0, 4, 8), strict=True):  # 4 is paOutputUnderflow
+        assert callback(None, block.ctypes.data, 256, None, flags, state) == 0
+    assert np.array_equal(out.reshape(768, 2), same.process(768))
+    assert voices.native.played() == (768, 3, 1, 1)
+
+
+def stand_in(path: Path, monkeypatch: pytest.MonkeyPatch, commands: str) -> ProcessSink:
+    """A sink whose process does these commands of the shell instead of playing."""
+    path.write_text(f"#!/bin/sh\n{commands}\n")
+    path.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(path))
+    monkeypatch.setattr(ProcessSink, "RETRY_S", 0.0)
+    return ProcessSink()
+
+
+needs_sh = pytest.mark.skipif(not Path("/bin/sh").exists(), reason="needs a shell")
+
+
+@needs_sh
+def test_the_process_gets_every_message_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = stand_in(tmp_path / "sh", monkeypatch, f"echo playing something >&2; exec cat > {tmp_path}/got")
+    assert sink.description == "a process playing something"
+    sent = [messages.note_on(1, i % 128, 1 + i % 127) for i in range(3000)]
+    for message in sent:
+        sink.send(message, 0.0)
+    assert not sink.returned()
+    sink.close()
+    assert (tmp_path / "got").read_bytes() == b"".join(sent)
+
+
+@needs_sh
+def test_a_process_that_does_not_read_stalls_nothing_and_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = stand_in(tmp_path / "sh", monkeypatch, "echo 'playing nothing' >&2; exec sleep 60")
+    for _ in range(100_000):
+        sink.send(messages.note_on(1, 60, 100), 0.0)
+    while not sink.returned():  # it says so once another one plays
+        pass
+    assert not sink.returned()
+    sink.END_S = 0.0
+    sink.close()
+
+
+@needs_sh
+def test_a_process_that_ends_at_once_is_an_error_with_its_last_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match=r"^no audio output$"):
+        stand_in(tmp_path / "sh", monkeypatch, "echo 'inversynth: error: no audio output' >&2; exit 2")
