@@ -383,6 +383,16 @@ def test_messages_of_the_channel_are_notes_and_what_ends_them() -> None:
     assert told(messages.note_on(2, 61, 99), channel=2) == [("on", 61, 99, 7)]
 
 
+def test_all_notes_may_have_one_velocity() -> None:
+    taken = Taken()
+    player = Player(taken, load("paper"), 127)  # type: ignore[arg-type]
+    player.receive(messages.note_on(1, 60, 3))
+    player.receive(b"\x90\x3c\x00")
+    assert taken.told == [("on", 60, 127, 0), ("off", 60, 0)]
+    with pytest.raises(UsageError, match=r"a velocity of 128 is outside 1..127"):
+        Player(taken, load("paper"), 128)  # type: ignore[arg-type]
+
+
 def test_a_receiver_and_a_player_of_the_same_profile_mean_the_same_patch(tmp_path: Path) -> None:
     """To half a step of the profile: here 7 bits, 14 bits and NRPN."""
     fine = "".join(f"[parameters.{name}]\nnrpn = [3, {i}]\n" for i, name in enumerate(SPACE.names))
@@ -633,3 +643,9 @@ def test_a_process_that_ends_at_once_is_an_error_with_its_last_line(
 ) -> None:
     with pytest.raises(UsageError, match=r"^no audio output$"):
         stand_in(tmp_path / "sh", monkeypatch, "echo 'inversynth: error: no audio output' >&2; exit 2")
+
+
+def test_a_silent_beginning_is_hardly_heard(tmp_path: Path) -> None:
+    words = ["play", "--midi-file", str(midi_file(tmp_path / "in.mid")), "--out-file", str(tmp_path / "out.wav")]
+    assert main([*words, "--silent"]) == 0
+    assert 0 < np.abs(soundfile.read(tmp_path / "out.wav")[0]).max() < 1e-3

@@ -136,11 +136,13 @@ def fine_profile(synth: Synth, channel: int = 1) -> Profile:
 class Player:
     """Voices that are played by the MIDI messages of a profile's channel, and those of `fine_profile` on the same.
 
-    `notes` and `changes` count what came.
+    velocity: 1..127 of all notes; by default each has its own. `notes` and `changes` count what came.
     """
 
-    def __init__(self, voices: Voices, profile: Profile) -> None:
-        self.voices = voices
+    def __init__(self, voices: Voices, profile: Profile, velocity: int | None = None) -> None:
+        if velocity is not None and not 1 <= velocity <= TOP_VELOCITY:
+            raise UsageError(f"a velocity of {velocity} is outside 1..{TOP_VELOCITY}")
+        self.voices, self._velocity = voices, velocity
         self.notes = self.changes = 0
         self._channel = profile.channel
         self._one_at_a_time = threading.Lock()
@@ -159,7 +161,7 @@ class Player:
         ours = kind < SYSEX and channel == self._channel
         if ours and kind == NOTE_ON and message[2]:
             self.notes += 1
-            self.voices.note_on(message[1], message[2], at)
+            self.voices.note_on(message[1], self._velocity or message[2], at)
         elif ours and kind in (NOTE_ON, NOTE_OFF):
             self.voices.note_off(message[1], at)
         elif ours and kind == CONTROL_CHANGE and message[1] == ALL_SOUND_OFF:
@@ -182,9 +184,9 @@ class Player:
         return f"{line}, {self.voices.lost} events lost"
 
 
-def initial_patch(synth: Synth) -> NDArray[np.float64]:
-    """(P,) the values that an instrument begins with."""
-    return np.array([synth.initial.get(param.name, param.low) for param in synth.space])
+def initial_patch(synth: Synth, silent: bool = False) -> NDArray[np.float64]:
+    """(P,) the values that an instrument begins with; silent: all at their lowest."""
+    return np.array([param.low if silent else synth.initial.get(param.name, param.low) for param in synth.space])
 
 
 def read_patch(file: str | Path, synth: Synth) -> NDArray[np.float64]:
@@ -488,6 +490,9 @@ def render(player: Player, file: FileInput, duration: float | None = None, block
 
 PIPE_BAUD = 3_125_000.0
 """The pace of a pipe: a hundred times a MIDI cable's, at which a whole patch takes 1 ms."""
+PIPE_OPTIONS = ("--silent", "--velocity", f"{TOP_VELOCITY}", "--gain", "-6")
+"""Nothing is to be heard before a patch was; a patch has the level of what was heard in it, and at this gain its full
+scale is below the limiter."""
 
 
 class ProcessSink:
@@ -503,7 +508,7 @@ class ProcessSink:
     END_S = 3.0
 
     def __init__(self, *options: str) -> None:
-        self._command = [sys.executable, "-m", "inversynth", "play", "--midi-in", "-", *options]
+        self._command = [sys.executable, "-m", "inversynth", "play", "--midi-in", "-", *PIPE_OPTIONS, *options]
         self._away = False
         self._start()
         self._ready.wait(self.START_S)

@@ -36,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     inputs.add_argument("--channel", type=int, metavar="1..16", help="MIDI channel (default: the profile's)")
 
+    inputs.add_argument("--velocity", type=int, metavar="1..127", help="of all notes (default: each has its own)")
+
     output = parser.add_argument_group("output (one)")
     output.add_argument(
         "--out", metavar="DEVICE", help="audio output: its index or a part of its name (default: the system's)"
@@ -55,7 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what is played")
     playable = [name for name, synth in SYNTHS.items() if synth.voices]
     what.add_argument("--synth", default=playable[0], choices=playable, help=f"default: {playable[0]}")
-    what.add_argument("--patch", metavar="PATCH.json", help="what it begins with, as `match` writes it")
+    begin = what.add_mutually_exclusive_group()
+    begin.add_argument("--patch", metavar="PATCH.json", help="what it begins with, as `match` writes it")
+    begin.add_argument("--silent", action="store_true", help="begin with a patch that is hardly heard")
     what.add_argument("--voices", type=int, default=VOICES, metavar="N", help=f"notes at a time (default: {VOICES})")
     what.add_argument("--duration", type=float, metavar="SECONDS", help="stop by itself (default: with the input)")
 
@@ -74,12 +78,12 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     instrument = synth(args.synth)
     profile = load(args.profile or args.synth, instrument.space, args.channel)
-    patch = read_patch(args.patch, instrument) if args.patch else initial_patch(instrument)
+    patch = read_patch(args.patch, instrument) if args.patch else initial_patch(instrument, args.silent)
     _check_block(args.block_size or 1)
     row = None if args.out_file else find_output(args.out)
     channels = 1 if row is None else min(2, row["max_output_channels"])
     rate = args.sample_rate or (OUT_RATE if row is None else round(row["default_samplerate"]))
-    player = Player(Voices(instrument, patch, rate, args.voices, args.gain, channels), profile)
+    player = Player(Voices(instrument, patch, rate, args.voices, args.gain, channels), profile, args.velocity)
 
     with contextlib.ExitStack() as stack:
         if row is None:
