@@ -35,7 +35,7 @@ QUIET_BEGIN_DB = -30.0
 CLICK_HOPS = 2
 """What exceeds the threshold for fewer steps is a click."""
 RING_SAMPLES = 48
-"""So many samples before the end of a sound, at the lower of two rates, its resampling rings by up to 2e-4 of its peak."""
+"""So many samples before the end of a sound, at the lower of two rates, its resampling rings by 5e-4 of its peak."""
 CLIP = 1000.0
 """Samples beyond this (+60 dBFS) are no sound."""
 
@@ -309,7 +309,7 @@ def fit(window: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> ND
 def fit_part(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> NDArray[np.float32]:
     """(audio.samples,) the beginning of a window at the model's sample rate, then zeros for what isn't heard yet.
 
-    It is a beginning of what `fit` gives of the whole window, to within 2e-4 of its peak: a resampler takes what
+    It is a beginning of what `fit` gives of the whole window, to within 5e-4 of its peak: a resampler takes what
     isn't there yet for silence and rings before it, so that the last `RING_SAMPLES` are left out.
     """
     heard = fit(sound, sample_rate, audio)
