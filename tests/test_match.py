@@ -327,6 +327,22 @@ def test_a_bad_target_is_one_line_and_leaves_the_others_be(
     assert [path.name for path in (folder / "out").iterdir()] == ["good"]
 
 
+def test_what_a_decoder_makes_of_a_damaged_file_is_one_line(
+    folder: Path, tiny_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write("good.flac", soundfile.read("good.wav")[0], RATE)
+    endless = bytearray(Path("good.flac").read_bytes())
+    endless[21] &= 0xF0  # the STREAMINFO's 36 bits of total samples: 0 is unknown (RFC 9639, 8.2)
+    endless[22:26] = bytes(4)
+    Path("endless.flac").write_bytes(endless)
+    Path("junk.mp3").write_bytes(b"ID3" + bytes(range(256)) * 12)
+    words = ["match", "endless.flac", "junk.mp3", "good.wav", "--synth", "sine", "--model", str(tiny_file)]
+    assert cli.main([*words, "--out", "out"]) == 2
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.split()[2] for line in lines] == ["endless.flac", "junk.mp3"]
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["good"]
+
+
 def test_bad_targets_alone_leave_nothing_behind(folder: Path, tiny_file: Path) -> None:
     words = ["match", "none.wav", "good.wav/x", "--synth", "sine", "--model", str(tiny_file), "--out", "new/out"]
     assert cli.main(words) == 2

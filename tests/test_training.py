@@ -26,7 +26,8 @@ import keras
 from inversynth import sampling, training
 from inversynth.architectures import MODELS, OWN
 from inversynth.dataset import DatasetSettings, render_dataset
-from inversynth.errors import MismatchError, UsageError
+from inversynth.errors import InversynthError, MismatchError, UsageError
+from inversynth.files import locked
 from inversynth.render import SYNTHS, synth
 from inversynth.spec import ParamSpace
 from inversynth.training import (
@@ -203,6 +204,12 @@ def test_a_folder_with_a_run_is_not_overwritten_and_other_settings_are_refused(w
         train(SMALL, whole)
     with pytest.raises(MismatchError, match="model C1, not C2"):
         train(dataclasses.replace(SMALL, model="C2"), whole, resume=True)
+
+
+def test_a_folder_in_which_another_process_trains_is_left_alone(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(InversynthError, match="another process is at work"):
+        train(SMALL, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path, whole: Path) -> None:

@@ -30,7 +30,7 @@ from .architectures import check_model
 from .conditions import augmented, in_part
 from .dataset import Dataset, open_dataset
 from .errors import InversynthError, MismatchError, UsageError
-from .files import check_types, make_folder, read_json, sweep, write_json, writing
+from .files import check_types, locked, make_folder, read_json, sweep, write_json, writing
 from .metrics import mean_mpr, parameter_measures
 from .render import Synth, synth
 from .spec import AudioFormat, ParamSpace
@@ -456,7 +456,7 @@ def train(
 
     Ends after `settings.epochs`, or when the validation loss has not improved for `settings.patience`
     epochs. On Ctrl-C it finishes its step, saves and returns False. Raises `UsageError` if `out` holds
-    a run and `resume` is not set, or holds one of other settings.
+    a run and `resume` is not set, or holds one of other settings; `InversynthError` while another process trains there.
     """
     folder = Path(out)
     if resume:
@@ -471,15 +471,25 @@ def train(
     if resume:
         run.require(before, folder)
     trainer = Trainer(settings, source)
-    sweep(make_folder(folder))
-    run.write(folder)
+    with locked(make_folder(folder)):
+        sweep(folder)
+        run.write(folder)
+        last = folder / "last.npz"
+        if resume and last.exists():
+            trainer.load(last)
+            changed = ("precision", *Settings.HEARD)
+            if any(getattr(settings, name) != getattr(before.settings, name) for name in changed):
+                trainer.best, trainer.stale = math.inf, 0  # the losses so far: of other sounds, or another network
+        else:
+            trainer.adapt()
+        return _fit(settings, source, trainer, folder, report, tensorboard)
+
+
+def _fit(
+    settings: Settings, source: Source, trainer: Trainer, folder: Path, report: Report | None, tensorboard: bool
+) -> bool:
+    """Trains from where the trainer is; returns whether the run is finished."""
     last = folder / "last.npz"
-    if resume and last.exists():
-        trainer.load(last)
-        if any(getattr(settings, name) != getattr(before.settings, name) for name in ("precision", *Settings.HEARD)):
-            trainer.best, trainer.stale = math.inf, 0  # the losses so far are of other sounds, or of another network
-    else:
-        trainer.adapt()
     history = _read_history(folder / "history.csv", trainer.step)
     stopped = threading.Event()
     handlers: dict[int, Any] = {}
