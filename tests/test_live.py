@@ -6,6 +6,7 @@ import io
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ import mido
 import numpy as np
 import pytest
 import soundfile
+from pythonosc import osc_packet
 
 import onnx_file
 from inversynth import live
@@ -430,6 +432,32 @@ def test_what_is_said_of_an_output_follows_it_and_what_is_said_first_is_of_all(
     assert [[m.value for m in messages] for messages in found] == [[m.value for m in found[0]]] * 3
     gaps = [messages[1].time for messages in found]
     assert gaps == pytest.approx([30 / 31250, 30 / 9600, 30 / 31250], abs=6e-4)
+
+
+def test_osc_and_a_din_wire_get_what_a_midi_file_gets(target: Path, tiny_file: Path, tmp_path: Path) -> None:
+    wire = tmp_path / "wire"
+    wire.touch()
+    words = ["live", "--file", str(target), "--fast", "--synth", "sine", "--model", str(tiny_file), "--anything"]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.settimeout(1)
+        words += ["--osc", f"127.0.0.1:{listener.getsockname()[1]}", "--din", str(wire)]
+        assert main([*words, "--midi-file", str(tmp_path / "out.mid")]) == 0
+        sine, found = synth("sine").space, {}
+        for _ in range(4):
+            value, x = osc_packet.OscPacket(listener.recv(1000)).messages
+            found[value.message.address] = value.message.params[0]
+            assert x.message.address == f"{value.message.address}/x"
+    sent = [(m.control, m.value) for m in mido.MidiFile(tmp_path / "out.mid") if m.type == "control_change"]
+    first = dict(sent[:4])
+    for param in sine:
+        assert param.midi is not None
+        at = param.x_of_level(param.level_of_x(first[param.midi] / 127))
+        assert found[f"/inversynth/{param.name}"] == pytest.approx(float(param.value_of_x(at)), rel=1e-4)
+    data = wire.read_bytes()
+    assert len(data) < 3 * len(sent)  # a status byte that repeats is left out
+    values = data.replace(b"\xb0", b"")
+    assert [(values[at], values[at + 1]) for at in range(0, len(values), 2)] == sent
 
 
 @pytest.mark.parametrize(

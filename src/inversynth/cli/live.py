@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(outputs=[], of_all={})
     output.add_argument("--midi-out", action=_Output, metavar="PORT", help="a MIDI port: its name or a part of it")
     output.add_argument("--virtual", action=_Output, metavar="NAME", help="make a MIDI port that others connect to")
+    output.add_argument("--osc", action=_Output, metavar="HOST:PORT", help="Open Sound Control, over UDP")
+    output.add_argument("--din", action=_Output, metavar="FILE", help="a raw MIDI device or serial line, as a DIN wire")
     output.add_argument("--midi-file", action=_Output, metavar="OUT.mid", help="a standard MIDI file")
     output.add_argument("--dry-run", action=_Output, nargs=0, help="print SendMIDI's commands")
     output.add_argument(
@@ -208,7 +211,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _profiles(args: argparse.Namespace, target: Synth) -> list[tuple[Profile, float]]:
     """The profile and the speed of the wire of each output."""
-    from ..midi import BAUD
+    from ..midi import BAUD, OSC_BAUD
     from ..play import PIPE_BAUD, fine_profile
     from ..profiles import load
 
@@ -217,8 +220,12 @@ def _profiles(args: argparse.Namespace, target: Synth) -> list[tuple[Profile, fl
         if output["kind"] == "play":
             found.append((fine_profile(target), PIPE_BAUD))
             continue
-        about = {"profile": args.synth, "channel": None, "baud": BAUD, **args.of_all, **output}
-        found.append((load(about["profile"], target.space, about["channel"]), about["baud"]))
+        own = {"profile": "osc", "baud": OSC_BAUD} if output["kind"] == "osc" else {}
+        about = {"profile": args.synth, "channel": None, "baud": BAUD, **args.of_all, **own, **output}
+        profile = load(about["profile"], target.space, about["channel"])
+        if output["kind"] == "din":
+            profile = replace(profile, running_status=True)
+        found.append((profile, about["baud"]))
     return found
 
 
@@ -254,8 +261,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("give one input: --in DEVICE (see --list-devices), --file TARGET.wav or --replay SESSION")
     if not args.outputs and not args.replay:
         raise UsageError(
-            "give an output: --midi-out PORT (see --list-ports), --virtual NAME, --midi-file OUT.mid, --dry-run "
-            "or --play"
+            "give an output: --midi-out PORT (see --list-ports), --virtual NAME, --osc HOST:PORT, --din FILE, "
+            "--midi-file OUT.mid, --dry-run or --play"
         )
     for output in args.outputs:
         if output["kind"] != "play" and "out" in output:
@@ -292,12 +299,16 @@ def _source(args: argparse.Namespace, session: Session | None) -> Source:
 
 
 def _sink(output: Mapping[str, str], target: Synth, profile: Profile) -> Sink:
-    from ..midi import MidiFileSink, PortSink, TextSink
+    from ..midi import DinSink, MidiFileSink, OscSink, PortSink, TextSink
     from ..play import ProcessSink
 
     kind, name = output["kind"], output["name"]
     if kind == "play":
         return ProcessSink("--synth", target.name, *(("--out", output["out"]) if "out" in output else ()))
+    if kind == "osc":
+        return OscSink(name)
+    if kind == "din":
+        return DinSink(name)
     if kind == "midi_file":
         return MidiFileSink(name)
     if kind == "dry_run":
