@@ -188,7 +188,9 @@ def match(
     heard = window(samples, rate, network.audio)
     peak = np.abs(heard).max()
     if peak < SILENT_PEAK:
-        raise UsageError(f"{name} is silent (its peak is {peak:g}); give a recording of a note")
+        raise UsageError(
+            f"{name} is silent (mixed to mono and without its offset, its peak is {peak:g}); give a recording of a note"
+        )
     if normalise:
         heard = heard / peak
     probabilities = network.predict(heard[None])
