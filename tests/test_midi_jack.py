@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -101,6 +102,47 @@ def test_a_server_that_was_killed_and_started_again_is_found_again() -> None:
         server.processes.insert(0, server.jackd)
     finally:
         server.stop()
+
+
+FLOOD = """
+import sys, time
+from inversynth.midi import PortSink, ports
+ports.LOOK_S = 0.1
+sink = PortSink("flood", virtual=True)
+print("ready", flush=True)
+sys.stdin.readline()
+for n in range(20_000):  # RtMidi's ring holds 2340 of them
+    sink.send(bytes((0xB0, 74, n % 128)), 0.0)
+print("sent", flush=True)
+while not sink.returned():
+    time.sleep(0.01)
+print("returned", flush=True)
+for n in range(10):
+    sink.send(bytes((0xB1, 75, n)), 0.0)
+sys.stdin.readline()
+sink.close()
+"""
+
+
+@pytest.mark.parametrize("stopped", ["server", "receiver"])
+def test_who_does_not_read_stalls_nothing(stopped: str, server: Server) -> None:
+    flood, port = server.started(lambda: server.start(sys.executable, "-c", FLOOD), ":flood", "ready")
+    monitor, input_ = server.started(lambda: server.start("jack_midi_dump"), ":input", "")
+    server.connect(port, input_)
+    process = (server.jackd if stopped == "server" else monitor).process
+    process.send_signal(signal.SIGSTOP)
+    try:
+        time.sleep(0.2)
+        flood.tell()
+        flood.wait_for("sent")
+    finally:
+        process.send_signal(signal.SIGCONT)
+    if stopped == "server":
+        flood.wait_for("returned")  # and then what is sent arrives whole
+        until(lambda: received(monitor.lines)[-10:] == [(75, n) for n in range(10)], "the messages after the return")
+        flood.tell()
+    flood.stop()
+    monitor.leave()
 
 
 def test_what_is_sent_to_a_port_arrives_whole(inside: Server) -> None:

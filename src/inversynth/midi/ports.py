@@ -1,7 +1,8 @@
 """Ports of the system's MIDI, by RtMidi: to receivers, which may go away and come back, and from devices.
 
 Sending doesn't wait for a receiver. RtMidi hands a message to the system and returns: it opens ALSA's sequencer without
-blocking, and for JACK it puts messages into a ring, which drops what it can't hold.
+blocking, and for JACK it puts messages into a ring that the server empties, whether a receiver reads or not. Only a
+server that stands still leaves it full, and RtMidi would then wait for ever: so a sink looks whether it moves.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import ctypes
 import os
 import queue
 import socket
+import struct
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..devices import pick, quiet
 from ..errors import InversynthError, UsageError
@@ -22,18 +24,42 @@ from .messages import Message
 
 LOOK_S = 1.0
 """How often to look whether a receiver's port is still there; sending to one that isn't raises nothing."""
-_newest_server: tuple[int, int] | None = None
-"""The JACK server, see `_jack_server`, at which this process opened its last client."""
+RING = 16384
+"""Bytes of RtMidi's ring for JACK (JACK_RINGBUFFER_SIZE), in which a message has four more for its length."""
+_newest_server: _Server | None = None
+"""The JACK server at which this process opened its last client."""
 
 QUEUED = 4096
 """How many messages an input keeps; those that come when they aren't taken are lost."""
+
+
+class _Server(NamedTuple):
+    """A running JACK server: the inode and time of the socket it listens at, and its process."""
+
+    inode: int
+    time_ns: int
+    process: int
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is still there."""
+        with contextlib.suppress(OSError):
+            found = os.stat(_jack_socket())
+            return (found.st_ino, found.st_ctime_ns) == self[:2] and os.path.exists(f"/proc/{self.process}")
+        return False
+
+    def trace(self) -> list[str]:
+        """What Linux tells of its threads; another one later if it moves."""
+        with contextlib.suppress(OSError):
+            return [file.read_text() for file in sorted(Path(f"/proc/{self.process}/task").glob("*/status"))]
+        return []
 
 
 class PortSink:
     """A MIDI output port: that of a receiver, or a virtual one that receivers connect to.
 
     What has gone away, be it the receiver or the JACK server, is looked for every `LOOK_S` and opened again by its
-    name; meanwhile messages go to nobody.
+    name; meanwhile, and while the server stands still, messages go to nobody.
     """
 
     SETTLE_S = 0.1
@@ -43,6 +69,9 @@ class PortSink:
         self._wanted, self._virtual = name, virtual
         self._midi: Any = rtmidi_output()
         self._server = _jack_server()
+        self._trace: list[str] = []
+        self._in_ring = 0  # at most, of JACK's
+        self._stands = False
         self._away = False
         self._ready_at: float | None = None
         self._looked = time.monotonic()
@@ -67,8 +96,13 @@ class PortSink:
 
     def send(self, message: Message, at_s: float) -> None:
         """Sends at once, whatever `at_s`; while the port is away, to nobody."""
-        if self._away:
+        if self._away or self._stands:
             return
+        if self._server is not None:
+            self._in_ring += len(message) + 4
+            if self._in_ring > RING // 4 and not self._moves() and self._in_ring > RING * 3 // 8:
+                self._stands = True
+                return
         try:
             self._midi.send_message(message)
         except (OSError, RuntimeError):  # so Windows says that a device was unplugged
@@ -85,15 +119,28 @@ class PortSink:
         if now - self._looked < LOOK_S:
             return False
         self._looked = now
-        if self._server is not None and _jack_server() != self._server:
+        if self._server is not None and not self._server.runs:
             self._leave()
-        elif not self._away and (self._virtual or self._name in self._midi.get_ports()):
+        elif not self._moves():
             return False
+        elif not self._away and (self._virtual or self._name in self._midi.get_ports()):
+            stood, self._stands = self._stands, False
+            return stood
         self._away = True
         with quiet(), contextlib.suppress(UsageError, InversynthError):
             self._reopen()
             self._ready_at = now + self.SETTLE_S
         return False
+
+    def _moves(self) -> bool:
+        """Whether the JACK server has moved since the last call, and so has emptied the ring of what was in it."""
+        if self._server is None:
+            return True
+        before, self._trace = self._trace, self._server.trace()
+        if self._trace == before:
+            return False
+        self._in_ring = 0
+        return True
 
     def _leave(self) -> None:
         """Closes the client, unless its server is gone and others were opened since: libjack would crash."""
@@ -113,6 +160,7 @@ class PortSink:
             if server is None:
                 raise UsageError("no JACK server")
             self._midi, self._server = rtmidi_output(), server
+            self._stands = False
         else:
             self._midi.close_port()
         self._name = self._open()
@@ -212,20 +260,24 @@ def _has_sequencer() -> bool:
     return Path("/dev/snd/seq").exists()
 
 
-def _jack_server() -> tuple[int, int] | None:
-    """Which JACK server runs, as inode and time of the socket it listens at; None if none does, or MIDI isn't JACK's.
+def _jack_socket() -> str:
+    return f"/dev/shm/jack_{os.environ.get('JACK_DEFAULT_SERVER', 'default')}_{os.getuid()}_0"
+
+
+def _jack_server() -> _Server | None:
+    """Which JACK server runs; None if none does, or MIDI isn't JACK's.
 
     A client can't ask: after its server was killed it still names the ports that were there. The place of the socket
     is that of jackd 2 on Linux; of PipeWire's JACK nothing is known.
     """
     if not sys.platform.startswith("linux") or _has_sequencer():
         return None
-    path = f"/dev/shm/jack_{os.environ.get('JACK_DEFAULT_SERVER', 'default')}_{os.getuid()}_0"
     try:
-        with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(BlockingIOError):
-            probe.setblocking(False)
-            probe.connect(path)
-        found = os.stat(path)
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(LOOK_S)
+            probe.connect(_jack_socket())
+            process, _, _ = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        found = os.stat(_jack_socket())
     except OSError:
         return None
-    return found.st_ino, found.st_ctime_ns
+    return _Server(found.st_ino, found.st_ctime_ns, process)
