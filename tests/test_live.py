@@ -480,6 +480,13 @@ def test_osc_and_a_din_wire_get_what_a_midi_file_gets(target: Path, tiny_file: P
         ("--file {file} --dry-run --channel 17", "MIDI channel 17"),
         ("--file {file} --dry-run --baud 0", "0 baud is not a speed"),
         ("--file {file} --dry-run --profile nothing.toml", "no profile 'nothing.toml'"),
+        ("--file {file} --osc nowhere", "'nowhere' is no place for OSC; give HOST:PORT"),
+        ("--file {file} --dry-run --profile osc", "the profile osc has OSC /inversynth/frequency_1 for"),
+        (
+            "--file {file} --osc localhost:9 --profile sine",
+            "the profile sine has CC 20 for frequency_1, which is for a",
+        ),
+        ("--file {file} --din {folder}", "give a MIDI device or a serial line"),
         ("--file {file} --dry-run --block-size 0", "a block of 0 samples"),
         ("--file nothing.wav --dry-run", "nothing.wav is not a file"),
         ("--file {file} --dry-run --model nothing.onnx", "no model 'nothing.onnx'"),

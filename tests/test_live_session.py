@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
 import threading
 import time
 from pathlib import Path
@@ -223,3 +225,23 @@ def test_the_search_beside_finds_a_better_patch_and_forgets_notes_that_are_over(
     wanted = [param.x_of_level(level) for param, level in zip(paper.space, levels, strict=True)]
     scores = paper.scorer(sound)(paper.space.values_of_x(np.stack([x, wanted])))
     assert scores.rho_stft[0] > 0.8  # of flat distributions, in a second that is shared
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_session_with_osc_and_a_wire_is_the_same_again(
+    tiny_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(tmp_path / "a.wav", join(silence(0.1), tone(1.1), silence(0.1)), RATE, subtype="FLOAT")
+    os.mkfifo(tmp_path / "wire")
+    wire = os.open(tmp_path / "wire", os.O_RDONLY | os.O_NONBLOCK)
+    words = ["live", "--file", str(tmp_path / "a.wav"), "--fast", "--synth", "sine", "--model", str(tiny_file)]
+    words += ["--anything", "--confidence", "0", "--record", str(tmp_path / "session"), "--profile", "sine"]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        words += ["--osc", f"127.0.0.1:{listener.getsockname()[1]}", "--din", str(tmp_path / "wire")]
+        assert main(words) == 0
+    assert os.read(wire, 100)[0] == 0xB0
+    os.close(wire)
+    capsys.readouterr()
+    assert main(["live", "--replay", str(tmp_path / "session"), "--fast"]) == 0
+    assert capsys.readouterr().err.count("the same messages again") == 2

@@ -211,7 +211,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _profiles(args: argparse.Namespace, target: Synth) -> list[tuple[Profile, float]]:
     """The profile and the speed of the wire of each output."""
-    from ..midi import BAUD, OSC_BAUD
+    from ..midi import BAUD, OSC_BAUD, check_osc
     from ..play import PIPE_BAUD, fine_profile
     from ..profiles import load
 
@@ -223,6 +223,7 @@ def _profiles(args: argparse.Namespace, target: Synth) -> list[tuple[Profile, fl
         own = {"profile": "osc", "baud": OSC_BAUD} if output["kind"] == "osc" else {}
         about = {"profile": args.synth, "channel": None, "baud": BAUD, **args.of_all, **own, **output}
         profile = load(about["profile"], target.space, about["channel"])
+        check_osc(profile, output["kind"] == "osc")
         if output["kind"] == "din":
             profile = replace(profile, running_status=True)
         found.append((profile, about["baud"]))

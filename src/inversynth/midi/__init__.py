@@ -3,7 +3,7 @@
 from .decoding import PatchReader
 from .din import DinSink
 from .messages import BAUD, RESERVED, Message
-from .osc import OSC_BAUD, OscSink
+from .osc import OSC_BAUD, OscSink, check_osc
 from .ports import LOOK_S, InputPort, PortSink, input_ports, output_ports, rtmidi_output
 from .profile import Address, Control, ControlChange, ControlChange14, Nrpn, Profile, Sysex
 from .receiver import Receiver, byte_s
@@ -32,6 +32,7 @@ __all__ = [
     "Sysex",
     "TextSink",
     "byte_s",
+    "check_osc",
     "input_ports",
     "output_ports",
     "rtmidi_output",

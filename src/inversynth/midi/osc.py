@@ -2,7 +2,8 @@
 
 For each parameter a bundle goes out with two messages: `/inversynth/<parameter>` with its value in its unit, and
 `/inversynth/<parameter>/x` with its place 0..1, both 32-bit floats. `/inversynth/note` has a key and a velocity
-(int32; 0 ends the note), `/inversynth/panic` nothing, and what else is MIDI comes as `/inversynth/midi`, of type `m`.
+(int32; 0 ends the note), `/inversynth/panic` nothing, and what else is MIDI comes as `/inversynth/midi`: a message of a
+channel as OSC's type `m`, a system exclusive one as a blob.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 from ..errors import UsageError
 from ..spec import Param, ParamSpace
-from .messages import ALL_NOTES_OFF, ALL_SOUND_OFF, CONTROL_CHANGE, NOTE_OFF, NOTE_ON, Message
+from .messages import ALL_NOTES_OFF, ALL_SOUND_OFF, CONTROL_CHANGE, NOTE_OFF, NOTE_ON, SYSEX, Message
 from .ports import LOOK_S
 from .profile import Control, Profile
 
@@ -49,6 +50,16 @@ def osc_profile(space: ParamSpace) -> Profile:
     """Each parameter of a space at `/inversynth/<name>`."""
     controls = tuple(Control.of(param, Osc(f"{ROOT}/{param.name}", param)) for param in space)
     return Profile("osc", space, controls, maker="inversynth", model="OSC")
+
+
+def check_osc(profile: Profile, to_osc: bool) -> None:
+    """Raises `UsageError` if a profile of MIDI is sent by OSC, or the other way."""
+    for control in profile.driven:
+        if isinstance(control.address, Osc) != to_osc:
+            what = "an output of OSC (--osc)" if not to_osc else "a MIDI output"
+            raise UsageError(
+                f"the profile {profile.name} has {control.address} for {control.param.name}, which is for {what}"
+            )
 
 
 class OscSink:
@@ -107,15 +118,18 @@ def _of_midi(message: Message) -> bytes:
         return _message(f"{ROOT}/note", message[1], message[2] if kind == NOTE_ON else 0)
     if kind == CONTROL_CHANGE and message[1] in (ALL_SOUND_OFF, ALL_NOTES_OFF):
         return _message(f"{ROOT}/panic")
-    return _message(f"{ROOT}/midi", (0, *message[:3].ljust(3, b"\0")))
+    return _message(f"{ROOT}/midi", message if message[0] == SYSEX else (0, *message.ljust(3, b"\0")))
 
 
-def _message(path: str, *values: int | float | tuple[int, ...]) -> bytes:
+_KINDS = {int: "i", float: "f", tuple: "m", bytes: "b"}
+
+
+def _message(path: str, *values: int | float | tuple[int, ...] | bytes) -> bytes:
     from pythonosc.osc_message_builder import OscMessageBuilder
 
     builder = OscMessageBuilder(path)
     for value in values:
-        builder.add_arg(value, "m" if isinstance(value, tuple) else "f" if isinstance(value, float) else "i")
+        builder.add_arg(value, _KINDS[type(value)])
     return bytes(builder.build().dgram)
 
 
