@@ -231,3 +231,10 @@ class Recorder:
     def record(self, seconds: float) -> NDArray[np.float32]:
         """(samples,) at `RATE`, from now on."""
         return self.result(self.begin(seconds))
+
+    def runs(self, patience_s: float = 2.0) -> bool:
+        """Whether the server runs it, and so what is connected to it."""
+        path, end = self.begin(0.02), time.monotonic() + patience_s
+        while not path.exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        return path.exists()
