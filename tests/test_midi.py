@@ -29,6 +29,7 @@ from inversynth.midi import (
     MidiFileSink,
     Nrpn,
     OscSink,
+    PortSink,
     Profile,
     Receiver,
     Sysex,
@@ -37,6 +38,7 @@ from inversynth.midi import (
     messages,
     osc,
     output_ports,
+    ports,
 )
 from inversynth.midi.profile import Address, Program, Setting
 from inversynth.render import synth
@@ -460,6 +462,52 @@ def test_a_midi_file_holds_every_message_at_its_time(tmp_path: Path) -> None:
 def test_a_midi_file_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is a folder"):
         MidiFileSink(tmp_path)
+
+
+class System:
+    """A MIDI system of named ports, in the place of RtMidi; sending to a port that is gone raises, as on Windows."""
+
+    def __init__(self, *names: str) -> None:
+        self.names, self.open = list(names), ""
+        self.sent: list[tuple[str, bytes]] = []
+
+    def get_ports(self) -> list[str]:
+        return self.names
+
+    def open_port(self, at: int, name: str) -> None:
+        self.open = self.names[at]
+
+    def close_port(self) -> None:
+        self.open = ""
+
+    def delete(self) -> None:
+        pass
+
+    def send_message(self, message: bytes) -> None:
+        if self.open not in self.names:
+            raise OSError("no such device")
+        self.sent.append((self.open, message))
+
+
+def test_a_device_that_is_unplugged_and_gets_another_number_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = System("Other:in 16:0", "Synth:in 20:0")
+    monkeypatch.setattr(ports, "rtmidi_output", lambda: system)
+    monkeypatch.setattr(ports, "_jack_server", lambda: None)
+    monkeypatch.setattr(ports, "LOOK_S", 0.0)
+    monkeypatch.setattr(PortSink, "SETTLE_S", 0.0)
+    change = messages.control_change(1, 20, 5)
+    sink = PortSink("Synth:in 20:0")
+    sink.send(change, 0.0)
+    system.names.remove("Synth:in 20:0")
+    sink.send(change, 0.1)
+    assert not sink.returned()
+    system.names.append("Synth:in 24:0")
+    assert not sink.returned()  # opened, and then
+    assert sink.returned()
+    assert not sink.returned()
+    sink.send(change, 0.2)
+    assert system.sent == [("Synth:in 20:0", change), ("Synth:in 24:0", change)]
+    sink.close()
 
 
 def test_without_a_midi_system_one_line_says_what_to_do(

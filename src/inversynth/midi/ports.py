@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import os
 import queue
+import re
 import socket
 import struct
 import sys
@@ -163,6 +164,9 @@ class PortSink:
             self._stands = False
         else:
             self._midi.close_port()
+        if not self._virtual and self._wanted not in self._midi.get_ports():
+            # ALSA's numbers: a device gets others when it is back.
+            self._wanted = re.sub(r" \d+:\d+$", "", self._wanted)
         self._name = self._open()
 
     def close(self) -> None:
