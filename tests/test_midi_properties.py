@@ -107,8 +107,6 @@ def test_no_window_of_time_holds_more_bytes_than_the_wire_carries(random: np.ran
             to.note_off(int(random.integers(128)))
         elif chance < 0.0305:
             to.panic()
-        elif chance < 0.0310:
-            to.forget()
         to.pump(now)
     assert len(wire.sent) == to.sent > 100
     times = np.array([at for at, _ in wire.sent])

@@ -11,7 +11,7 @@ import pytest
 from inversynth import profiles
 from inversynth.cli import main
 from inversynth.errors import UsageError
-from inversynth.midi import RESERVED, Control, ControlChange, ControlChange14, Nrpn, Sysex, messages
+from inversynth.midi import RESERVED, Control, ControlChange, ControlChange14, Nrpn, Profile, Sysex, messages
 from inversynth.profiles import charts, learning
 from inversynth.render import SYNTHS, synth
 
@@ -387,6 +387,17 @@ def test_notes_and_what_stands_still_are_no_controls_and_none_is_taken_twice() -
         ("amplitude_1", ControlChange(75), 20, 59),
     ]
     assert device.lines.count("  CC 74 is already that of frequency_1; move another") == 2
+
+
+def test_a_controller_of_the_fine_halves_numbers_is_one_by_itself_if_no_coarse_half_is_sent(tmp_path: Path) -> None:
+    cutoff = [messages.control_change(1, 43, value) for value in range(128)]  # as KORG's minilogue sends it
+    expression = [messages.control_change(1, 11, value) for value in range(100)]
+    device = Device([expression, cutoff, [], []])
+    found = device.learn()
+    assert [each.address for _, each in found] == [ControlChange(11), ControlChange(43)]
+    controls = (*(each for _, each in found), None, None)
+    learned = Profile("learned", synth("sine").space, controls)
+    assert profiles.load(written(tmp_path / "learned.toml", profiles.to_toml(learned, "sine"))) == learned
 
 
 def test_each_control_is_given_as_soon_as_it_was_moved() -> None:

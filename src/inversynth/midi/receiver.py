@@ -108,6 +108,8 @@ class Receiver:
         self._changes.forget()
         self._unit.clear()
         self._selected = None
+        if self._running is not None:
+            self._running = RunningStatus()
         self.panic()
 
     def note_on(self, note: int, velocity: int) -> None:

@@ -64,7 +64,13 @@ def _hear(
                     last = now()
         elif any(_moves(each) for each in values.values()) and now() - last > QUIET_S:
             break
-    moved = {key: each for key, each in values.items() if _moves(each)}
+    moved = {
+        (channel, address): each
+        for (channel, address), each in values.items()
+        if _moves(each)
+        # A controller of 32..63 whose coarse half is not sent is one by itself, as on many devices.
+        and not (isinstance(address, ControlChange14) and (channel, ControlChange(address.number)) not in values)
+    }
     if not moved:
         return None
     return _control(param, moved)
