@@ -164,16 +164,21 @@ def missing(cache: Path) -> list[str]:
 
 def install(cache: Path) -> None:
     """Downloads and unpacks the packages that are missing into the cache; raises `UsageError` where it can't."""
-    cache.mkdir(parents=True, exist_ok=True)
     for package in missing(cache):
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            folder.chmod(0o755)  # apt-get drops its privileges to download
-            try:
-                subprocess.run(["apt-get", "download", "-q", package], cwd=folder, check=True)
-                subprocess.run(["dpkg-deb", "-x", next(folder.glob("*.deb")), cache / package], check=True)
-            except (OSError, subprocess.CalledProcessError) as error:
-                raise UsageError(f"{package} could not be fetched ({error}); this needs Debian's apt-get") from None
+        fetch(package, cache)
+
+
+def fetch(package: str, cache: Path) -> None:
+    """Downloads and unpacks a Debian package into the cache; raises `UsageError` where it can't."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # apt-get drops its privileges to download
+        try:
+            subprocess.run(["apt-get", "download", "-q", package], cwd=folder, check=True)
+            subprocess.run(["dpkg-deb", "-x", next(folder.glob("*.deb")), cache / package], check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise UsageError(f"{package} could not be fetched ({error}); this needs Debian's apt-get") from None
 
 
 # -- files ---------------------------------------------------------------------------------------

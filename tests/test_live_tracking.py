@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from inversynth.live import Tracker
+from inversynth.live.tracking import estimate
 from inversynth.render import synth
 from inversynth.spec import Param, ParamSpace
 
@@ -35,9 +36,18 @@ def levels(tracker: Tracker, at_s: float = 1e9) -> list[float]:
 def test_the_first_patch_is_taken_whole_however_unsure_it_is() -> None:
     tracker = Tracker(SPACE, 0.9, 1.0)
     assert not tracker.known
-    tracker.hear(sure(3, 2, 100, share=0.1), 0.0)
+    tracker.hear(sure(3, 2, 100, share=0.6), 0.0)
     assert tracker.known
     assert levels(tracker, 0.0) == [3, 2, 100]
+
+
+def test_the_estimate_is_the_median_and_of_a_choice_the_likeliest() -> None:
+    rows = sure(0, 0, 0)
+    rows[0][[0, 8, 9, 10]] = 0.4, 0.2, 0.2, 0.2
+    rows[1][:] = 0.4, 0.3, 0.3, 0
+    found, confidence = estimate(SPACE, rows)
+    assert found.tolist() == [8, 0, 0]
+    np.testing.assert_allclose(confidence, [0.4, 0.4, 1.0], atol=1e-6)
 
 
 def test_a_parameter_moves_only_where_the_network_is_sure() -> None:

@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from ..pitch import pitch
 from ..render import Synth
 from ..spec import AudioFormat
+from .tracking import estimate
 
 LEAST_RHO = 0.9
 """A patch resembles a sound if their log spectrograms correlate so well, ..."""
-MOST_CONVERGENCE = 0.8
-"""... or if what is missing or too much, in their magnitudes, is at most this part of the sound."""
+MOST_CONVERGENCE = 0.7
+"""... or if what is missing or too much, in their magnitudes, is at most this part of the sound. ..."""
+LEAST_CONFIDENCE = 0.38
+"""... And the network must know: so probable are its estimates in the mean (see `estimate`)."""
 LEAST_STEADY = 0.9
 LEAST_STEADY_S = 0.5
 """Else it must be a note: so much of so long a sound has one pitch."""
@@ -23,8 +26,7 @@ LEAST_STEADY_S = 0.5
 class Gate:
     """Tells whether a sound is one that a synth's patches, or steady notes, are like; silence, noise and speech aren't.
 
-    Each of 300 sounds of the paper's synth resembled the patch that was heard in its whole second, and none of 300
-    pieces of speech did, nor noise or hum; four in five instruments are steady notes.
+    Measured by benchmarks/false_moves.py, on the patches of `estimate`.
     """
 
     def __init__(self, synth: Synth, audio: AudioFormat) -> None:
@@ -38,9 +40,10 @@ class Gate:
         """Whether a sound (n,) from a note's beginning may move; rows: P distributions (levels,), heard in it."""
         if not heard.any():
             return False
-        levels = np.array([int(row.argmax()) for row in rows])
+        levels, confidence = estimate(self._synth.space, rows)
         found = self._synth.scorer(heard)(self._synth.space.values_of_levels(levels[None]), workers=1)
-        if found.rho_stft[0] >= LEAST_RHO or found.convergence[0] <= MOST_CONVERGENCE:
+        alike = found.rho_stft[0] >= LEAST_RHO or found.convergence[0] <= MOST_CONVERGENCE
+        if alike and confidence.mean() >= LEAST_CONFIDENCE:
             return True
         rate = self._audio.sample_rate
         return len(heard) >= LEAST_STEADY_S * rate and pitch(heard, rate).steady >= LEAST_STEADY

@@ -19,13 +19,25 @@ ENVELOPE = ("attack", "decay", "sustain", "release")
 Floats = NDArray[np.float64]
 
 
+def estimate(space: ParamSpace, rows: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.int64], Floats]:
+    """(P,) levels estimated from P distributions (levels,), and (P,) how probable they are with their neighbours.
+
+    The estimate is the distribution's median; of a switch or a choice the likeliest level, without neighbours. On 400
+    sounds of the paper's synth the medians' sounds correlate with their targets with 0.989 (log spectrograms, mean),
+    the likeliest levels' with 0.981, and the means' with 0.948; they are 1.19, 1.35 and 1.29 levels off.
+    """
+    choice = space.levels <= CHOICES
+    medians = [int(np.argmax(row.cumsum() >= 0.5 * row.sum())) for row in rows]
+    levels = np.where(choice, [int(row.argmax()) for row in rows], medians)
+    reach = np.where(choice, 0, 1)
+    near = [row[max(at - by, 0) : at + by + 1].sum() for row, at, by in zip(rows, levels, reach, strict=True)]
+    return levels, np.array(near, np.float64)
+
+
 class Tracker:
     """The patch (P,) x that is wanted at a time, from what a network hears; times are in seconds, and rise.
 
-    confidence: how probable the likeliest level and its neighbours (of a switch or choice, itself) must be together;
-    smooth_s: how long a move takes. The likeliest level is the estimate: on 400 sounds of the paper's synth the
-    likeliest levels' sounds correlate with their targets with 0.990 (log spectrograms), the distributions'
-    means' with 0.945.
+    confidence: how probable an estimate must be to be moved to (see `estimate`); smooth_s: how long a move takes.
     """
 
     def __init__(self, space: ParamSpace, confidence: float, smooth_s: float) -> None:
@@ -48,13 +60,7 @@ class Tracker:
         settle: this is the last word on a note, and what is sure moves to where it is heard, however near; sliding:
         the note's beginning wasn't in the window. The first patch is taken whole: there is nothing to keep.
         """
-        levels = np.array([int(row.argmax()) for row in rows])
-        self.confidence = np.array(
-            [
-                row[max(at - reach, 0) : at + reach + 1].sum()
-                for row, at, reach in zip(rows, levels, np.where(self._choice, 0, 1), strict=True)
-            ]
-        )
+        levels, self.confidence = estimate(self._space, rows)
         goal = levels / self._steps
         far = np.abs(goal - self._goal) * self._steps >= np.where(self._choice | settle, 0.5, STEPS)
         moves = far & (self.confidence >= self._least) if self.known else np.ones(len(goal), bool)
