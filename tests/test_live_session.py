@@ -119,13 +119,27 @@ def test_a_session_run_again_gives_the_same_messages_at_the_same_times(
         assert [sink.result() for sink in again] == [None, None]
 
 
-def test_a_session_that_was_stopped_within_a_note_stops_there_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_s", [0.12, 0.2, 0.5])
+def test_a_session_that_was_stopped_within_a_note_stops_there_again(at_s: float, tmp_path: Path) -> None:
     model, sink, recorder = Loudness(), Kept(), Recorder(tmp_path / "session")
-    source = Live(join(silence(0.1), tone(3.0)))
-    settings = Settings(notes="fixed", duration=0.2)
-    bridge = Bridge(source, model, [Receiver(of_space("sine", model.space), sink)], settings, recorder=recorder)
+    stop = threading.Event()
+
+    class Stopped(Live):
+        def deliver(self, block: Sound) -> None:
+            super().deliver(block)
+            self.heard = getattr(self, "heard", 0) + len(block)
+            if self.heard > at_s * RATE:
+                stop.set()
+
+    bridge = Bridge(
+        Stopped(join(silence(0.1), tone(3.0))),
+        model,
+        [Receiver(of_space("sine", model.space), sink)],
+        Settings(notes="fixed"),
+        recorder=recorder,
+    )
     recorder.start(RATE, bridge.facts)
-    bridge.run(threading.Event())
+    bridge.run(stop)
     recorder.close()
     session = load_session(tmp_path / "session")
     assert session.marks[-1].what == "stopped"

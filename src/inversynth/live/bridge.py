@@ -483,7 +483,7 @@ class Bridge:
 
     def _run_marks(self) -> None:
         """Does what the log says happened at this position."""
-        while self._marks and self._marks[0].position == self._position:
+        while self._marks and self._marks[0].position == self._position and self._marks[0].what != "stopped":
             mark = self._marks.popleft()
             if mark.what == "gap":
                 self._gap()
