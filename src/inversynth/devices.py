@@ -5,24 +5,36 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 
 from .errors import UsageError
 
+_turn = threading.Lock()
+_inside = _kept = 0
+"""How many threads are within `quiet`, and the copy of file descriptor 2 from before the first of them."""
+
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Discards what C libraries (JACK, ALSA, PortAudio) write to file descriptor 2 meanwhile."""
+    """Discards what C libraries (JACK, ALSA, PortAudio) write to file descriptor 2 while any thread is within."""
+    global _inside, _kept
     sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with _turn:
+        if not _inside:
+            _kept = os.dup(2)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
+        _inside += 1
     try:
-        os.dup2(nowhere, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        with _turn:
+            _inside -= 1
+            if not _inside:
+                os.dup2(_kept, 2)
+                os.close(_kept)
 
 
 def pick(names: Sequence[str], wanted: str, what: str) -> int:

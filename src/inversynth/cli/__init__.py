@@ -118,12 +118,18 @@ def _command(words: list[str]) -> int:
 
 
 def _ready_streams() -> None:
-    """Opens what was closed for us, lest a file of ours takes its number; prints what can't be encoded as "?"."""
+    """Opens what was closed for us, lest a file of ours takes its number; prints what can't be encoded as "?".
+
+    Standard error gets a file descriptor of its own: `devices.quiet` discards what is written to number 2.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
+    own = sys.__stderr__
+    if own is not None and sys.stderr is own:
+        sys.stderr = open(os.dup(2), "w", buffering=1, encoding=own.encoding, errors=own.errors)  # noqa: SIM115
 
 
 @contextlib.contextmanager

@@ -141,6 +141,7 @@ SETTINGS = ("mode", "rate", "threshold_db", "confidence", "smooth", "notes", "pa
 def run(args: argparse.Namespace) -> int:
     """Listens until the end of the file, the duration, Ctrl-C or SIGTERM; returns 0."""
     from .. import live
+    from ..devices import quiet
     from ..midi import Receiver
     from ..predict import default_model, load_model
     from ..profiles import to_toml
@@ -203,7 +204,8 @@ def run(args: argparse.Namespace) -> int:
             from ..display import Display
 
             stack.enter_context(Display(target.space, bridge.status, settings.confidence))
-        summary = bridge.run(stop)
+        with quiet():  # what libraries say of a server that is gone would be in the display's way
+            summary = bridge.run(stop)
     for line in summary.lines():
         _say(line)
     return _compare(compared)
