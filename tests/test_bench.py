@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import ModuleType
@@ -77,7 +78,7 @@ class TimedPushed(Timed, Pushed):
 
 def test_a_sample_sounded_before_its_block_came(monkeypatch: pytest.MonkeyPatch) -> None:
     source = TimedPushed("blocks", 1000, 100, WallClock())
-    source.reset(keep=True)
+    source.until(threading.Event(), 1.0)
     for now, size in ((10.1, 100), (10.2, 100), (10.3, 100)):
         monkeypatch.setattr(time, "perf_counter", lambda now=now: now)
         source.deliver(np.zeros(size, np.float32))
@@ -93,7 +94,7 @@ def test_a_sample_sounded_before_its_block_came(monkeypatch: pytest.MonkeyPatch)
 
 def test_without_keeping_nothing_grows() -> None:
     source = TimedPushed("blocks", 1000, 100, WallClock())
-    source.reset(keep=False)
+    source.until(threading.Event(), 1.0, keep=False)
     for _ in range(100):
         source.deliver(np.zeros(10, np.float32))
         source.read()

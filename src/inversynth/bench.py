@@ -53,7 +53,10 @@ SOAK_OUTPUTS = 20
 DRAINING_S = 2e-3
 """A control change takes half of this on a MIDI cable."""
 TOOLS = ("jackd", "jack_lsp", "jack_connect")
+POLL_S = 1e-3
 WAIT_S = 20.0
+PLAYER = "player"
+"""The process that plays, which is no part of the bridge."""
 MIB = 1 << 20
 
 
@@ -111,22 +114,25 @@ def sounds(name: str, rate: int) -> dict[str, NDArray[np.float32]]:
 class Timed(Source):
     """A source that remembers when each block came, and what was read; `newest_s` is when the last block read came."""
 
-    def reset(self, keep: bool) -> None:
-        """Begins anew; without `keep` nothing is remembered, however long it runs."""
+    def until(self, stop: threading.Event, seconds: float, keep: bool = True) -> None:
+        """Is to set `stop` so many seconds after its start; without `keep` nothing is remembered."""
         self.keep = keep
+        self._timer = threading.Timer(seconds, stop.set)
+        self._timer.daemon = True
         self.times_s, self.ends = array("d"), array("q")
         self.heard: list[NDArray[np.float32]] = []
         self.newest_s = 0.0
-        self.cpu_s = self.wall_s = 0.0
+        self._cpu_s = self._wall_s = 0.0
         self._delivered = self._taken = 0
 
-    def start(self) -> None:
-        super().start()
-        self.cpu_s, self.wall_s = time.process_time(), time.perf_counter()
+    def begin(self) -> None:
+        """It has started, and what is played begins."""
+        self._timer.start()
+        self._cpu_s, self._wall_s = cpu_s(), time.perf_counter()
 
-    def stopped(self) -> tuple[float, float]:
-        """Seconds of this process's time on a processor, and of time, since the start."""
-        return time.process_time() - self.cpu_s, time.perf_counter() - self.wall_s
+    def share(self) -> float:
+        """The share of a core that the bridge, with its device's process, has taken since the start, in percent."""
+        return round(100 * (cpu_s() - self._cpu_s) / (time.perf_counter() - self._wall_s), 2)
 
     def deliver(self, block: NDArray[np.float32]) -> None:
         if self.keep:
@@ -173,7 +179,7 @@ class Simulated(Source):
     def read(self) -> NDArray[np.float32] | None:
         began = self.clock.now()
         while not len(block := self._ring.read()) and self.clock.now() - began < DeviceSource.WAIT_S:
-            time.sleep(1e-3)
+            time.sleep(POLL_S)
         return block
 
     def close(self) -> None:
@@ -185,13 +191,28 @@ class Simulated(Source):
 class TimedSimulated(Timed, Simulated):
     """A simulated device that remembers."""
 
-
-class TimedDevice(Timed, DeviceSource):
-    """The JACK server's input that remembers; it is connected to the player when it starts."""
-
     def start(self) -> None:
         super().start()
-        subprocess.run(["jack_connect", _wait_for(r":out_\d+"), _wait_for(r":in_\d+")], capture_output=True, check=True)
+        self.begin()
+
+
+class TimedDevice(Timed, DeviceSource):
+    """The JACK server's input that remembers; when it starts it is connected to the player, which then begins."""
+
+    def __init__(self, period: int, play: Callable[[], None]) -> None:
+        super().__init__("system", RATE_HZ, period)
+        self._play = play
+
+    def start(self) -> None:
+        words = ["jack_connect", _wait_for(r":out_\d+"), _wait_for(r":in_\d+")]
+        super().start()
+        end = time.monotonic() + WAIT_S
+        while subprocess.run(words, capture_output=True).returncode:  # until the device's process has started
+            if time.monotonic() > end:
+                raise InversynthError(f"{words[1]} can't be connected to {words[2]}")
+            time.sleep(0.02)
+        self._play()
+        self.begin()
 
 
 class TimedSink:
@@ -273,40 +294,44 @@ def simulated(name: str, period: int) -> Iterator[Hear]:
 def jack(name: str, period: int) -> Iterator[Hear]:
     """A JACK server of its own with a dummy driver, and a process that plays into it."""
     os.environ |= {"JACK_DEFAULT_SERVER": f"inversynth-bench-{os.getpid()}", "JACK_NO_START_SERVER": "1"}
-    words = ["jackd", "-r", "-n", os.environ["JACK_DEFAULT_SERVER"], "-d", "dummy", "-r", str(RATE_HZ)]
+    words = ["jackd", "-R", "-n", os.environ["JACK_DEFAULT_SERVER"], "-d", "dummy", "-r", str(RATE_HZ)]
     context = multiprocessing.get_context("spawn")
-    which, ready, over = context.RawValue("i", 0), context.Event(), context.Event()
+    turn, ready, over = context.RawValue("i", 0), context.Event(), context.Event()
     made = sounds(name, RATE_HZ)
     with contextlib.ExitStack() as stack:
         server = subprocess.Popen([*words, "-p", str(period)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         stack.callback(server.wait)
         stack.callback(server.terminate)
         _wait_for("system:capture_1")
-        player = context.Process(target=_play, args=(list(made.values()), which, ready, over))
+        player = context.Process(target=_play, args=(list(made.values()), turn, ready, over), name=PLAYER)
         player.start()
         stack.callback(player.join)
         stack.callback(over.set)
         if not ready.wait(WAIT_S):
             raise InversynthError(f"the player did not start within {WAIT_S:g} s")
 
+        def play(what: str) -> None:
+            turn.value = len(made) * (turn.value // len(made) + 1) + list(made).index(what)
+
         def hear(what: str) -> Timed:
-            which.value = list(made).index(what)
-            return TimedDevice("system", RATE_HZ, period)
+            play("silence")
+            return TimedDevice(period, lambda: play(what))
 
         yield hear
 
 
-def _play(made: list[NDArray[np.float32]], which: Any, ready: Any, over: Any) -> None:
-    """Plays the sound at `which`, from its beginning when that changes, until `over`; a process's main function."""
+def _play(made: list[NDArray[np.float32]], turn: Any, ready: Any, over: Any) -> None:
+    """Plays one sound, from its beginning at each new `turn`, whose remainder says which; a process's main function."""
     import sounddevice
 
-    at, before = 0, -1
+    at, before, sound = 0, 0, np.zeros(1, np.float32)
 
     def callback(out: NDArray[np.float32], frames: int, times: Any, status: Any) -> None:
-        nonlocal at, before
-        if before != which.value:
-            at, before = 0, which.value
-        out[:, 0] = np.take(made[before], np.arange(at, at + frames), mode="wrap")
+        nonlocal at, before, sound
+        if before != turn.value:
+            at, before = 0, turn.value
+            sound = made[before % len(made)]
+        out[:, 0] = np.take(sound, np.arange(at, at + frames), mode="wrap")
         at += frames
 
     with (
@@ -378,6 +403,17 @@ def first_after_s(begins_s: ArrayLike, sent_s: ArrayLike) -> NDArray[np.float64]
     return (at - begins)[at < np.append(begins[1:], np.inf)]
 
 
+def cpu_s() -> float:
+    """The time on a processor of this process and, on Linux, of its child processes but the player (proc(5))."""
+    spent = time.process_time()
+    for child in multiprocessing.active_children():
+        file = Path(f"/proc/{child.pid}/stat")
+        if child.name != PLAYER and file.exists():
+            fields = file.read_text().rpartition(")")[2].split()
+            spent += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return spent
+
+
 def resident_bytes() -> int | None:
     """The memory that this process holds; None where it is not to be seen."""
     file = Path("/proc/self/statm")
@@ -443,31 +479,31 @@ def measure(load: Load, name: str, period: int, seconds: float, simulate: bool) 
 
         def part(what: str, settings: live.Settings) -> tuple[Timed, TimedSink, TimedModel, live.Summary]:
             source, sink = hear(what), TimedSink(port, keep=True)
-            source.reset(keep=True)
+            stop = threading.Event()
+            source.until(stop, seconds)
             timed = TimedModel(model, source)
             try:
                 receiver = Receiver(profile, sink)
                 gate = Open(synth(model.synth), model.audio)
-                summary = live.Bridge(source, timed, [receiver], settings, gate).run(threading.Event())
+                summary = live.Bridge(source, timed, [receiver], settings, gate).run(stop)
                 found["device"], found["midi"] = source.description, sink.description
-                cpu_s, wall_s = source.stopped()
+                if what != "notes":
+                    found["idle_percent" if what == "silence" else "busy_percent"] = source.share()
             finally:
                 source.close()
             found["overflows"] = found.get("overflows", 0) + summary.overflows
             found["messages"] = found.get("messages", 0) + len(sink.times_s)
-            if what != "notes":
-                found["idle_percent" if what == "silence" else "busy_percent"] = round(100 * cpu_s / wall_s, 2)
             return source, sink, timed, summary
 
         with watched(min(1.0, seconds / 10)) as seen:
-            source, sink, timed, _ = part("patches", replace(ALL, mode="follow", rate=FOLLOW_RATE, duration=seconds))
+            source, sink, timed, _ = part("patches", replace(ALL, mode="follow", rate=FOLLOW_RATE))
         settled = np.asarray(timed.came_s) > source.times_s[0] + min(SETTLE_S, seconds / 4)
         found["path_ms"] = percentiles(
             path_s(np.asarray(timed.came_s)[settled], np.asarray(timed.done_s)[settled], sink.times_s)
         )
         found["inference_ms"] = percentiles(np.asarray(timed.took_s)[settled])
         found["growth_mib"] = growth_mib(seen)
-        settings = replace(ALL, duration=seconds)
+        settings = ALL
         source, sink, _, _ = part("notes", settings)
         heard = np.concatenate(source.heard) if source.heard else np.zeros(0, np.float32)
         begins = onsets(heard, 10 ** (settings.threshold_db / 20), round(REST_S / 2 * RATE_HZ))
@@ -484,7 +520,8 @@ def soak(load: Load, name: str, period: int, seconds: float, simulate: bool, tel
     model = load(name)
     with (simulated if simulate else jack)(model.synth, period) as hear, _port() as port:
         source, sink = hear("patches"), TimedSink(port, keep=False)
-        source.reset(keep=False)
+        stop = threading.Event()
+        source.until(stop, seconds, keep=False)
         profile = of_space(model.synth, synth(model.synth).space)
         receivers = [Receiver(profile, sink) for _ in range(SOAK_OUTPUTS)]
 
@@ -495,8 +532,7 @@ def soak(load: Load, name: str, period: int, seconds: float, simulate: bool, tel
 
         try:
             with watched(min(60.0, seconds / 40), line if tell else None) as seen:
-                settings = replace(ALL, mode="follow", duration=seconds)
-                summary = live.run(source, model, receivers, settings, threading.Event())
+                summary = live.run(source, model, receivers, replace(ALL, mode="follow"), stop)
         finally:
             source.close()
     return {

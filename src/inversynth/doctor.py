@@ -30,8 +30,8 @@ OK, OPTIONAL, LIMIT, MISSING = "ok", "optional", "limit", "missing"
 
 PROBE_S = 20.0
 """So long a probe may take before it counts as hanging."""
-JACK_LOCKS_BYTES = 82_274_202
-"""What a JACK 2 client locks in memory, by its own message "Cannot lock down 82274202 byte memory area"."""
+JACK_LOCKS_BYTES = 107_341_340
+"""What jackd 1.9.21 locks in memory, by its own message "Cannot lock down 107341340 byte memory area"."""
 CUDA_13_SINCE = (1, 27)
 """From this version on onnxruntime-gpu is built for CUDA 13; TensorFlow's wheels are for CUDA 12."""
 EXTRAS = ("train", "plugins", "baselines", "ray", "remote")
@@ -259,7 +259,7 @@ def rights_found(system: str) -> Iterator[Finding]:
     if locked == resource.RLIM_INFINITY or locked >= JACK_LOCKS_BYTES:
         yield Finding(OK, "locked memory", "unlimited" if locked == resource.RLIM_INFINITY else f"{locked >> 20} MiB")
     else:
-        found = f"{locked >> 20} MiB, and a JACK client wants {JACK_LOCKS_BYTES >> 20}"
+        found = f"{locked >> 20} MiB, and JACK wants {JACK_LOCKS_BYTES >> 20}"
         yield Finding(LIMIT, "locked memory", found, group.format("memlock", "unlimited"))
     yield from governor_found(Path("/sys/devices/system/cpu"))
 
