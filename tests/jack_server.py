@@ -151,7 +151,7 @@ class Server:
     def serve(self, rate: int) -> Process:
         """Starts the server itself."""
         name = self.environment["JACK_DEFAULT_SERVER"]
-        made = self.start("jackd", "-r", "-n", name, "-d", "dummy", "-r", str(rate), "-p", "1024")
+        made = self.start("jackd", "-R", "-n", name, "-d", "dummy", "-r", str(rate), "-p", "1024")
         until(lambda: "system:capture_1" in self.ports(), "the server")
         return made
 
