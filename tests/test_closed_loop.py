@@ -46,7 +46,7 @@ def rho_stft(target: NDArray[np.float32], sound: NDArray[np.float32]) -> float:
     return float(sound_measures(target[None], louder * sound[None])["rho_stft"][0])
 
 
-@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("seed", [2, 12])
 def test_what_the_instrument_plays_is_as_near_the_target_as_a_match_of_it(
     seed: int, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
