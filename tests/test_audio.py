@@ -59,6 +59,14 @@ def write_nan(path: Path) -> None:
     soundfile.write(path, np.array([0, np.nan, 0], np.float32), 16384, subtype="FLOAT")
 
 
+def write_endless(path: Path) -> None:
+    soundfile.write(path, noise(1000), 8000, format="FLAC")
+    endless = bytearray(path.read_bytes())
+    endless[21] &= 0xF0  # the STREAMINFO's 36 bits of total samples: 0 is unknown (RFC 9639, 8.2)
+    endless[22:26] = bytes(4)
+    path.write_bytes(endless)
+
+
 def write_slow(path: Path) -> None:
     soundfile.write(path, noise(1000), 1)
 
@@ -72,6 +80,7 @@ def write_slow(path: Path) -> None:
         (write_text, "is not audio that can be read"),
         (write_empty, "its length is 0"),
         (write_nan, "NaN or infinite"),
+        (write_endless, "doesn't say how long it is"),
         (write_slow, "its sample rate 1 Hz is outside 1000..768000"),
     ],
 )
@@ -172,7 +181,7 @@ def test_a_listener_that_is_too_late_loses_samples_and_they_are_counted() -> Non
     assert (source.blocks, source.overflows) == (10, 2)  # the ring holds eight seconds
 
 
-@pytest.mark.parametrize("samples", [0, -1, 1 << 21])
+@pytest.mark.parametrize("samples", [0, -1, 1 << 21, 1 << 70])
 def test_a_block_has_a_size(samples: int, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", noise(10), 8000)
     with pytest.raises(UsageError, match=f"a block of {samples} samples"):

@@ -470,6 +470,7 @@ def test_osc_and_a_din_wire_get_what_a_midi_file_gets(target: Path, tiny_file: P
         ("--in 0 --fast --dry-run", "--fast is for --file"),
         ("--file {file} --replay s --dry-run", "give one input"),
         ("--file {file} --dry-run --refine 1 --fast", "--refine is for sound in real time"),
+        ("--file {file} --dry-run --refine nan", "nan s to refine are outside 0.."),
         ("--file {file} --dry-run --confidence 2", "a confidence of 2 is outside 0..1"),
         ("--file {file} --dry-run --smooth -1", "-1 s to smooth are outside"),
         ("--replay {folder}", "is not a session"),

@@ -530,7 +530,16 @@ def test_the_times_of_a_midi_file_are_its_tempos(tmp_path: Path) -> None:
         ("", "give an input: --midi-in PORT"),
         ("--midi-in x --out-file {folder}/o.wav", "--out-file is made from --midi-file alone"),
         ("--midi-file {folder}/no.mid --out-file {folder}/o.wav", "no.mid can't be read: No such file"),
-        ("--midi-file {folder}/bad.mid --out-file {folder}/o.wav", "bad.mid"),
+        ("--midi-file {folder}/bad.mid --out-file {folder}/o.wav", "bad.mid is not a whole MIDI file"),
+        ("--midi-file {folder}/frames.mid --out-file {folder}/o.wav", "its time is not in ticks a beat"),
+        (
+            "--midi-file {folder}/days.mid --out-file {folder}/o.wav",
+            "than the 22370 s that a WAV file can hold",
+        ),
+        (
+            "--midi-file {folder}/in.mid --out-file {folder}/o.wav --patch {folder}/deep.json",
+            "deep.json is not a patch",
+        ),
         ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --patch {folder}/no.json", "no.json can't be read"),
         ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --patch {folder}/bad.mid", "bad.mid is not a patch"),
         ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --patch {folder}/few.json", "sin_frequency is missing"),
@@ -546,6 +555,11 @@ def test_the_times_of_a_midi_file_are_its_tempos(tmp_path: Path) -> None:
 def test_a_wrong_use_is_one_line(words: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     midi_file(tmp_path / "in.mid")
     (tmp_path / "bad.mid").write_bytes(b"MThd\0\0\0\6\0\1\0\2\1\xe0MTrk\0\0")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    for name, division, wait in (("frames", b"\xe7\x28", b"\0"), ("days", b"\1\xe0", b"\xff\xff\xff\x7f")):
+        track = wait + b"\x90\x45\x64"
+        head = b"MThd\0\0\0\6\0\0\0\1" + division + b"MTrk" + len(track).to_bytes(4)
+        (tmp_path / f"{name}.mid").write_bytes(head + track)
     (tmp_path / "few.json").write_text('[{"name": "cutoff", "value": 500}]')
     assert main(["play", *words.format(folder=tmp_path).split()]) == 2
     error = capsys.readouterr().err

@@ -225,6 +225,14 @@ def test_every_level_comes_back_from_a_finer_device(name: str) -> None:
         ("[[others]]\nname = 'x'", "bad.toml: others 1: give one of cc, cc14, nrpn, sysex; it has none"),
         ("", "no parameter is driven; give [parameters.sin_frequency] a cc"),
         ("[parameters", "is not TOML"),
+        (f"a = {'[' * 5000}", "is not TOML"),
+        (f"channel = {'1' * 5000}", "is not TOML"),
+        (
+            "[parameters.cutoff]\ncc = 20\nrange = [20, inf]",
+            "range = [20, Infinity] is not two numbers",
+        ),
+        (f"[parameters.cutoff]\ncc = 20\nrange = [1, 1{'0' * 400}]", "is not two numbers up to 1e+09 in Hz"),
+        ("[[settings]]\nprogram = 5\nvalue = 5", "settings 1: program = 5 is not true; the program is the `value`"),
     ],
 )
 def test_what_is_wrong_is_said_with_file_key_value_and_what_is_allowed(text: str, message: str, tmp_path: Path) -> None:
@@ -232,6 +240,17 @@ def test_what_is_wrong_is_said_with_file_key_value_and_what_is_allowed(text: str
         text = f"{text}\n[parameters.cutoff]\ncc = 20\n"
     with pytest.raises(UsageError, match=re.escape(message)):
         profiles.load(written(tmp_path / "bad.toml", text))
+
+
+def test_a_profile_that_is_its_own_base_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "round.toml"
+    with pytest.raises(UsageError, match='round.toml" is not another profile: it leads back to this one'):
+        profiles.load(written(file, f"base = '{file}'"))
+
+
+def test_a_byte_order_mark_is_no_part_of_a_profile(tmp_path: Path) -> None:
+    file = written(tmp_path / "marked.toml", "\ufeff[parameters.cutoff]\ncc = 20\n")
+    assert [each.address for each in profiles.load(file).driven] == [ControlChange(20)]
 
 
 def test_a_profile_that_is_not_there_or_for_another_synth_is_refused(tmp_path: Path) -> None:
@@ -319,6 +338,8 @@ def test_a_chart_becomes_a_profile_that_drives_what_has_our_names(tmp_path: Path
         ("a,b\n1,2\n", "no column 'manufacturer'; a chart has manufacturer, device"),
         (HEADER + "\n", "the chart has no rows"),
         (HEADER + "\nA,B,C,Cutoff,,x,,,,,,,,,,,,\n", "chart.csv: line 2: cc_msb = 'x' is not an integer of 0..127"),
+        (HEADER + f"\nA,B,C,Cutoff,,{'9' * 5000},,,,,,,,,,,,\n", "line 2: cc_msb = '999"),
+        (HEADER + "\nA,B,C,Cutoff,,,,,,,127,127,,,,,,\n", "there is nothing to send"),
         (HEADER + "\nA,B,C,Cutoff,,200,,,,,,,,,,,,\n", "line 2: cc_msb = '200' is not an integer of 0..127"),
         (HEADER + "\nA,B,C,Cutoff,,,,,,,1,2,0,99999,,,,\n", "nrpn_max_value = '99999' is not an integer of 0..16383"),
         (HEADER + "\nA,B,C,Cutoff,,,,,,,,,,,,,,\n", "there is nothing to send"),

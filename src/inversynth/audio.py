@@ -6,6 +6,9 @@ listens reads them from there.
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import threading
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
@@ -25,14 +28,22 @@ def read_file(path: str | Path) -> tuple[NDArray[np.float32], int]:
     """Reads any file that libsndfile reads, mixed to mono.
 
     Returns (samples,) float32 and the sample rate in Hz. Raises `UsageError` for what isn't there,
-    isn't audio, is empty, or holds samples that aren't finite.
+    isn't audio, is empty, doesn't say its length, or holds samples that aren't finite.
     """
     import soundfile
 
     if not Path(path).is_file():
         raise UsageError(f"{path} is not a file; give the path of a recording")
+    alone = threading.current_thread() is threading.main_thread() and sys.stderr is not None
     try:
-        data, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+        with quiet() if alone else contextlib.nullcontext():
+            data, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    except UnicodeError:
+        raise UsageError(f"{path} has a name that can't be opened in this locale; rename the file") from None
+    except (ValueError, MemoryError):
+        raise UsageError(
+            f"{path} doesn't say how long it is, or is too long; write it again, its first note alone"
+        ) from None
     except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
         reason = str(error).split(": ", 1)[-1].rstrip(".")
         raise UsageError(
@@ -171,8 +182,9 @@ class FileSource(Source):
 
     def __init__(self, path: str | Path, clock: Clock, block_samples: int = BLOCK_SAMPLES) -> None:
         self._sound, rate = read_file(path)
+        block_samples = check_block(block_samples)
         super().__init__(f"{path} ({len(self._sound) / rate:.2f} s at {rate} Hz)", rate, block_samples, clock)
-        self._block_samples = _check_block(block_samples)
+        self._block_samples = block_samples
         self._at = 0
         self._began = clock.now()
 
@@ -212,7 +224,7 @@ class DeviceSource(Source):
     def __init__(self, device: str, sample_rate: int | None = None, block_samples: int = BLOCK_SAMPLES) -> None:
         if sample_rate is not None:
             AudioFormat(sample_rate, 1.0)
-        _check_block(block_samples or 1)
+        check_block(block_samples or 1)
         self._block_samples = block_samples
         self._line = Line(max(round(RING_S * (sample_rate or LIKELY_RATE)), 4 * block_samples))
         self._helper: Helper | None = Helper(serve, self._line, device, sample_rate, block_samples, False)
@@ -447,7 +459,8 @@ def _open(row: dict[str, Any], sample_rate: int, block_samples: int, line: Line)
         ) from None
 
 
-def _check_block(samples: int) -> int:
+def check_block(samples: int) -> int:
+    """Raises `UsageError` for a number of samples that no block has."""
     if not 1 <= samples <= 1 << 20:
         raise UsageError(f"a block of {samples} samples is outside 1..{1 << 20}")
     return samples

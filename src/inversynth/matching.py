@@ -7,8 +7,6 @@ import dataclasses
 import json
 import re
 import shlex
-import sys
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import metrics, render
 from .audio import read_file
-from .devices import quiet
 from .errors import UsageError
 from .files import wav, writing
 from .listening import window
@@ -179,7 +176,7 @@ def match(
     network = model if isinstance(model, Model) else load_model(model, device)
     network.require(instrument)
     name = str(target) if isinstance(target, str | Path) else "the target"
-    samples, rate = _read(target) if isinstance(target, str | Path) else _checked(target, sample_rate)
+    samples, rate = read_file(target) if isinstance(target, str | Path) else _checked(target, sample_rate)
     loudest = np.abs(samples).max()
     if loudest > LOUD_PEAK:
         if not normalise:
@@ -241,22 +238,6 @@ def _settings(
         Setting(param.name, float(value), param.unit, int(level), float(row[level]))
         for param, value, level, row in zip(space, values, levels, distributions, strict=True)
     )
-
-
-def _read(path: str | Path) -> tuple[NDArray[np.float32], int]:
-    """`read_file`, without what decoders tell the terminal; `UsageError` for what a name or a header can do to them."""
-    alone = threading.current_thread() is threading.main_thread() and sys.stderr is not None
-    try:
-        with quiet() if alone else contextlib.nullcontext():
-            return read_file(path)
-    except UsageError:
-        raise
-    except UnicodeError:
-        raise UsageError(f"{path} has a name that can't be opened in this locale; rename the file") from None
-    except (ValueError, MemoryError):
-        raise UsageError(
-            f"{path} doesn't say how long it is, or is too long; write it again, its first note alone"
-        ) from None
 
 
 def _checked(target: ArrayLike, sample_rate: int | None) -> tuple[NDArray[np.float32], int]:

@@ -50,6 +50,8 @@ LOOK_S = 0.05
 AHEAD_S = 0.5
 """A file's messages are put into the ring so long before their time."""
 VOICES = 8
+MOST_RENDERED = 1 << 30
+"""Samples of 4 bytes that a WAV file can hold."""
 GAIN_DB = -18.0
 """Random patches of the paper's synth peak at 2.6 (median; 5 in 100 above 6.5): most notes stay below the limiter."""
 TOP_VELOCITY = 127
@@ -196,7 +198,7 @@ def read_patch(file: str | Path, synth: Synth) -> NDArray[np.float64]:
         values = {str(row["name"]): float(row["value"]) for row in rows}
     except OSError as error:
         raise UsageError(f"the patch {file} can't be read: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise UsageError(f"{file} is not a patch ({one_line(error)}); give the patch.json that match writes") from None
     for name in synth.space.names:
         if name not in values:
@@ -321,8 +323,8 @@ class FileInput:
         self._player, self._rate = player, player.voices.sample_rate
         self._next = 0
         self.ended = False
-        seconds = self._events[-1][0] if self._events else 0.0
-        self.description = f"{file} ({len(self._events)} messages, {seconds:.1f} s)"
+        self.seconds = self._events[-1][0] if self._events else 0.0
+        self.description = f"{file} ({len(self._events)} messages, {self.seconds:.4g} s)"
 
     def look(self, samples: int) -> None:
         """Plays what is due in the next `AHEAD_S`."""
@@ -347,13 +349,18 @@ def read_midi(file: str | Path) -> list[tuple[float, Message]]:
 
     try:
         at_s, events = 0.0, []
-        for message in mido.MidiFile(str(file), clip=True):
+        opened = mido.MidiFile(str(file), clip=True)
+        if opened.ticks_per_beat <= 0:
+            raise UsageError("its time is not in ticks a beat; save it again so")
+        for message in opened:
             at_s += message.time
             if not message.is_meta:
                 events.append((at_s, bytes(message.bytes())))
         return events
     except OSError as error:
         raise UsageError(f"the MIDI file {file} can't be read: {error.strerror or one_line(error)}") from None
+    except (EOFError, LookupError):
+        raise UsageError(f"{file} is not a whole MIDI file: it is cut off or damaged; save or copy it again") from None
     except Exception as error:  # mido raises whatever a damaged file leads to
         raise UsageError(f"{file} is not a MIDI file that can be played ({one_line(error)})") from None
 
@@ -476,9 +483,18 @@ def perform(
 
 
 def render(player: Player, file: FileInput, duration: float | None = None, block_samples: int = 1024) -> Sound:
-    """(samples,) what is played of a MIDI file until its last note has died away, or for so many seconds."""
+    """(samples,) what is played of a MIDI file until its last note has died away, or for so many seconds.
+
+    Raises `UsageError` from `MOST_RENDERED` samples on.
+    """
     blocks, samples, sounding = [], 0, 0
-    end = math.inf if duration is None else round(duration * player.voices.sample_rate)
+    rate = player.voices.sample_rate
+    end = math.inf if duration is None else round(duration * rate)
+    if min(end, file.seconds * rate) > MOST_RENDERED:
+        raise UsageError(
+            f"{file.description} lasts longer than the {MOST_RENDERED / rate:.0f} s that a WAV file can hold "
+            f"at {rate} Hz; give a --duration"
+        )
     while samples < end and not (file.ended and not sounding):
         file.look(samples)
         blocks.append(player.voices.process(int(min(block_samples, end - samples)))[:, 0])

@@ -180,13 +180,6 @@ def run(args: argparse.Namespace) -> int:
                 compared.append(sink)
             stack.callback(sink.close)
             receivers.append(Receiver(profile, sink, baud))
-
-        _say(f"listening to {source.description}, {settings.mode} mode, above {settings.threshold_db:g} dBFS")
-        _say(f"model {model.name} on {model.device}")
-        for receiver in receivers:
-            profile = receiver.profile
-            _say(f"sending to {receiver.description}; profile {profile.name}, channel {profile.channel}")
-        gate = None if args.anything else live.Gate(target, model.audio)
         refiner = recorder = None
         if args.refine is not None:
             refiner = live.Refiner(target.name, args.refine)
@@ -194,6 +187,13 @@ def run(args: argparse.Namespace) -> int:
         if args.record:
             recorder = live.Recorder(args.record)
             stack.callback(recorder.close)
+
+        _say(f"listening to {source.description}, {settings.mode} mode, above {settings.threshold_db:g} dBFS")
+        _say(f"model {model.name} on {model.device}")
+        for receiver in receivers:
+            profile = receiver.profile
+            _say(f"sending to {receiver.description}; profile {profile.name}, channel {profile.channel}")
+        gate = None if args.anything else live.Gate(target, model.audio)
         bridge = live.Bridge(source, model, receivers, settings, gate, refiner, recorder, session, _say)
         if recorder is not None:
             kept = [{"profile": to_toml(profile, target.name), "baud": baud} for profile, baud in profiles]

@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plays until the end of the input, the duration, Ctrl-C or SIGTERM; returns 0."""
-    from ..audio import _check_block
+    from ..audio import check_block
     from ..files import wav, writing
     from ..play import FileInput, Output, Player, Voices, find_output, initial_patch, perform, read_patch, render
     from ..profiles import load
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     instrument = synth(args.synth)
     profile = load(args.profile or args.synth, instrument.space, args.channel)
     patch = read_patch(args.patch, instrument) if args.patch else initial_patch(instrument, args.silent)
-    _check_block(args.block_size or 1)
+    check_block(args.block_size or 1)
     row = None if args.out_file else find_output(args.out)
     channels = 1 if row is None else min(2, row["max_output_channels"])
     rate = args.sample_rate or (OUT_RATE if row is None else round(row["default_samplerate"]))

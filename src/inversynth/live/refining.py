@@ -20,6 +20,9 @@ class Refiner:
     """Searches for the patch of one note at a time; of notes that come meanwhile only the latest is kept."""
 
     def __init__(self, synth: str, seconds: float) -> None:
+        from ..refine import check_budget
+
+        check_budget(seconds, None, 1)
         self._helper = Helper(_serve, synth, seconds)
         self._busy = True  # until it says that it is ready
         self._next: tuple[int, NDArray[np.float32], list[NDArray[np.float32]]] | None = None

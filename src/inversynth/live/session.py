@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import files
-from ..audio import BLOCK_SAMPLES, Clock, Source
+from ..audio import BLOCK_SAMPLES, Clock, Source, check_block
 from ..errors import InversynthError, UsageError
 
 FACTS, LOG, AUDIO = "session.json", "log.jsonl", "audio-{:04}.wav"
@@ -198,7 +198,7 @@ class SessionSource(Source):
     """What a session heard, as a device would deliver it in the time of a clock."""
 
     def __init__(self, session: Session, clock: Clock, block_samples: int = BLOCK_SAMPLES) -> None:
-        super().__init__(f"session {session.folder}", session.sample_rate, block_samples, clock)
+        super().__init__(f"session {session.folder}", session.sample_rate, check_block(block_samples), clock)
         self._blocks = _blocks(session, block_samples)
         self._began, self._at = clock.now(), 0
 

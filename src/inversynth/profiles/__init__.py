@@ -56,7 +56,7 @@ def text(name: str | Path) -> str:
     if made is not None:
         return to_toml(made, str(name) if str(name) in SYNTHS else DEFAULT_SYNTH)
     load(name)
-    return _file(name).read_text(encoding="utf-8")
+    return _file(name).read_text(encoding="utf-8-sig")
 
 
 def _made(name: str, space: ParamSpace | None) -> Profile | None:
@@ -82,8 +82,8 @@ def _file(name: str | Path) -> Path:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"the profile {file} can't be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"the profile {file} is not TOML: {error}") from None

@@ -66,7 +66,7 @@ class _Row:
         text = self.text(column)
         if not text:
             return default
-        if not re.fullmatch(r"\d+", text) or int(text) > high:
+        if not re.fullmatch(r"\d{1,9}", text) or int(text) > high:
             raise UsageError(f"{self._where}: {column} = {text!r} is not an integer of 0..{high}")
         return int(text)
 
@@ -83,6 +83,8 @@ class _Row:
             kind = "cc"
         elif self.text("nrpn_msb") and self.text("nrpn_lsb"):
             msb, lsb = self.integer("nrpn_msb", TOP, 0), self.integer("nrpn_lsb", TOP, 0)
+            if (msb, lsb) == (TOP, TOP):  # no parameter
+                return None
             address, kind = Nrpn(msb, lsb, 14 if wide else 7), "nrpn"
         else:
             return None

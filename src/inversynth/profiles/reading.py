@@ -30,6 +30,8 @@ from ..spec import CURVES, Param, ParamSpace
 DEFAULT_SYNTH = "paper"
 KINDS = ("cc", "cc14", "nrpn", "sysex", "osc")
 RUN = ("low", "high", "range", "curve", "table")
+MOST = 1e9
+"""A number in `range` is within plus and minus this."""
 KEYS = (
     "name", "maker", "model", "synth", "base", "channel", "running_status", "nrpn_null", "unreserved", "source",
     "parameters", "settings", "others",
@@ -45,7 +47,10 @@ def parse(document: Mapping[str, Any], file: str | Path, space: ParamSpace | Non
     top.only(KEYS)
     if space is None:
         space = SYNTHS[top.one_of("synth", tuple(SYNTHS), DEFAULT_SYNTH)].space
-    base = load(top.text("base"), space) if "base" in document else None
+    try:
+        base = load(top.text("base"), space) if "base" in document else None
+    except RecursionError:
+        raise top.wrong("base", "another profile: it leads back to this one") from None
     unreserved = top.integers("unreserved", 0, TOP)
     parameters = top.table("parameters")
     controls = dict(zip(space.names, base.controls if base else [None] * len(space), strict=True))
@@ -158,6 +163,8 @@ def _address(table: _Table, kinds: tuple[str, ...] = KINDS[:-1], param: Param | 
             raise table.wrong(kind, "a parameter; 127, 127 stands for none")
         return Nrpn(msb, lsb, bits)
     if kind == "program":
+        if table.given[kind] is not True:
+            raise table.wrong(kind, "true; the program is the `value`")
         return Program()
     if kind == "osc":
         if (
@@ -201,9 +208,13 @@ def _control(table: _Table, param: Param, unreserved: tuple[int, ...]) -> Contro
     if low == high:
         raise table.wrong("low" if "low" in table.given else "high", f"another value than the other end, {high}")
     span = table.given.get("range", list(whole.span))
-    numbers = isinstance(span, list) and all(isinstance(x, int | float) and not isinstance(x, bool) for x in span)
+    numbers = isinstance(span, list) and all(
+        isinstance(x, int | float) and not isinstance(x, bool) and abs(x) <= MOST for x in span
+    )
     if not numbers or len(span) != 2 or not span[0] < span[1]:
-        raise table.wrong("range", f"two numbers in {param.unit or 'the unit of ours'}, the lower first")
+        raise table.wrong(
+            "range", f"two numbers in {param.unit or 'the unit of ours'}, the lower first, within {MOST:g}"
+        )
     if span[1] <= param.low or span[0] >= param.high:
         raise table.wrong("range", f"within reach of {param.name}, {param.low:g}..{param.high:g} {param.unit}".rstrip())
     control = Control(
