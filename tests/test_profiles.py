@@ -231,7 +231,10 @@ def test_every_level_comes_back_from_a_finer_device(name: str) -> None:
             "[parameters.cutoff]\ncc = 20\nrange = [20, inf]",
             "range = [20, Infinity] is not two numbers",
         ),
-        (f"[parameters.cutoff]\ncc = 20\nrange = [1, 1{'0' * 400}]", "is not two numbers up to 1e+09 in Hz"),
+        (
+            f"[parameters.cutoff]\ncc = 20\nrange = [1, 1{'0' * 400}]",
+            "is not two numbers in Hz, the lower first, and within",
+        ),
         ("[[settings]]\nprogram = 5\nvalue = 5", "settings 1: program = 5 is not true; the program is the `value`"),
     ],
 )
@@ -244,7 +247,7 @@ def test_what_is_wrong_is_said_with_file_key_value_and_what_is_allowed(text: str
 
 def test_a_profile_that_is_its_own_base_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "round.toml"
-    with pytest.raises(UsageError, match='round.toml" is not another profile: it leads back to this one'):
+    with pytest.raises(UsageError, match=r'round\.toml" is not another profile: it leads back to this one'):
         profiles.load(written(file, f"base = '{file}'"))
 
 

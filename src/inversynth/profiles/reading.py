@@ -212,9 +212,8 @@ def _control(table: _Table, param: Param, unreserved: tuple[int, ...]) -> Contro
         isinstance(x, int | float) and not isinstance(x, bool) and abs(x) <= MOST for x in span
     )
     if not numbers or len(span) != 2 or not span[0] < span[1]:
-        raise table.wrong(
-            "range", f"two numbers in {param.unit or 'the unit of ours'}, the lower first, within {MOST:g}"
-        )
+        unit = param.unit or "the unit of ours"
+        raise table.wrong("range", f"two numbers in {unit}, the lower first, and within {MOST:g}")
     if span[1] <= param.low or span[0] >= param.high:
         raise table.wrong("range", f"within reach of {param.name}, {param.low:g}..{param.high:g} {param.unit}".rstrip())
     control = Control(
