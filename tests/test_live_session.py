@@ -198,7 +198,21 @@ def test_a_comparison_says_what_differs_first() -> None:
     assert late.result() == "message 1 is b0 14 06 at 1.500000 s; it was b0 14 06 at 1.000000 s"
 
 
-@pytest.mark.parametrize("text", ["no json", '{"at_s": 1}', '{"message": "zz", "to": 0, "at_s": 1}', "[]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no json",
+        "[" * 50_000,
+        '{"at_s": 1}',
+        '{"message": "zz", "to": 0, "at_s": 1}',
+        "[]",
+        '{"position": -1, "gap": true}',
+        '{"position": 0, "refined": "x"}',
+        '{"position": 0, "returned": 0}',
+        '{"at_s": NaN, "returned": 0}',
+        '{"position": 0, "else": true}',
+    ],
+)
 def test_a_log_that_is_damaged_is_said(text: str, tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "s")
     recorder.start(RATE, {})
@@ -206,6 +220,34 @@ def test_a_log_that_is_damaged_is_said(text: str, tmp_path: Path) -> None:
     (tmp_path / "s" / "log.jsonl").write_text(text)
     with pytest.raises(UsageError, match=r"log\.jsonl is damaged"):
         load_session(tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    ("fact", "value"),
+    [
+        ("sample_rate", 0),
+        ("sample_rate", "x"),
+        ("settings", {"mode": "none"}),
+        ("settings", {"rate": "x"}),
+        ("settings", {"unknown": 1}),
+        ("synth", 1),
+        ("model", None),
+        ("gate", "yes"),
+        ("receivers", [{"profile": "no TOML", "baud": 31250}]),
+        ("receivers", [{"baud": 31250}]),
+    ],
+)
+def test_facts_that_are_damaged_are_one_line(
+    fact: str, value: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = {"settings": {}, "gate": True, "synth": "sine", "model": "none", "receivers": [], fact: value}
+    recorder = Recorder(tmp_path / "s")
+    recorder.start(RATE, facts)
+    recorder.close()
+    assert main(["live", "--replay", str(tmp_path / "s"), "--fast"]) == 2
+    error = capsys.readouterr().err
+    assert "session.json is damaged" in error
+    assert error.count("\n") == 1
 
 
 def test_a_disk_that_takes_nothing_is_said_at_the_end(tmp_path: Path) -> None:

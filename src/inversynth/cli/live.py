@@ -16,7 +16,7 @@ from ..errors import UsageError
 
 if TYPE_CHECKING:
     from ..audio import Source
-    from ..live import Comparison, Session
+    from ..live import Comparison, Session, Settings
     from ..midi import Profile, Sink
     from ..render import Synth
     from ..spec import ParamSpace
@@ -157,8 +157,8 @@ def run(args: argparse.Namespace) -> int:
     if session is None:
         settings = live.Settings(**{name: value for name, value in given.items() if value is not None})
     else:
-        args.synth, args.model = session.facts["synth"], args.model or session.facts["model"]
-        settings, args.anything = live.Settings(**session.facts["settings"]), not session.facts["gate"]
+        args.synth, kept_model, settings, gated = _kept(session)
+        args.model, args.anything = args.model or kept_model, not gated
     target = synth(args.synth)
     profiles = _profiles(args, target) if args.outputs or not session else _kept_profiles(session, target.space)
 
@@ -232,16 +232,34 @@ def _profiles(args: argparse.Namespace, target: Synth) -> list[tuple[Profile, fl
     return found
 
 
+def _kept(session: Session) -> tuple[str, str, Settings, bool]:
+    """The synth, the model, the settings, and whether there was a gate, that a session was recorded with."""
+    from ..files import check_types
+    from ..live import Settings
+
+    facts = session.facts
+    with session.reading():
+        for name, kind in (("synth", str), ("model", str), ("gate", bool)):
+            if not isinstance(facts[name], kind):
+                raise TypeError(f"{name} is {facts[name]!r}")
+        settings = Settings(**facts["settings"])
+        check_types(settings)
+        return facts["synth"], facts["model"], settings, facts["gate"]
+
+
 def _kept_profiles(session: Session, space: ParamSpace) -> list[tuple[Profile, float]]:
-    """The profiles and speeds of a session's receivers."""
+    """The profiles and speeds of a session's receivers; the patches that were refined are of the same parameters."""
     import tomllib
 
     from ..profiles import parse
 
-    return [
-        (parse(tomllib.loads(kept["profile"]), session.folder, space), float(kept["baud"]))
-        for kept in session.facts["receivers"]
-    ]
+    with session.reading():
+        if any(mark.what == "refined" and len(mark.value) != len(space) for mark in session.marks):
+            raise ValueError(f"a refined patch has not {len(space)} parameters")
+        return [
+            (parse(tomllib.loads(kept["profile"]), session.folder, space), float(kept["baud"]))
+            for kept in session.facts["receivers"]
+        ]
 
 
 def _compare(sinks: Sequence[Comparison]) -> int:

@@ -493,7 +493,9 @@ class Bridge:
     def _back_before(self, at_s: float) -> None:
         """Receivers come back that the log says came back before a time."""
         while self._returns and (back_s := self._returns[0].at_s) is not None and back_s < at_s:
-            self._sender.do(back_s, self._sender.back(int(self._returns.popleft().value)))
+            number = int(self._returns.popleft().value)
+            if number < len(self._sender.receivers):
+                self._sender.do(back_s, self._sender.back(number))
 
 
 def run(

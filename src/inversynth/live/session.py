@@ -7,7 +7,9 @@ log.jsonl        a line for each message with the time in the stream (s), and fo
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -20,7 +22,8 @@ from numpy.typing import NDArray
 
 from .. import files
 from ..audio import BLOCK_SAMPLES, Clock, Source, check_block
-from ..errors import InversynthError, UsageError
+from ..errors import DamageError, InversynthError, UsageError, one_line
+from ..spec import AudioFormat
 
 FACTS, LOG, AUDIO = "session.json", "log.jsonl", "audio-{:04}.wav"
 FILE_S = 3600.0
@@ -140,6 +143,14 @@ class Session:
         """In Hz."""
         return int(self.facts["sample_rate"])
 
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Raises `DamageError` if meanwhile `facts` turn out to be what the bridge doesn't write."""
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _damaged(self.folder / FACTS, error) from None
+
 
 def load(folder: str | Path) -> Session:
     """Reads a session; raises `UsageError` for what is none, or is damaged."""
@@ -149,6 +160,13 @@ def load(folder: str | Path) -> Session:
     facts = files.read_json(place / FACTS, "session")
     marks, messages = [], []
     try:
+        rate = facts["sample_rate"]
+        if type(rate) is not int:
+            raise TypeError(f"sample_rate is {rate!r}")
+        AudioFormat(rate, 1.0)
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(place / FACTS, error) from None
+    try:
         for line in (place / LOG).read_text(encoding="utf-8").splitlines():
             entry = json.loads(line)
             position, at_s = entry.pop("position", None), entry.pop("at_s", None)
@@ -156,11 +174,32 @@ def load(folder: str | Path) -> Session:
                 messages.append((int(entry["to"]), bytes.fromhex(entry["message"]), float(at_s)))
             else:
                 ((what, value),) = entry.items()
-                marks.append(Mark(what, value, position, at_s))
-        int(facts["sample_rate"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{place / LOG} is damaged: {error}") from None
+                marks.append(_mark(what, value, position, at_s))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise _damaged(place / LOG, error) from None
     return Session(place, facts, tuple(marks), tuple(messages))
+
+
+def _damaged(file: Path, error: Exception) -> DamageError:
+    why = f"{error} is missing" if isinstance(error, KeyError) else one_line(error)
+    return DamageError(f"{file} is damaged: {why}; record the session again")
+
+
+def _mark(what: str, value: Any, position: Any, at_s: Any) -> Mark:
+    """Raises `ValueError` for what the bridge doesn't write."""
+    right = {
+        "gap": value is True,
+        "stopped": value is True,
+        "refined": isinstance(value, list) and all(isinstance(x, int | float) and 0 <= x <= 1 for x in value),
+        "returned": type(value) is int and value >= 0,
+    }
+    if what == "returned":
+        right_time = isinstance(at_s, float) and 0 <= at_s < math.inf
+    else:
+        right_time = type(position) is int and position >= 0
+    if not (right.get(what) and right_time):
+        raise ValueError(f"it says {what} = {value!r} at {position if at_s is None else at_s!r}")
+    return Mark(what, value, position, at_s)
 
 
 class Comparison:
@@ -225,6 +264,8 @@ def _blocks(session: Session, block_samples: int) -> Iterator[NDArray[np.float32
         number += 1
         try:
             with soundfile.SoundFile(path) as sound:
+                if (sound.samplerate, sound.channels) != (session.sample_rate, 1):
+                    raise RuntimeError(f"it has {sound.channels} channels of {sound.samplerate} Hz")
                 yield from sound.blocks(block_samples, dtype="float32")
         except (soundfile.LibsndfileError, RuntimeError) as error:
-            raise UsageError(f"{path} is damaged: {error}") from None
+            raise _damaged(path, error) from None
