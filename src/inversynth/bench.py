@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -33,6 +34,7 @@ from .devices import quiet
 from .errors import InversynthError, UsageError, one_line
 from .midi import PortSink, Receiver, Sink
 from .predict import Model, load_model
+from .processes import no_interrupts
 from .profiles import of_space
 from .render import synth
 
@@ -581,17 +583,26 @@ def _port() -> Iterator[PortSink | None]:
 
 
 def apart(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    """What a function of this or another module returns in a process of its own; raises `InversynthError`."""
+    """What a function of this or another module returns in a process of its own; raises `InversynthError`.
+
+    The process is interrupted with this one, and then puts away what it has started.
+    """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_apart, args=(theirs, function, arguments))
-    process.start()
+    with no_interrupts():
+        process.start()
     theirs.close()
     try:
         found: dict[str, Any] | str = ours.recv()
     except EOFError:
         process.join()
         raise InversynthError(f"the process that measures has ended with {process.exitcode}") from None
+    except KeyboardInterrupt:
+        if process.pid is not None and hasattr(signal, "pthread_sigmask"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGINT)
+        raise
     finally:
         process.join()
     if isinstance(found, str):
@@ -601,9 +612,13 @@ def apart(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str,
 
 def _apart(pipe: Any, function: Callable[..., dict[str, Any]], arguments: tuple[Any, ...]) -> None:
     try:
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         found: dict[str, Any] | str = function(*arguments)
     except Exception as error:
         found = one_line(error)
-    pipe.send(found)
-    pipe.close()
+    except KeyboardInterrupt:
+        found = "interrupted"
+    with contextlib.suppress(OSError):  # nobody waits for it any more
+        pipe.send(found)
     os._exit(0)  # PortAudio aborts in being ended without its server

@@ -23,7 +23,7 @@ class Helper:
     def __init__(self, work: Callable[..., None], *args: Any) -> None:
         self.pipe, theirs = CONTEXT.Pipe()
         self._process: SpawnProcess = CONTEXT.Process(target=_run, args=(work, theirs, *args), daemon=True)
-        with _no_interrupts():
+        with no_interrupts():
             self._process.start()
         theirs.close()
 
@@ -51,7 +51,7 @@ def _run(work: Callable[..., None], pipe: Connection, *args: Any) -> None:
 
 
 @contextlib.contextmanager
-def _no_interrupts() -> Any:
+def no_interrupts() -> Any:
     """Processes started meanwhile never get SIGINT; one that comes for us waits."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measures and prints; returns 0, whether the budgets are met or not."""
     from .. import bench
-    from ..files import write_json
+    from ..files import to_json, writing
     from ..machine import machine
     from ..predict import default_model
 
@@ -46,21 +47,23 @@ def run(args: argparse.Namespace) -> int:
     model = args.model or default_model("paper")
     simulate = args.simulated or not bench.has_jack()
     found: dict[str, Any] = {"machine": machine(), "model": model, "sample_rate": bench.RATE_HZ}
-    if args.soak is not None:
-        period = periods[0] if args.periods else 256
-        found["soak"] = bench.apart(bench.soak, bench.load_on_cpu, model, period, args.soak, simulate)
-        print(*bench.soak_lines(found["soak"]), sep="\n")
-    else:
-        found["seconds"] = args.seconds
-        found["periods"] = []
-        for period in periods:
-            print(f"measuring at {period} samples a block", file=sys.stderr, flush=True)
-            found["periods"].append(
-                bench.apart(bench.measure, bench.load_on_cpu, model, period, args.seconds, simulate)
-            )
-        _print(found["periods"])
-    if args.out is not None:
-        write_json(args.out, found)
+    with contextlib.ExitStack() as stack:
+        file = None if args.out is None else stack.enter_context(writing(args.out))
+        if args.soak is not None:
+            period = periods[0] if args.periods else 256
+            found["soak"] = bench.apart(bench.soak, bench.load_on_cpu, model, period, args.soak, simulate)
+            print(*bench.soak_lines(found["soak"]), sep="\n")
+        else:
+            found["seconds"] = args.seconds
+            found["periods"] = []
+            for period in periods:
+                print(f"measuring at {period} samples a block", file=sys.stderr, flush=True)
+                found["periods"].append(
+                    bench.apart(bench.measure, bench.load_on_cpu, model, period, args.seconds, simulate)
+                )
+            _print(found["periods"])
+        if file is not None:
+            file.write_bytes(to_json(found))
     return 0
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import shutil
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -111,7 +112,8 @@ class Recorder:
         if self._thread is not None:
             self._thread.join()
         if self._error is not None or self.lost:
-            why = self._error or f"{self.lost} entries were lost: the disk is too slow"
+            full = isinstance(self._error, RuntimeError) and not shutil.disk_usage(self.folder).free
+            why = "the disk is full" if full else self._error or f"{self.lost} entries were lost: the disk is too slow"
             raise InversynthError(f"the session {self.folder} is damaged: {why}")
 
 
