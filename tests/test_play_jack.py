@@ -219,3 +219,19 @@ def test_a_server_that_goes_away_ends_it_with_an_error() -> None:
         assert not any("Traceback" in line for line in player.lines)
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, None])
+def test_a_server_that_stands_still_holds_nothing_up(number: signal.Signals | None) -> None:
+    server = Server("inversynth-play-still")
+    try:
+        player, _ = instrument(server, "--virtual", "keys")
+        server.jackd.process.send_signal(signal.SIGSTOP)
+        if number is not None:
+            player.process.send_signal(number)
+        assert player.process.wait(20) == (1 if number is None else 0)
+        player.stop()
+        assert ("has stopped" if number is None else "0 notes") in player.lines[-1]
+    finally:
+        server.jackd.process.send_signal(signal.SIGCONT)
+        server.stop()

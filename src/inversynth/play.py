@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import json
 import math
 import os
@@ -376,10 +377,13 @@ class Output:
 
     DEAD_S = 3.0
     """A device that asks for nothing for so long has stopped, whatever PortAudio says."""
+    CLOSE_S = 0.5
+    """How long to wait for its next block, at the end, before its stream is closed."""
 
     def __init__(self, row: dict[str, Any], voices: Voices, block_samples: int = 0) -> None:
         self.description = f"{row['name']} ({row['hostapi']}, {voices.sample_rate} Hz, {voices.channels} channels)"
         self._voices, self._gone = voices, False
+        self._patience_s = self.CLOSE_S + 2 * block_samples / voices.sample_rate
         sounddevice = _sounddevice()
         cast, (callback, state) = sounddevice._ffi.cast, voices.native.callback()
         try:
@@ -416,16 +420,35 @@ class Output:
         if blocks != self._blocks:
             self._blocks, self._asked = blocks, now
         if not self._stream.active or now - self._asked > self.DEAD_S:
-            # PortAudio hangs in closing a stream whose JACK server is gone, and aborts in being ended.
-            self._gone = True
-            atexit.unregister(getattr(_sounddevice(), "_exit_handler", print))
+            self._abandon()
             raise InversynthError(f"{self.description} has stopped: is it unplugged, or its server gone?")
 
     def close(self) -> None:
-        """Stops and closes the stream."""
+        """Stops and closes the stream, if its device still asks for sound."""
+        if not self._gone and not self._asks():
+            self._abandon()
         if not self._gone:
             with quiet():
                 self._stream.close()
+
+    def _asks(self) -> bool:
+        """Whether another block is asked for soon, or none can be since the stream isn't active."""
+        blocks, end = self._voices.native.played()[1], time.monotonic() + self._patience_s
+        while self._stream.active:
+            if self._voices.native.played()[1] != blocks:
+                return True
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.005)
+        return True
+
+    def _abandon(self) -> None:
+        """Leaves the stream open: PortAudio hangs in closing one whose server is gone or stands still, and aborts in
+        being ended. What the callback uses is kept for ever, in case that it is called again."""
+        self._gone = True
+        atexit.unregister(getattr(_sounddevice(), "_exit_handler", print))
+        for used in (self._stream, self._voices.native):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(used))
 
 
 def list_outputs() -> list[dict[str, Any]]:

@@ -163,7 +163,6 @@ def run(args: argparse.Namespace) -> int:
     profiles = _profiles(args, target) if args.outputs or not session else _kept_profiles(session, target.space)
 
     with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(_until_signalled())
         named = args.model or default_model(args.synth)
         model = load_model(named, args.device)
         model.require(target)
@@ -180,6 +179,7 @@ def run(args: argparse.Namespace) -> int:
                 compared.append(sink)
             stack.callback(sink.close)
             receivers.append(Receiver(profile, sink, baud))
+        stop = stack.enter_context(_until_signalled())  # from here on; what is opened above may hang
         refiner = recorder = None
         if args.refine is not None:
             refiner = live.Refiner(target.name, args.refine)

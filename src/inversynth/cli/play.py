@@ -67,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Plays until the end of the input, the duration, Ctrl-C or SIGTERM; returns 0."""
     from ..audio import check_block
+    from ..devices import quiet
     from ..files import wav, writing
     from ..play import FileInput, Output, Player, Voices, find_output, initial_patch, perform, read_patch, render
     from ..profiles import load
@@ -103,7 +104,8 @@ def run(args: argparse.Namespace) -> int:
                 _say(f"MIDI from {each.description}, channel {profile.channel}")
             _say(f"driven: {', '.join(f'{each.param.name} ({each.address})' for each in profile.driven)}")
             _say(f"playing {args.synth} on {output.description}, {args.voices} voices")
-            perform(player, output, inputs, stop, args.duration)
+            with quiet():  # libjack tells much when its server goes
+                perform(player, output, inputs, stop, args.duration)
     _say(player.summary())
     return 0
 

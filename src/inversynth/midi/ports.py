@@ -25,6 +25,8 @@ from .messages import Message
 
 LOOK_S = 1.0
 """How often to look whether a receiver's port is still there; sending to one that isn't raises nothing."""
+STANDS_S = 0.5
+"""A JACK server, whose periods are shorter, stands still if nothing of it has moved for so long."""
 RING = 16384
 """Bytes of RtMidi's ring for JACK (JACK_RINGBUFFER_SIZE), in which a message has four more for its length."""
 _newest_server: _Server | None = None
@@ -55,6 +57,15 @@ class _Server(NamedTuple):
             return [file.read_text() for file in sorted(Path(f"/proc/{self.process}/task").glob("*/status"))]
         return []
 
+    def moves(self) -> bool:
+        """Whether it moves within `STANDS_S`, or Linux doesn't tell; libjack waits for one that doesn't for ever."""
+        before, end = self.trace(), time.monotonic() + STANDS_S
+        while before and time.monotonic() < end:
+            if self.trace() != before:
+                return True
+            time.sleep(0.01)
+        return not before
+
 
 class PortSink:
     """A MIDI output port: that of a receiver, or a virtual one that receivers connect to.
@@ -82,10 +93,7 @@ class PortSink:
 
     def _open(self) -> str:
         if self._virtual:
-            try:
-                self._midi.open_virtual_port(self._wanted)
-            except (OSError, NotImplementedError, RuntimeError) as error:
-                raise UsageError(f"can't make the virtual MIDI port {self._wanted!r}: {error}") from None
+            _open_virtual(self._midi, self._wanted)
             return self._wanted
         names: list[str] = self._midi.get_ports()
         at = pick(names, self._wanted, "MIDI output port")
@@ -147,12 +155,12 @@ class PortSink:
         """Closes the client, unless its server is gone and others were opened since: libjack would crash."""
         if self._midi is None:
             return
-        if _newest_server == self._server:
+        if _newest_server == self._server and (self._server is None or self._server.moves()):
             with quiet():
                 self._midi.close_port()
                 self._midi.delete()
         else:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._midi))
+            _abandon(self._midi)
         self._midi = None
 
     def _reopen(self) -> None:
@@ -184,7 +192,7 @@ class InputPort:
         self._midi: Any = _rtmidi("MidiIn")
         with quiet():
             if virtual:
-                self._midi.open_virtual_port(name)
+                _open_virtual(self._midi, name)
                 self.description = f"virtual MIDI port {name!r}"
             else:
                 names: list[str] = self._midi.get_ports()
@@ -209,10 +217,26 @@ class InputPort:
 
     def close(self) -> None:
         """Closes the port."""
+        server = _jack_server()
+        if server is not None and not server.moves():
+            _abandon(self._midi)
+            return
         with quiet():
             self._midi.cancel_callback()
             self._midi.close_port()
             self._midi.delete()
+
+
+def _open_virtual(midi: Any, name: str) -> None:
+    try:
+        midi.open_virtual_port(name)
+    except (OSError, NotImplementedError, RuntimeError) as error:
+        raise UsageError(f"can't make the virtual MIDI port {name!r}: {error}") from None
+
+
+def _abandon(midi: Any) -> None:
+    """Keeps RtMidi's client for ever: closing it would wait for a server that stands still, or crash."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(midi))
 
 
 def output_ports() -> list[str]:
