@@ -665,6 +665,13 @@ def test_a_wire_that_takes_no_more_stalls_nothing_and_gets_everything_again(
     sink.close()
 
 
+def test_a_file_that_holds_something_is_no_wire(tmp_path: Path) -> None:
+    (tmp_path / "song.mid").write_bytes(b"MThd")
+    with pytest.raises(UsageError, match=r"song\.mid is a file that holds something"):
+        DinSink(str(tmp_path / "song.mid"))
+    assert (tmp_path / "song.mid").read_bytes() == b"MThd"
+
+
 def test_a_wire_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="give a MIDI device or a serial line"):
         DinSink(str(tmp_path / "nothing"))

@@ -113,7 +113,9 @@ def _command(words: list[str]) -> int:
             command.set_defaults(run=module.run)
     if "" in words:
         parser.error("one of the arguments is empty; leave it out, or give it a value")
-    args = parser.parse_args(words)
+    args, others = parser.parse_known_args(words)
+    if others:
+        choices.choices[args.command].error(f"unrecognized arguments: {' '.join(others)}")
     return int(args.run(args))
 
 

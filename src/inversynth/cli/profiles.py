@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import files
+from ..errors import InversynthError
 
 if TYPE_CHECKING:
     from ..midi import Control, Profile
@@ -67,18 +68,23 @@ def _driven(profile: Profile) -> str:
 
 
 def _import(args: argparse.Namespace) -> None:
+    from ..profiles import to_toml
     from ..profiles.charts import read_chart
     from ..render import synth
 
     profile = read_chart(args.chart, synth(args.synth).space)
-    _write(profile, args)
+    with files.writing(args.out) as temporary:
+        temporary.write_text(to_toml(profile, args.synth), encoding="utf-8")
+    print(f"{args.out}: {_driven(profile)}")
     for control in profile.driven:
         print(f"  {control.param.name:18} {control.address}, {control.low}..{control.high}")
     print("check these; to drive more, give [[others]] the head [parameters.NAME]")
 
 
 def _learn(args: argparse.Namespace) -> None:
+    from ..devices import quiet
     from ..midi import InputPort, Profile
+    from ..profiles import to_toml
     from ..profiles.learning import learn
     from ..render import synth
 
@@ -89,28 +95,23 @@ def _learn(args: argparse.Namespace) -> None:
         for _ in sys.stdin:
             pressed.release()
 
-    port = InputPort(args.midi_in)
-    threading.Thread(target=read_lines, name="lines", daemon=True).start()
     controls: dict[str, Control] = {}
     channel = 1
-    try:
-        for heard_on, control in learn(space, port.receive, lambda: pressed.acquire(blocking=False), _say):
-            channel, controls[control.param.name] = heard_on, control
-    except KeyboardInterrupt:
-        _say("stopped; what was moved so far is kept")
-    finally:
-        port.close()
-    if not controls:
-        _say("nothing was moved; no profile is written")
-        return
-    found = tuple(controls.get(name) for name in space.names)
-    _write(Profile(Path(args.out).stem, space, found, channel), args)
-
-
-def _write(profile: Profile, args: argparse.Namespace) -> None:
-    from ..profiles import to_toml
-
-    with files.writing(args.out) as temporary:
+    with files.writing(args.out) as temporary:  # lest it turns out only after all was moved that it can't be written
+        port = InputPort(args.midi_in)
+        threading.Thread(target=read_lines, name="lines", daemon=True).start()
+        try:
+            with quiet():  # libjack tells much when its server goes
+                for heard_on, control in learn(space, port.receive, lambda: pressed.acquire(blocking=False), _say):
+                    channel, controls[control.param.name] = heard_on, control
+        except KeyboardInterrupt:
+            _say("stopped; what was moved so far is kept")
+        finally:
+            port.close()
+        if not controls:
+            raise InversynthError("nothing was moved; no profile is written")
+        found = tuple(controls.get(name) for name in space.names)
+        profile = Profile(Path(args.out).stem, space, found, channel)
         temporary.write_text(to_toml(profile, args.synth), encoding="utf-8")
     print(f"{args.out}: {_driven(profile)}")
 

@@ -20,6 +20,8 @@ class DinSink:
     def __init__(self, path: str, running_status: bool = True) -> None:
         self._path, self._uses_running = path, running_status
         self.description = f"MIDI wire {path}"
+        if os.path.isfile(path) and os.path.getsize(path):
+            raise UsageError(f"{path} is a file that holds something, and no MIDI device; a MIDI file is --midi-file")
         try:
             self._open()
         except OSError as error:
