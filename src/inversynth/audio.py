@@ -7,6 +7,7 @@ listens reads them from there.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import sys
 import threading
 import time
@@ -493,4 +494,8 @@ def _sounddevice() -> Any:
             f"audio devices need the PortAudio library ({error}); install it (Debian, Ubuntu: "
             "apt install libportaudio2), or use --file"
         ) from None
+    except KeyboardInterrupt as error:
+        # Its frames hold the library: unloading it under JACK's threads would crash.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(error))
+        raise
     return sounddevice

@@ -614,7 +614,8 @@ def _apart(pipe: Any, function: Callable[..., dict[str, Any]], arguments: tuple[
     try:
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        found: dict[str, Any] | str = function(*arguments)
+        with quiet():  # libjack tells much when its server goes
+            found: dict[str, Any] | str = function(*arguments)
     except Exception as error:
         found = one_line(error)
     except KeyboardInterrupt:
