@@ -250,7 +250,7 @@ def test_a_device_is_found_by_index_or_part_of_its_name(
     wanted: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(monkeypatch, *ROWS)
-    assert audio.find_input(audio.list_devices(), wanted)["name"] == name
+    assert audio.find_device(audio.list_devices(), wanted)["name"] == name
 
 
 class Pipe:

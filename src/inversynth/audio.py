@@ -405,7 +405,7 @@ def serve(pipe: Connection, line: Line, device: str, sample_rate: int | None, bl
     """
     try:
         rows = list_devices()
-        row = rows[[row["name"] for row in rows].index(device)] if again else find_input(rows, device)
+        row = rows[[row["name"] for row in rows].index(device)] if again else find_device(rows, device)
         own = round(row["default_samplerate"])
         try:
             stream = _open(row, sample_rate or own, block_samples, line)
@@ -424,15 +424,15 @@ def serve(pipe: Connection, line: Line, device: str, sample_rate: int | None, bl
         pass
 
 
-def find_input(rows: Sequence[dict[str, Any]], device: str) -> dict[str, Any]:
+def find_device(rows: Sequence[dict[str, Any]], device: str, what: str = "input") -> dict[str, Any]:
     """The row of `list_devices` of an index or a part of a name; raises `UsageError` that says which there are."""
     if not device.isdecimal():
-        return rows[pick([row["name"] for row in rows], device, "audio input")]
+        return rows[pick([row["name"] for row in rows], device, f"audio {what}")]
     for row in rows:
         if row["index"] == int(device):
             return row
     there = ", ".join(f"{row['index']} {row['name']!r}" for row in rows)
-    raise UsageError(f"no audio input {device}; there are {there}")
+    raise UsageError(f"no audio {what} {device}; there are {there}")
 
 
 def _open(row: dict[str, Any], sample_rate: int, block_samples: int, line: Line) -> Any:
@@ -467,22 +467,25 @@ def check_block(samples: int) -> int:
     return samples
 
 
-def list_devices() -> list[dict[str, Any]]:
+def list_devices(what: str = "input", instead: str = "--file") -> list[dict[str, Any]]:
     """The audio inputs: rows of `index`, `name`, `hostapi`, `max_input_channels`, `default_samplerate` (Hz).
 
-    Raises `UsageError`, saying what to do, without the PortAudio library or any input.
+    Or, with "output", the outputs, and their `max_output_channels`.
+
+    Raises `UsageError`, saying what to do, without the PortAudio library or any input; instead: the option that needs
+    none.
     """
     sounddevice = _sounddevice()
     with quiet():
         apis = sounddevice.query_hostapis()
         rows = [dict(row) | {"hostapi": apis[row["hostapi"]]["name"]} for row in sounddevice.query_devices()]
-    inputs = [row for row in rows if row["max_input_channels"] > 0]
-    if not inputs:
+    found = [row for row in rows if row[f"max_{what}_channels"] > 0]
+    if not found:
         raise UsageError(
-            "no audio input: connect a device, or start a server (JACK without hardware: jackd -r -d dummy -r 48000 "
-            "-p 256), or use --file"
+            f"no audio {what}: connect a device, or start a server (JACK without hardware: jackd -r -d dummy -r 48000 "
+            f"-p 256), or use {instead}"
         )
-    return inputs
+    return found
 
 
 def _sounddevice() -> Any:

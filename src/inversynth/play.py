@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _native
-from .audio import _sounddevice
+from .audio import _sounddevice, find_device, list_devices
 from .devices import pick, quiet
 from .errors import InversynthError, UsageError, one_line
 from .midi import LOOK_S as PORT_LOOK_S
@@ -452,18 +452,8 @@ class Output:
 
 
 def list_outputs() -> list[dict[str, Any]]:
-    """The audio outputs, rows as of `audio.list_devices`; raises `UsageError` without PortAudio or any output."""
-    sounddevice = _sounddevice()
-    with quiet():
-        apis = sounddevice.query_hostapis()
-        rows = [dict(row) | {"hostapi": apis[row["hostapi"]]["name"]} for row in sounddevice.query_devices()]
-    outputs = [row for row in rows if row["max_output_channels"] > 0]
-    if not outputs:
-        raise UsageError(
-            "no audio output: connect a device, or start a server (JACK without hardware: jackd -r -d dummy -r 48000 "
-            "-p 256), or use --out-file"
-        )
-    return outputs
+    """The audio outputs, as `audio.list_devices`."""
+    return list_devices("output", "--out-file")
 
 
 def find_output(device: str | None = None) -> dict[str, Any]:
@@ -472,13 +462,7 @@ def find_output(device: str | None = None) -> dict[str, Any]:
     if device is None:
         own = _sounddevice().default.device[1]
         return next((row for row in outputs if row["index"] == own), outputs[0])
-    if not device.isdecimal():
-        return outputs[pick([row["name"] for row in outputs], device, "audio output")]
-    for row in outputs:
-        if row["index"] == int(device):
-            return row
-    there = ", ".join(f"{row['index']} {row['name']!r}" for row in outputs)
-    raise UsageError(f"no audio output {device}; there are {there}")
+    return find_device(outputs, device, "output")
 
 
 # -- playing ------------------------------------------------------------------------------------
