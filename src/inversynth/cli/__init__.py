@@ -14,8 +14,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
 
 from .. import __version__
 from ..errors import InversynthError
@@ -94,6 +94,44 @@ def _of_ctrl_c(error: BaseException | None) -> bool:
 def tell_error(error: object) -> None:
     """Prints one line on standard error, `printable`."""
     print(f"inversynth: error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+
+
+def say(line: str) -> None:
+    """Prints a line on standard error, at once."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def actions(parser: argparse.ArgumentParser, texts: Mapping[str, str]) -> dict[str, argparse.ArgumentParser]:
+    """The parser of each action, of which a command takes one; what each does, in a line."""
+    made = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    return {
+        name: made.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        for name, text in texts.items()
+    }
+
+
+def list_ends(
+    args: argparse.Namespace,
+    audio: str,
+    devices: Callable[[], list[dict[str, Any]]],
+    ports: Callable[[], list[str]],
+    without: str,
+) -> int:
+    """Prints what --list-devices and --list-ports ask for.
+
+    audio: "input" or "output", what the devices are; without: what is said if there is no port.
+    """
+    if args.list_devices:
+        for row in devices():
+            rate, channels = row["default_samplerate"], row[f"max_{audio}_channels"]
+            print(f"{row['index']:3}  {row['name']}  ({row['hostapi']}, {channels} channels, {rate:g} Hz)")
+    if args.list_ports:
+        names = ports()
+        for name in names:
+            print(name)
+        if not names:
+            say(without)
+    return 0
 
 
 def printable(text: object) -> str:

@@ -9,7 +9,7 @@ from .. import splits
 from ..dataset import open_dataset, verify
 from ..errors import UsageError
 from ..exports import EXPORTS, check
-from . import printable, tell_error
+from . import actions, printable, tell_error
 from .render import progress
 
 ACTIONS = {
@@ -22,11 +22,9 @@ ACTIONS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the actions, each with the folder of a dataset."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    made = {}
-    for name, text in ACTIONS.items():
-        made[name] = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        made[name].add_argument("path", metavar="DIR", help="folder of the dataset, or its URL")
+    made = actions(parser, ACTIONS)
+    for action in made.values():
+        action.add_argument("path", metavar="DIR", help="folder of the dataset, or its URL")
     made["export"].add_argument("--format", choices=list(EXPORTS), required=True, help="what to write")
     made["export"].add_argument("--out", required=True, metavar="PATH", help="where to: a folder, or an .h5 file")
     shares = ",".join(f"{name}={share:g}" for name, share in splits.DEFAULT.items())

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+from . import list_ends, say
 
 if TYPE_CHECKING:
     from ..audio import Source
@@ -188,13 +189,13 @@ def run(args: argparse.Namespace) -> int:
             recorder = live.Recorder(args.record)
             stack.callback(recorder.close)
 
-        _say(f"listening to {source.description}, {settings.mode} mode, above {settings.threshold_db:g} dBFS")
-        _say(f"model {model.name} on {model.device}")
+        say(f"listening to {source.description}, {settings.mode} mode, above {settings.threshold_db:g} dBFS")
+        say(f"model {model.name} on {model.device}")
         for receiver in receivers:
             profile = receiver.profile
-            _say(f"sending to {receiver.description}; profile {profile.name}, channel {profile.channel}")
+            say(f"sending to {receiver.description}; profile {profile.name}, channel {profile.channel}")
         gate = None if args.anything else live.Gate(target, model.audio)
-        bridge = live.Bridge(source, model, receivers, settings, gate, refiner, recorder, session, _say)
+        bridge = live.Bridge(source, model, receivers, settings, gate, refiner, recorder, session, say)
         if recorder is not None:
             kept = [{"profile": to_toml(profile, target.name), "baud": baud} for profile, baud in profiles]
             recorder.start(
@@ -207,7 +208,7 @@ def run(args: argparse.Namespace) -> int:
         with quiet():  # what libraries say of a server that is gone would be in the display's way
             summary = bridge.run(stop)
     for line in summary.lines():
-        _say(line)
+        say(line)
     return _compare(compared)
 
 
@@ -268,12 +269,8 @@ def _compare(sinks: Sequence[Comparison]) -> int:
     for number, sink in enumerate(sinks, 1):
         difference = sink.result()
         code = code or int(difference is not None)
-        _say(f"output {number}: {'the same messages again' if difference is None else difference}")
+        say(f"output {number}: {'the same messages again' if difference is None else difference}")
     return code
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -341,17 +338,8 @@ def _list(args: argparse.Namespace) -> int:
     from ..audio import list_devices
     from ..midi import output_ports
 
-    if args.list_devices:
-        for row in list_devices():
-            rate, channels = row["default_samplerate"], row["max_input_channels"]
-            print(f"{row['index']:3}  {row['name']}  ({row['hostapi']}, {channels} channels, {rate:g} Hz)")
-    if args.list_ports:
-        names = output_ports()
-        for name in names:
-            print(name)
-        if not names:
-            _say("no MIDI output ports; start what is to receive, or make one with --virtual NAME")
-    return 0
+    without = "no MIDI output ports; start what is to receive, or make one with --virtual NAME"
+    return list_ends(args, "input", list_devices, output_ports, without)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+from . import list_ends, say
 
 if TYPE_CHECKING:
     from ..play import Input, Player
@@ -101,17 +102,13 @@ def run(args: argparse.Namespace) -> int:
                 stack.callback(each.close)
                 inputs.append(each)
             for each in inputs:
-                _say(f"MIDI from {each.description}, channel {profile.channel}")
-            _say(f"driven: {', '.join(f'{each.param.name} ({each.address})' for each in profile.driven)}")
-            _say(f"playing {args.synth} on {output.description}, {args.voices} voices")
+                say(f"MIDI from {each.description}, channel {profile.channel}")
+            say(f"driven: {', '.join(f'{each.param.name} ({each.address})' for each in profile.driven)}")
+            say(f"playing {args.synth} on {output.description}, {args.voices} voices")
             with quiet():  # libjack tells much when its server goes
                 perform(player, output, inputs, stop, args.duration)
-    _say(player.summary())
+    say(player.summary())
     return 0
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -141,14 +138,5 @@ def _list(args: argparse.Namespace) -> int:
     from ..midi import input_ports
     from ..play import list_outputs
 
-    if args.list_devices:
-        for row in list_outputs():
-            rate, channels = row["default_samplerate"], row["max_output_channels"]
-            print(f"{row['index']:3}  {row['name']}  ({row['hostapi']}, {channels} channels, {rate:g} Hz)")
-    if args.list_ports:
-        names = input_ports()
-        for name in names:
-            print(name)
-        if not names:
-            _say("no MIDI input ports; connect a keyboard, or make one with --virtual NAME")
-    return 0
+    without = "no MIDI input ports; connect a keyboard, or make one with --virtual NAME"
+    return list_ends(args, "output", list_outputs, input_ports, without)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .. import files
 from ..errors import InversynthError
+from . import actions, say
 
 if TYPE_CHECKING:
     from ..midi import Control, Profile
@@ -27,10 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the actions."""
     from ..render import SYNTHS
 
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    made = {}
-    for name, text in ACTIONS.items():
-        made[name] = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    made = actions(parser, ACTIONS)
     for name in ("show", "check"):
         made[name].add_argument("profile", metavar="NAME|FILE.toml", help="a shipped profile, or a file")
     made["import"].add_argument("chart", metavar="CHART.csv", help="in the form of github.com/pencilresearch/midi")
@@ -102,10 +100,10 @@ def _learn(args: argparse.Namespace) -> None:
         threading.Thread(target=read_lines, name="lines", daemon=True).start()
         try:
             with quiet():  # libjack tells much when its server goes
-                for heard_on, control in learn(space, port.receive, lambda: pressed.acquire(blocking=False), _say):
+                for heard_on, control in learn(space, port.receive, lambda: pressed.acquire(blocking=False), say):
                     channel, controls[control.param.name] = heard_on, control
         except KeyboardInterrupt:
-            _say("stopped; what was moved so far is kept")
+            say("stopped; what was moved so far is kept")
         finally:
             port.close()
         if not controls:
@@ -114,7 +112,3 @@ def _learn(args: argparse.Namespace) -> None:
         profile = Profile(Path(args.out).stem, space, found, channel)
         temporary.write_text(to_toml(profile, args.synth), encoding="utf-8")
     print(f"{args.out}: {_driven(profile)}")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
