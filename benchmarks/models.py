@@ -21,12 +21,11 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from pages import Rows, add_options, as_markdown, settled, shown
+from pages import Rows, add_options, as_markdown, concluded, shown
 from rich.console import Console
 
 from inversynth import metrics, sampling
 from inversynth.architectures import LINEAR, MODELS, OWN, check_model
-from inversynth.errors import InversynthError
 from inversynth.evaluation import paper
 from inversynth.export import export
 from inversynth.files import make_folder, read_json, write_json, writing
@@ -246,18 +245,13 @@ def main(words: list[str] | None = None) -> int:
     add_options(parser, SOURCE)
     args = parser.parse_args(words)
     console = Console()
-    try:
-        found = settled(args, lambda: measured(args, console))
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
-        return 130
-    except InversynthError as error:
-        print(f"models: error: {error}", file=sys.stderr)
-        return error.exit_code
-    if not args.quick:
-        draw(found, PICTURE)
-    shown(console, tables(found), DOCS, SOURCE, markdown(found), args.quick)
-    return 0
+
+    def publish(found: dict[str, Any]) -> None:
+        if not args.quick:
+            draw(found, PICTURE)
+        shown(console, tables(found), DOCS, SOURCE, markdown(found), args.quick)
+
+    return concluded("models", args, lambda: measured(args, console), publish)
 
 
 if __name__ == "__main__":

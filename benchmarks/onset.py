@@ -21,17 +21,17 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from models import compare
 from numpy.typing import NDArray
-from pages import Rows, add_options, as_markdown, settled, shown
+from pages import Rows, add_options, as_markdown, concluded, shown
 from rich.console import Console
 
 from inversynth import metrics, sampling
-from inversynth.errors import InversynthError
 from inversynth.evaluation.comparing import heard, likeliest
 from inversynth.files import make_folder, writing
 from inversynth.machine import machine
 from inversynth.predict import load_model
-from inversynth.render import in_threads, synth
+from inversynth.render import synth
 from inversynth.training import FreshSounds, Settings, load_arrays, save_arrays
 
 HERE = Path(__file__).parent
@@ -132,12 +132,7 @@ def measure(predict: Callable[[NDArray[np.float32], int], Probabilities], count:
     for ms in TIMES_MS:
         found = predict(sounds, ms)
         answers = paper.render(paper.space.values_of_levels(likeliest(found)))
-        rho = np.empty(count)
-
-        def compare(first: int, after: int, answers: NDArray[np.float32] = answers, rho: Any = rho) -> None:
-            rho[first:after] = metrics.sound_measures(sounds[first:after], answers[first:after])["rho_stft"]
-
-        in_threads(compare, count)
+        rho = compare(sounds, answers)["rho_stft"]
         rows.append(
             {
                 "ms": ms,
@@ -237,18 +232,12 @@ def main(words: list[str] | None = None) -> int:
             "models": {name: measure(predict, args.num_examples) for name, predict in predictors.items()},
         }
 
-    try:
-        found = settled(args, measured)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
-        return 130
-    except InversynthError as error:
-        print(f"onset: error: {error}", file=sys.stderr)
-        return error.exit_code
-    if not args.quick:
-        draw(found, PICTURE)
-    shown(console, tables(found), DOCS, SOURCE, markdown(found), args.quick)
-    return 0
+    def publish(found: dict[str, Any]) -> None:
+        if not args.quick:
+            draw(found, PICTURE)
+        shown(console, tables(found), DOCS, SOURCE, markdown(found), args.quick)
+
+    return concluded("onset", args, measured, publish)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from inversynth.errors import InversynthError
 from inversynth.files import read_json, write_json
 
 Rows = list[tuple[str, ...]]
@@ -38,6 +40,22 @@ def settled(args: argparse.Namespace, measure: Callable[[], Found]) -> Found:
         found = rounded(measure())
         write_json(args.out, found)
     return found
+
+
+def concluded(
+    name: str, args: argparse.Namespace, measure: Callable[[], Found], publish: Callable[[Found], None]
+) -> int:
+    """Measures and publishes what can be stopped and gone on with; returns the exit code, after a line on an error."""
+    try:
+        found = settled(args, measure)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        return 130
+    except InversynthError as error:
+        print(f"{name}: error: {error}", file=sys.stderr)
+        return error.exit_code
+    publish(found)
+    return 0
 
 
 def shown(console: Console, tables: Tables, page: Path, source: Path, figures: str, quick: bool = False) -> None:
