@@ -80,39 +80,24 @@ def test_the_tables_of_the_datasets_page_are_those_of_the_benchmark(monkeypatch:
     assert benchmark.rewritten(page, found) == page
 
 
-def test_the_tables_of_the_banks_page_are_those_of_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    markdown = importlib.import_module("render").markdown(json.loads((ROOT / "benchmarks" / "render.json").read_text()))
-    page = (ROOT / "docs" / "bank.md").read_text()
-    assert markdown in page
-    assert importlib.import_module("pages").rewritten(page, "benchmarks/render.json", markdown) == page
+FIGURES = {
+    "render": "bank",
+    "evaluation": "evaluation",
+    "play": "play",
+    "refine": "refine",
+    "objectives": "refine",
+    "onset": "live",
+    "false_moves": "live",
+    "live": "stage",
+}
+"""Benchmarks, and the pages that their figures are on."""
 
 
-def test_the_tables_of_the_benchs_page_are_those_of_the_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    markdown = importlib.import_module("evaluation").markdown(
-        json.loads((ROOT / "benchmarks" / "evaluation.json").read_text())
-    )
-    page = (ROOT / "docs" / "evaluation.md").read_text()
-    assert markdown in page
-    assert importlib.import_module("pages").rewritten(page, "benchmarks/evaluation.json", markdown) == page
-
-
-def test_the_table_of_the_instruments_page_is_that_of_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    markdown = importlib.import_module("play").markdown(json.loads((ROOT / "benchmarks" / "play.json").read_text()))
-    page = (ROOT / "docs" / "play.md").read_text()
-    assert markdown in page
-    assert importlib.import_module("pages").rewritten(page, "benchmarks/play.json", markdown) == page
-
-
-@pytest.mark.parametrize("name", ["refine", "objectives"])
-def test_the_tables_of_the_refinements_page_are_those_of_the_benchmarks(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(("name", "on"), FIGURES.items(), ids=FIGURES)
+def test_the_figures_of_a_page_are_those_of_the_benchmark(name: str, on: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     found = json.loads((ROOT / "benchmarks" / f"{name}.json").read_text())
     markdown = importlib.import_module(name).markdown(found)
-    page = (ROOT / "docs" / "refine.md").read_text()
+    page = (ROOT / "docs" / f"{on}.md").read_text()
     assert markdown in page
     assert importlib.import_module("pages").rewritten(page, f"benchmarks/{name}.json", markdown) == page
