@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from inversynth import live
 from inversynth.audio import FileSource, Source, StreamClock, WallClock, resample
 from inversynth.cli import main
 from inversynth.errors import InversynthError, UsageError
-from inversynth.live import Gate, Settings
+from inversynth.live import Estimate, Gate, Settings
 from inversynth.midi import BAUD, Receiver, Sink, TextSink
 from inversynth.profiles import of_space
 from inversynth.render import synth
@@ -245,7 +244,7 @@ class Nothing(Gate):
     def warm_up(self) -> None:
         pass
 
-    def __call__(self, heard: Sound, rows: Sequence[Sound]) -> bool:
+    def __call__(self, heard: Sound, of_it: Estimate) -> bool:
         assert len(heard) in (round(0.07 * RATE), RATE // 4, RATE // 2, RATE)
         return False
 

@@ -243,9 +243,9 @@ class TimedSink:
 class Open(live.Gate):
     """Takes as long as the gate, and lets everything pass: any model sends."""
 
-    def __call__(self, heard: NDArray[np.float32], rows: Sequence[NDArray[np.float32]]) -> bool:
+    def __call__(self, heard: NDArray[np.float32], of_it: live.Estimate) -> bool:
         """True."""
-        super().__call__(heard, rows)
+        super().__call__(heard, of_it)
         return True
 
 

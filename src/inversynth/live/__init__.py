@@ -14,7 +14,7 @@ from .refining import Refiner
 from .sending import Sender
 from .session import Comparison, Recorder, Session, SessionSource
 from .session import load as load_session
-from .tracking import Tracker
+from .tracking import Estimate, Tracker
 
 __all__ = [
     "MODES",
@@ -22,6 +22,7 @@ __all__ = [
     "STAGES_S",
     "Bridge",
     "Comparison",
+    "Estimate",
     "Gate",
     "Model",
     "Recorder",

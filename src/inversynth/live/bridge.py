@@ -24,7 +24,7 @@ from .realtime import hurry, relax, undisturbed
 from .refining import Refiner
 from .sending import Sender
 from .session import Mark, Recorder, Session
-from .tracking import Tracker
+from .tracking import Tracker, estimate
 
 MODES = ("capture", "follow")
 NOTES = ("fixed", "pitch")
@@ -381,16 +381,17 @@ class Bridge:
         rows = self._model.predict_one(window)
         self._inference_s[self._predictions % KEPT] = time.perf_counter() - began
         self._predictions += 1
+        of_it = estimate(self._model.space, rows)
         if not event.sliding:  # which is of a note that was accepted, or not, by its beginning
             self._number += len(event.sound) <= self._length
             self._length = math.inf if event.whole else len(event.sound)
-            self._accepted = self._gate is None or self._gate(window[:count], rows)
+            self._accepted = self._gate is None or self._gate(window[:count], of_it)
         if self._settings.notes == "pitch" and self._sounding and self._key is None:
             self._note = pitch(window[:count], audio.sample_rate).note
             if self._note is not None and self._accepted:
                 self._key_down(at, self._note)
         if self._accepted:
-            self._tracker.hear(rows, at_s, settle=event.whole, sliding=event.sliding)
+            self._tracker.hear(of_it, at_s, settle=event.whole, sliding=event.sliding)
             self._last_refined = False
             self._offer(at)
             self._notes += event.whole

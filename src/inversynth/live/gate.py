@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..pitch import pitch
 from ..render import Synth
 from ..spec import AudioFormat
-from .tracking import estimate
+from .tracking import Estimate
 
 LEAST_RHO = 0.9
 """A patch resembles a sound if their log spectrograms correlate so well, ..."""
@@ -34,16 +32,16 @@ class Gate:
 
     def warm_up(self) -> None:
         """Takes the memory that it needs."""
-        self(np.ones(self._audio.samples, np.float32), [np.ones(1, np.float32)] * len(self._synth.space))
+        count = len(self._synth.space)
+        self(np.ones(self._audio.samples, np.float32), Estimate(np.zeros(count, np.int64), np.ones(count)))
 
-    def __call__(self, heard: NDArray[np.float32], rows: Sequence[NDArray[np.float32]]) -> bool:
-        """Whether a sound (n,) from a note's beginning may move; rows: P distributions (levels,), heard in it."""
+    def __call__(self, heard: NDArray[np.float32], of_it: Estimate) -> bool:
+        """Whether a sound (n,) from a note's beginning, of which a patch was estimated, may move."""
         if not heard.any():
             return False
-        levels, confidence = estimate(self._synth.space, rows)
-        found = self._synth.scorer(heard)(self._synth.space.values_of_levels(levels[None]), workers=1)
+        found = self._synth.scorer(heard)(self._synth.space.values_of_levels(of_it.levels[None]), workers=1)
         alike = found.rho_stft[0] >= LEAST_RHO or found.convergence[0] <= MOST_CONVERGENCE
-        if alike and confidence.mean() >= LEAST_CONFIDENCE:
+        if alike and of_it.confidence.mean() >= LEAST_CONFIDENCE:
             return True
         rate = self._audio.sample_rate
         return len(heard) >= LEAST_STEADY_S * rate and pitch(heard, rate).steady >= LEAST_STEADY

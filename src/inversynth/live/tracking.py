@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,15 @@ ENVELOPE = ("attack", "decay", "sustain", "release")
 Floats = NDArray[np.float64]
 
 
-def estimate(space: ParamSpace, rows: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.int64], Floats]:
-    """(P,) levels estimated from P distributions (levels,), and (P,) how probable they are with their neighbours.
+class Estimate(NamedTuple):
+    """(P,) levels, and (P,) how probable they are with their neighbours."""
+
+    levels: NDArray[np.int64]
+    confidence: Floats
+
+
+def estimate(space: ParamSpace, rows: Sequence[NDArray[np.float32]]) -> Estimate:
+    """What P distributions (levels,) say of a patch.
 
     The estimate is the distribution's median; of a switch or a choice the likeliest level, without neighbours. On 400
     sounds of the paper's synth the medians' sounds correlate with their targets with 0.989 (log spectrograms, mean),
@@ -31,7 +39,7 @@ def estimate(space: ParamSpace, rows: Sequence[NDArray[np.float32]]) -> tuple[ND
     levels = np.where(choice, [int(row.argmax()) for row in rows], medians)
     reach = np.where(choice, 0, 1)
     near = [row[max(at - by, 0) : at + by + 1].sum() for row, at, by in zip(rows, levels, reach, strict=True)]
-    return levels, np.array(near, np.float64)
+    return Estimate(levels, np.array(near, np.float64))
 
 
 class Tracker:
@@ -52,16 +60,13 @@ class Tracker:
         self.confidence = np.zeros(len(space))
         """(P,) how probable the estimates are that were heard last."""
 
-    def hear(
-        self, rows: Sequence[NDArray[np.float32]], at_s: float, settle: bool = False, sliding: bool = False
-    ) -> None:
-        """Takes P distributions (levels,) as heard at a time.
+    def hear(self, heard: Estimate, at_s: float, settle: bool = False, sliding: bool = False) -> None:
+        """Takes an estimate as of a time.
 
         settle: this is the last word on a note, and what is sure moves to where it is heard, however near; sliding:
         the note's beginning wasn't in the window. The first patch is taken whole: there is nothing to keep.
         """
-        levels, self.confidence = estimate(self._space, rows)
-        goal = levels / self._steps
+        goal, self.confidence = heard.levels / self._steps, heard.confidence
         far = np.abs(goal - self._goal) * self._steps >= np.where(self._choice | settle, 0.5, STEPS)
         moves = far & (self.confidence >= self._least) if self.known else np.ones(len(goal), bool)
         self._move(goal, moves & ~(self._envelope & sliding & self.known), at_s)
