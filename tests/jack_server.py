@@ -159,6 +159,11 @@ class Server:
         done = subprocess.run(["jack_lsp"], env=self.environment, capture_output=True, text=True)
         return done.stdout.split()
 
+    def connected(self, port: str) -> bool:
+        """Whether a port is connected, as PortAudio connects those of a stream that has started."""
+        done = subprocess.run(["jack_lsp", "-c", port], env=self.environment, capture_output=True, text=True)
+        return len(done.stdout.splitlines()) > 1
+
     def connect(self, source: str, target: str) -> None:
         subprocess.run(["jack_connect", source, target], env=self.environment, check=True, capture_output=True)
 

@@ -225,7 +225,8 @@ def test_a_server_that_goes_away_ends_it_with_an_error() -> None:
 def test_a_server_that_stands_still_holds_nothing_up(number: signal.Signals | None) -> None:
     server = Server("inversynth-play-still")
     try:
-        player, _ = instrument(server, "--virtual", "keys")
+        player, output = instrument(server, "--virtual", "keys")
+        until(lambda: server.connected(output), "the stream to start")
         server.jackd.process.send_signal(signal.SIGSTOP)
         if number is not None:
             player.process.send_signal(number)

@@ -61,10 +61,15 @@ class _Server(NamedTuple):
         """Whether it moves within `STANDS_S`, or Linux doesn't tell; libjack waits for one that doesn't for ever."""
         before, end = self.trace(), time.monotonic() + STANDS_S
         while before and time.monotonic() < end:
-            if self.trace() != before:
+            if self.moved(before, self.trace()):
                 return True
             time.sleep(0.01)
         return not before
+
+    @staticmethod
+    def moved(before: list[str], after: list[str]) -> bool:
+        """Whether it moved between two traces, other than by being stopped."""
+        return after != before and not any("\nState:\tT" in status for status in after)
 
 
 class PortSink:
@@ -146,7 +151,7 @@ class PortSink:
         if self._server is None:
             return True
         before, self._trace = self._trace, self._server.trace()
-        if self._trace == before:
+        if not self._server.moved(before, self._trace):
             return False
         self._in_ring = 0
         return True
