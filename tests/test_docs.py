@@ -87,6 +87,7 @@ FIGURES = {
     "refine": "refine",
     "objectives": "refine",
     "onset": "live",
+    "confidence": "live",
     "false_moves": "live",
     "live": "stage",
 }

@@ -30,9 +30,8 @@ class Estimate(NamedTuple):
 def estimate(space: ParamSpace, rows: Sequence[NDArray[np.float32]]) -> Estimate:
     """What P distributions (levels,) say of a patch.
 
-    The estimate is the distribution's median; of a switch or a choice the likeliest level, without neighbours. On 400
-    sounds of the paper's synth the medians' sounds correlate with their targets with 0.989 (log spectrograms, mean),
-    the likeliest levels' with 0.981, and the means' with 0.948; they are 1.19, 1.35 and 1.29 levels off.
+    The estimate is the distribution's median; of a switch or a choice the likeliest level, without neighbours. The
+    sounds of medians come nearer than those of the likeliest levels and of the means: see benchmarks/confidence.py.
     """
     choice = space.levels <= CHOICES
     medians = [int(np.argmax(row.cumsum() >= 0.5 * row.sum())) for row in rows]
