@@ -275,7 +275,7 @@ def test_a_receiver_that_never_takes_a_message_stalls_neither_the_sound_nor_the_
         heard = hear(source, Settings("follow", duration=1.5), [stuck])
         assert len(stuck.messages) == 1
         assert heard.summary.overflows == 0
-        assert heard.summary.predictions >= 6  # the sound was followed on
+        assert heard.summary.predictions > 2  # the sound was followed on
     finally:
         stuck.let_go.set()
         source.close()
