@@ -41,7 +41,7 @@ class Kept(TextSink):
 
 def made() -> tuple[Sender, Kept]:
     sink = Kept()
-    return Sender([Receiver(of_space("sine", SPACE), sink)]), sink
+    return Sender(Receiver(of_space("sine", SPACE), sink)), sink
 
 
 def offer(sender: Sender, at_s: float, *values: int) -> None:
@@ -153,7 +153,7 @@ def test_a_sink_that_fails_stops_the_run() -> None:
             raise OSError("gone")
 
     stop = threading.Event()
-    sender = Sender([Receiver(of_space("sine", SPACE), Broken())])
+    sender = Sender(Receiver(of_space("sine", SPACE), Broken()))
     offer(sender, 0.0, 1, 2)
     sender.run(stop)
     assert stop.is_set()
@@ -169,6 +169,6 @@ def test_patches_for_a_sink_that_does_not_go_on_take_each_others_place() -> None
 
 def test_the_sinks_are_their_receivers_again_in_the_end() -> None:
     sender, sink = made()
-    assert sender.receivers[0].sink is not sink
+    assert sender.receiver.sink is not sink
     sender.release()
-    assert sender.receivers[0].sink is sink
+    assert sender.receiver.sink is sink

@@ -204,11 +204,12 @@ class Bridge:
         self._gate, self._refiner, self._recorder = gate, refiner, recorder
         marks = session.marks if session else ()
         self._marks: deque[Mark] = deque(mark for mark in marks if mark.position is not None)
-        self._returns: deque[Mark] = deque(mark for mark in marks if mark.at_s is not None)
+        returns = [(mark.at_s, int(mark.value)) for mark in marks if mark.at_s is not None]
+        self._returns: deque[tuple[float, int]] = deque(sorted(returns))
         self._say = say or (lambda line: None)
         self._report = report
         self._rate = source.sample_rate
-        self._sender = Sender(receivers, recorder)
+        self._senders = [Sender(receiver, recorder, number) for number, receiver in enumerate(receivers)]
         smooth_s = SMOOTH_S[settings.mode] if settings.smooth is None else settings.smooth
         self._tracker = Tracker(model.space, settings.confidence, smooth_s)
         self._tick = max(round(TICK_S * self._rate), 1)
@@ -281,14 +282,18 @@ class Bridge:
             self._gate.warm_up()
         began = clock.now()
         deadline = math.inf if self._settings.duration is None else began + self._settings.duration
-        thread = threading.Thread(target=self._send, args=(stop,), name="sender", daemon=True)
+        threads = [
+            threading.Thread(target=self._send, args=(sender, stop), name="sender", daemon=True)
+            for sender in self._senders
+        ]
         came, away = time.perf_counter(), False
         try:
             with undisturbed():
                 if threaded:
                     if (why := hurry()) is not None:
                         self._say(f"no real-time priority: {why}")
-                    thread.start()
+                    for thread in threads:
+                        thread.start()
                 try:
                     source.start()
                     while not stop.is_set() and clock.now() < deadline:
@@ -308,28 +313,41 @@ class Bridge:
                             self._gap()
                         self._take_refined()
                         if not threaded:
-                            self._sender.advance()
+                            self._advance()
                     else:
                         self._mark("stopped")
                 finally:
                     self._leave()
                     seconds = clock.now() - began
                     if threaded:
-                        self._sender.finish(FLUSH_S)
-                        thread.join(FLUSH_S + 1)
+                        for sender in self._senders:
+                            sender.finish(FLUSH_S)
+                        latest = time.perf_counter() + FLUSH_S + 1
+                        for thread in threads:
+                            thread.join(max(latest - time.perf_counter(), 0))
                         relax()
                     else:
-                        self._sender.reach(math.inf)
-                        self._sender.advance()
+                        self._reach(math.inf)
+                        self._advance()
         finally:
-            self._sender.release()
-        if self._sender.error is not None:
-            raise self._sender.error
+            for sender in self._senders:
+                sender.release()
+        for sender in self._senders:
+            if sender.error is not None:
+                raise sender.error
         return self._summary(seconds)
 
-    def _send(self, stop: threading.Event) -> None:
+    def _send(self, sender: Sender, stop: threading.Event) -> None:
         hurry()
-        self._sender.run(stop)
+        sender.run(stop)
+
+    def _reach(self, at_s: float) -> None:
+        for sender in self._senders:
+            sender.reach(at_s)
+
+    def _advance(self) -> None:
+        for sender in self._senders:
+            sender.advance()
 
     # -- what happens, in the time of the stream ---------------------------------------------------
 
@@ -360,7 +378,7 @@ class Bridge:
         self._until(end)
         self._position = end
         self._back_before(end / self._rate)
-        self._sender.reach(end / self._rate)
+        self._reach(end / self._rate)
 
     def _on(self, event: Event, at: int) -> None:
         if isinstance(event, Onset):
@@ -417,11 +435,14 @@ class Bridge:
     def _offer(self, at: int) -> None:
         at_s = at / self._rate
         self._back_before(at_s)
-        self._sender.offer(at_s, self._tracker.x(at_s), self._tracker.heard)
+        x, heard = self._tracker.x(at_s), self._tracker.heard
+        for sender in self._senders:
+            sender.offer(at_s, x, heard)
 
     def _do(self, at: int, action: Callable[[Receiver], None]) -> None:
         self._back_before(at / self._rate)
-        self._sender.do(at / self._rate, action)
+        for sender in self._senders:
+            sender.do(at / self._rate, action)
 
     # -- notes -----------------------------------------------------------------------------------
 
@@ -448,7 +469,8 @@ class Bridge:
         self._mark("gap")
         self._sounding, self._length = False, math.inf
         self._key_up(self._position)
-        self._sender.flush()
+        for sender in self._senders:
+            sender.flush()
         self._anew()
 
     def _end(self) -> None:
@@ -493,10 +515,10 @@ class Bridge:
 
     def _back_before(self, at_s: float) -> None:
         """Receivers come back that the log says came back before a time."""
-        while self._returns and (back_s := self._returns[0].at_s) is not None and back_s < at_s:
-            number = int(self._returns.popleft().value)
-            if number < len(self._sender.receivers):
-                self._sender.do(back_s, self._sender.back(number))
+        while self._returns and self._returns[0][0] < at_s:
+            back_s, number = self._returns.popleft()
+            if number < len(self._senders):
+                self._senders[number].do(back_s, self._senders[number].back)
 
 
 def run(

@@ -1,4 +1,4 @@
-"""The sender: what is decided, in the order of its time in the stream, to all receivers, at the pace of their wires.
+"""Senders: what is decided, in the order of its time in the stream, to a receiver, at the pace of its wire.
 
 Every choice (which message is next, and when) is made in the time of the stream of samples, so that the same samples
 give the same messages; the clock on the wall only says how long to wait.
@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -62,22 +62,21 @@ class Tap:
 
 
 class Sender:
-    """Receivers, on whose sinks it puts taps, and what is to be done for them; times are in seconds of the stream.
+    """A receiver, on whose sink it puts a tap, and what is to be done for it; times are in seconds of the stream.
 
     `do` queues what is to be done at a time, in their order; `reach` says that nothing will come before a time. Then
-    either `run` sends from a thread, or `advance` sends on the caller's.
+    either `run` sends from a thread, or `advance` sends on the caller's. number: the receiver's, for the log. Each
+    receiver has a sender of its own, so that one that takes nothing keeps nothing from the others.
     """
 
-    def __init__(self, receivers: Sequence[Receiver], log: Log | None = None) -> None:
-        self.receivers = receivers
+    def __init__(self, receiver: Receiver, log: Log | None = None, number: int = 0) -> None:
+        self.receiver = receiver
         self.error: BaseException | None = None
-        self._log = log
-        self._taps = [Tap(receiver.sink, number, log) for number, receiver in enumerate(receivers)]
-        for receiver, tap in zip(receivers, self._taps, strict=True):
-            receiver.sink = tap
+        self._log, self._number = log, number
+        self._tap = receiver.sink = Tap(receiver.sink, number, log)
         self._queue: deque[tuple[float, Action, bool]] = deque()
         self._reached = 0.0
-        self._due: list[float | None] = [None] * len(receivers)
+        self._due: float | None = None
         self._now = 0.0  # of the latest thing that was done
         self._news = threading.Condition()
         self._end: float | None = None
@@ -90,7 +89,7 @@ class Sender:
         self.do(at_s, lambda receiver: receiver.offer(x, heard), replaces=True)
 
     def do(self, at_s: float, action: Action, replaces: bool = False) -> None:
-        """Does something with each receiver at a time."""
+        """Does something with the receiver at a time."""
         with self._news:
             if replaces and len(self._queue) >= LATE and self._queue[-1][2]:
                 self._queue.pop()
@@ -101,7 +100,7 @@ class Sender:
         """Nothing more will be done before a time."""
         with self._news:
             self._reached = max(at_s, self._reached)
-            if any(due is not None for due in self._due):
+            if self._due is not None:
                 self._news.notify()
 
     def flush(self) -> None:
@@ -116,7 +115,7 @@ class Sender:
         """Does all that may be done; `wait` waits until a time, and is False if something else may come first."""
         self._look()
         while True:
-            due = min((at for at in self._due if at is not None), default=math.inf)
+            due = math.inf if self._due is None else self._due
             with self._news:
                 at, action, _ = self._queue[0] if self._queue else (math.inf, None, False)
                 if action is not None and (at <= due or due == math.inf):
@@ -130,43 +129,30 @@ class Sender:
                     self._at(at, action)
             elif wait(due):
                 self._now = max(self._now, due)
-                self._pump(due)
+                self._due = self.receiver.pump(due)
             else:
                 return
 
     def _at(self, at_s: float, action: Action) -> None:
         self._now = max(self._now, at_s)
-        for number, receiver in enumerate(self.receivers):
-            action(receiver)
-            self._due[number] = receiver.pump(at_s)
-
-    def _pump(self, at_s: float) -> None:
-        for number, receiver in enumerate(self.receivers):
-            due = self._due[number]
-            if due is not None and due <= at_s:
-                self._due[number] = receiver.pump(at_s)
+        action(self.receiver)
+        self._due = self.receiver.pump(at_s)
 
     def _look(self) -> None:
-        """Asks every `LOOK_S` whether a receiver has come back."""
+        """Asks every `LOOK_S` whether the receiver has come back."""
         now = time.monotonic()
         if now - self._looked < LOOK_S:
             return
         self._looked = now
-        for number, tap in enumerate(self._taps):
-            if tap.sink.returned():
-                at_s = math.nextafter(self._now, math.inf)
-                if self._log is not None:
-                    self._log.returned(number, at_s)
-                self._at(at_s, self.back(number))
+        if self._tap.sink.returned():
+            at_s = math.nextafter(self._now, math.inf)
+            if self._log is not None:
+                self._log.returned(self._number, at_s)
+            self._at(at_s, self.back)
 
-    def back(self, number: int) -> Action:
-        """What makes the receiver of a number get everything again."""
-        tap = self._taps[number]
-
-        def mark(receiver: Receiver) -> None:
-            tap.back = tap.back or receiver.sink is tap
-
-        return mark
+    def back(self, receiver: Receiver) -> None:
+        """The action that makes the receiver get everything again."""
+        self._tap.back = True
 
     # -- the thread ----------------------------------------------------------------------------
 
@@ -190,7 +176,7 @@ class Sender:
             while True:
                 self.advance(wait)
                 with self._news:
-                    waits = any(due is not None for due in self._due)
+                    waits = self._due is not None
                     idle = idle or not waits
                     over = self._end is not None
                     if over and (time.perf_counter() > (self._end or 0) or not (waits or self._queue)):
@@ -202,8 +188,7 @@ class Sender:
             stop.set()
 
     def _ready(self) -> bool:
-        due = min((at for at in self._due if at is not None), default=math.inf)
-        return bool(self._queue) or due < self._reached
+        return bool(self._queue) or (self._due is not None and self._due < self._reached)
 
     def finish(self, patience_s: float) -> None:
         """Lets `run` return once nothing waits, at the latest after so many seconds."""
@@ -213,6 +198,5 @@ class Sender:
             self._news.notify()
 
     def release(self) -> None:
-        """Takes the taps off."""
-        for receiver, tap in zip(self.receivers, self._taps, strict=True):
-            receiver.sink = tap.sink
+        """Takes the tap off."""
+        self.receiver.sink = self._tap.sink
