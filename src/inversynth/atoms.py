@@ -18,16 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import UsageError
-from .frontends import (
-    BINS,
-    HOP,
-    WINDOW,
-    FrontEnd,
-    Spectrum,
-    backwards,
-    log_power,
-    product,
-)  # first: says what to install
+from .frontends import FrontEnd, Spectrum, backwards, gathered, log_power  # first: says what to install
 from .spec import AudioFormat, ParamSpace
 from .synths import paper
 
@@ -37,127 +28,151 @@ from keras import layers, ops  # isort: skip
 WAVEFORMS = len(paper.WAVEFORMS)
 ATOM = ("frequency", "mod_frequency", "mod_amplitude")
 NOTES, SWINGS = 16, 256
-"""Levels of f, and pairs of v and B."""
+"""Levels of f, and pairs of v and B. An atom's number is 256 f + 16 v + B, of their levels."""
 
-TOKENS, WIDTH, HEADS, BLOCKS = 48, 96, 4, 3
+TOKENS, WIDTH, HEADS, BLOCKS = 32, 96, 4, 2
 GLOBAL_TOKENS = 4
 """Tokens that the convolutional stack speaks to the others by."""
-CONVOLUTIONS = ((32, 2, 4), (48, 2, 2), (64, 2, 2), (96, 2, 2), (128, 2, 2))
+CONVOLUTIONS = ((24, 4, 4), (32, 2, 2), (48, 2, 2), (64, 2, 2), (96, 2, 2))
 """Filters, strides (time, frequency); all kernels are 3 x 3."""
-UNITS = 256
+UNITS = 192
 
-SEGMENTS = 8
-"""Parts of the note that the fundamental's correlation is kept of."""
-FILTERS = (1, 4, 0, 8192), (2, 2, 1024, 1024), (3, 1, 1024, 768)
-"""Harmonic k, decimation, first sample, samples: a swing of k * 1500 Hz must fit what decimation leaves."""
-FUNDAMENTAL, *HARMONICS = FILTERS
+WINDOW = 256
+LENGTH, SEGMENTS, DECIMATION = 8000, 8, 5
+"""Samples of the note that is listened to for its fundamentals; the parts of it that correlations are kept of; what
+decimation leaves holds a swing of 1500 Hz."""
 TAPS_A_STEP = 8
+HEARD = LENGTH + (TAPS_A_STEP - 1) * DECIMATION
+HARMONICS = (2, 3)
+HARMONICS_START, HARMONICS_LENGTH = 1024, 768
+"""First sample, and samples, that the harmonics are looked for in."""
+
+WHOLE_NUMBERS = 63
+"""The largest part of a phasor, as whole numbers: what a processor without VNNI adds two products of in 16 bits."""
+STEP = 0.002
+"""Of the demodulated sound, which is whitened, as whole numbers from -128 to 127."""
 
 
 @keras.saving.register_keras_serializable("inversynth")
 class Whitened(FrontEnd):
-    """(n, samples) audio to its log spectrogram, the whitened audio, and the logs of the powers that were taken off.
+    """(n, samples) audio to its log spectrogram, its beginning whitened, and the logs of the powers taken off.
 
-    (n, frames, 257, 1), (n, samples), (n, frames) and (n, 257). The frames of a `Spectrum` are divided by the root of
-    their power in time and of their smoothed power in frequency, turned back, and added where they overlap: there,
-    Hann windows sum to 1.
+    (n, frames, bins, 1), (n, `HEARD`), (n, frames) and (n, bins). The frames of a `Spectrum` are divided by the root
+    of their power in time and of their smoothed power in frequency, turned back, and added where they overlap:
+    there, Hann windows sum to 1.
     """
 
-    FLOOR_TIME, FLOOR_FREQUENCY, SILENCE = 1e-4, 1e-6, 1e-9
-    SMOOTHED_BINS = 13
+    FLOOR_TIME, FLOOR_FREQUENCY, SILENCE = 1e-4, 1e-5, 1e-9
+    SMOOTHED_BINS = 7
 
     def build(self, input_shape: Any) -> None:
-        self.samples = input_shape[-1]
-        self.spectrum = Spectrum()
+        self.spectrum = Spectrum(WINDOW)
         self.spectrum.build(input_shape)
-        bins = np.arange(BINS)
-        turns = np.outer(bins, np.arange(HOP + 1)) / WINDOW
+        hop = self.spectrum.hop
+        bins = np.arange(hop + 1)
+        turns = np.outer(bins, bins) / WINDOW
         weight = np.where((bins == 0) | (bins == bins[-1]), 1.0, 2.0)[:, None] / WINDOW
         self.cosines = self.keep("inverse_cosines", weight * np.cos(2 * np.pi * turns))
         self.sines = self.keep("inverse_sines", -weight * np.sin(2 * np.pi * turns))
+        near = (np.abs(bins[:, None] - bins) <= self.SMOOTHED_BINS // 2).astype(float)
+        self.smoothed = self.keep("smoothed", near / near.sum(axis=0))
 
     def call(self, audio: Any) -> Any:
-        real, imaginary = self.spectrum(audio)
+        frames, hop = self.spectrum.frames, self.spectrum.hop
+        real, imaginary = self.spectrum.rows(audio)
         power = ops.square(real) + ops.square(imaginary)
-        in_time = ops.mean(power, axis=2, keepdims=True)
-        in_time = in_time + self.FLOOR_TIME * ops.max(in_time, axis=1, keepdims=True) + self.SILENCE
-        in_frequency = ops.mean(power / in_time, axis=1)
-        in_frequency = ops.average_pool(in_frequency[:, :, None], self.SMOOTHED_BINS, 1, padding="same")[:, None, :, 0]
-        in_frequency = in_frequency + self.FLOOR_FREQUENCY * ops.max(in_frequency, axis=2, keepdims=True) + self.SILENCE
-        gain = ops.rsqrt(in_time * in_frequency)
-        even, odd = product(real * gain, self.cosines), product(imaginary * gain, self.sines)
-        ahead = ops.pad((even + odd)[:, :, :HOP], ((0, 0), (0, 1), (0, 0)))
-        behind = ops.pad(backwards(even - odd)[:, :, :HOP], ((0, 0), (1, 0), (0, 0)))
+        in_time = ops.reshape(ops.mean(power, axis=1), (-1, frames))
+        in_time = in_time + (self.FLOOR_TIME * ops.max(in_time, axis=1, keepdims=True) + self.SILENCE)
+        power = ops.reshape(power, (-1, frames, hop + 1))
+        in_frequency = ops.reshape(ops.matmul(ops.reshape(1 / in_time, (-1, 1, frames)), power), (-1, hop + 1))
+        in_frequency = ops.matmul(in_frequency, self.smoothed)
+        in_frequency = (
+            in_frequency / (ops.mean(in_frequency, axis=1, keepdims=True) + self.SILENCE) + self.FLOOR_FREQUENCY
+        )
+        begin = -(-(HEARD + WINDOW // 4) // hop)  # frames that reach into what is heard
+        gain = ops.reshape(ops.rsqrt(in_time[:, :begin]), (-1, begin, 1))
+        gain = ops.reshape(gain * ops.reshape(ops.rsqrt(in_frequency), (-1, 1, hop + 1)), (-1, hop + 1))
+        real, imaginary = (
+            ops.reshape(ops.reshape(part, (-1, frames, hop + 1))[:, :begin], (-1, hop + 1)) * gain
+            for part in (real, imaginary)
+        )
+        even, odd = ops.matmul(real, self.cosines), ops.matmul(imaginary, self.sines)
+        ahead = ops.reshape((even + odd)[:, :hop], (-1, begin * hop))
+        behind = ops.reshape(backwards((even - odd)[:, 1:]), (-1, begin * hop))
         front = WINDOW // 4
-        whitened = ops.reshape(ahead + behind, (-1, ahead.shape[1] * HOP))[:, front : front + self.samples]
-        return log_power(power), whitened, ops.log(in_time)[:, :, 0], ops.log(in_frequency)[:, 0, :]
+        whitened = ahead[:, front : front + HEARD] + ops.pad(behind, ((0, 0), (hop - front, 0)))[:, :HEARD]
+        return log_power(power), whitened, ops.log(in_time), ops.log(in_frequency)
 
 
 @keras.saving.register_keras_serializable("inversynth")
 class Demodulated(FrontEnd):
-    """(n, samples) whitened audio, brought down by k times each of the 16 f and decimated.
+    """(n, `HEARD`) whitened audio, brought down by each of the 16 f and decimated.
 
-    (n, samples / decimation, 32): the real parts of the 16, and the imaginary ones.
+    (n, 16, count) twice: the real parts and the imaginary ones.
     """
 
-    def __init__(self, harmonic: int, decimation: int, start: int, samples: int, name: str | None = None) -> None:
-        super().__init__(name=name, trainable=False)
-        self.harmonic, self.decimation, self.start, self.length = harmonic, decimation, start, samples
-
-    def build(self, input_shape: Any) -> None:
-        f, k, rate = _levels("frequency"), self.harmonic, paper.FORMAT.sample_rate
-        taps = _lowpass(self.decimation)
-        local = np.exp(-2j * np.pi * k * np.outer(np.arange(len(taps)), f) / rate) * taps[:, None]
+    def build(self, _: Any) -> None:
+        f, rate = _levels("frequency"), paper.FORMAT.sample_rate
+        taps = _lowpass()
+        local = np.exp(-2j * np.pi * np.outer(np.arange(len(taps)), f) / rate) * taps[:, None]
         self.lowpass = self.keep("lowpass", np.concatenate([local.real, local.imag], 1)[:, None, :])
-        at = self.start + np.arange(0, self.length, self.decimation)
-        carrier = np.exp(-2j * np.pi * k * np.outer(at, f) / rate)
-        self.carrier = self.keep("carrier", np.stack([carrier.real, carrier.imag]))
-        self.span = self.length - self.decimation + len(taps)
+        carrier = np.exp(-2j * np.pi * np.outer(f, np.arange(0, LENGTH, DECIMATION)) / rate)
+        self.cosines, self.sines = self.keep("cosines", carrier.real), self.keep("sines", carrier.imag)
 
     def call(self, audio: Any) -> Any:
-        x = audio[:, self.start : self.start + self.span, None]
-        x = ops.conv(x, self.lowpass, strides=self.decimation, padding="valid")
-        real, imaginary = x[:, :, :NOTES], x[:, :, NOTES:]
-        return ops.concatenate(
-            [
-                real * self.carrier[0] - imaginary * self.carrier[1],
-                real * self.carrier[1] + imaginary * self.carrier[0],
-            ],
-            axis=2,
+        x = ops.conv(audio[:, :, None], self.lowpass, strides=DECIMATION, padding="valid")
+        x = ops.transpose(x, (0, 2, 1))
+        real, imaginary = x[:, :NOTES], x[:, NOTES:]
+        return (
+            real * self.cosines - imaginary * self.sines,
+            real * self.sines + imaginary * self.cosines,
         )
 
 
-def phasors(harmonic: int, decimation: int, start: int, samples: int) -> NDArray[np.complex128]:
-    """(256 pairs of v and B, samples / decimation): what turns a `Demodulated` harmonic of an atom into a constant."""
+def swings(seconds: NDArray[np.float64]) -> NDArray[np.complex128]:
+    """(256 pairs of v and B, times): what turns an atom, once brought down by its f, into a constant."""
     v, b = _levels("mod_frequency"), _levels("mod_amplitude")
-    at = start + np.arange(0, samples, decimation)
-    middle = (at + (len(_lowpass(decimation)) - 1) / 2) / paper.FORMAT.sample_rate
-    turns = (b / (2 * np.pi * v[:, None]))[:, :, None] * (1 - np.cos(2 * np.pi * v[:, None, None] * middle))
-    turned = np.exp(-2j * np.pi * harmonic * turns) * decimation / np.sqrt(samples)
-    return np.asarray(turned.reshape(SWINGS, -1))
+    turns = (b / (2 * np.pi * v[:, None]))[:, :, None] * (1 - np.cos(2 * np.pi * v[:, None, None] * seconds))
+    return np.asarray(np.exp(-2j * np.pi * turns).reshape(SWINGS, -1))
+
+
+def phasors() -> NDArray[np.complex128]:
+    """(256, count) the `swings` at the times of `Demodulated` sound, as whole numbers up to `WHOLE_NUMBERS`."""
+    ahead = (len(_lowpass()) - 1) / 2
+    exact = WHOLE_NUMBERS * swings((np.arange(0, LENGTH, DECIMATION) + ahead) / paper.FORMAT.sample_rate)
+    return np.asarray(np.rint(exact.real) + 1j * np.rint(exact.imag))
 
 
 @keras.saving.register_keras_serializable("inversynth")
 class MatchedFilters(FrontEnd):
-    """(n, count, 32) the demodulated fundamental to its products with all phasors, in parts of the note.
+    """(n, 16, count) the demodulated sound's real and imaginary parts to its correlations with all atoms.
 
-    (segments, 512, n, 32): by the real parts of the 256 phasors and by the imaginary ones.
+    (segments * 2, n * 4096): of each part of the note the real and the imaginary part. Sound and phasors are rounded to
+    whole numbers, so that 8 bits hold them and their products are exact (see `export`); times `SCALE` they are
+    correlations.
     """
 
-    def build(self, input_shape: Any) -> None:
-        parts = phasors(*FUNDAMENTAL).reshape(SWINGS, SEGMENTS, -1).transpose(1, 0, 2)
+    SCALE = STEP * DECIMATION / np.sqrt(LENGTH) / WHOLE_NUMBERS
+
+    def build(self, *_: Any) -> None:
+        parts = phasors().reshape(SWINGS, SEGMENTS, -1).transpose(1, 2, 0)
         self.phasors = self.keep("phasors", np.concatenate([parts.real, parts.imag], 1))
 
-    def call(self, x: Any) -> Any:
-        count = x.shape[1] // SEGMENTS
-        x = ops.transpose(ops.reshape(x, (-1, SEGMENTS, count, 2 * NOTES)), (1, 2, 0, 3))
-        x = ops.matmul(self.phasors, ops.reshape(x, (SEGMENTS, count, -1)))
-        return ops.reshape(x, (SEGMENTS, 2 * SWINGS, -1, 2 * NOTES))
+    def call(self, real: Any, imaginary: Any) -> Any:
+        count = real.shape[2] // SEGMENTS
+        # Rows of which the products with real above imaginary phasors are real, and rows of which they are imaginary.
+        real, less, imaginary = (
+            ops.clip(ops.round(part / STEP), -128.0, 127.0) for part in (real, -imaginary, imaginary)
+        )
+        x = ops.stack([real, less, imaginary, real])
+        x = ops.transpose(ops.reshape(x, (2, 2, -1, SEGMENTS, count)), (3, 0, 2, 1, 4))
+        x = ops.matmul(ops.reshape(x, (SEGMENTS, -1, 2 * count)), self.phasors)
+        return ops.reshape(x, (2 * SEGMENTS, -1))
 
 
 @keras.saving.register_keras_serializable("inversynth")
 class Candidates(FrontEnd):
-    """The atoms that correlate most: the levels of their f, v and B, one-hot (n, tokens, 3, 16), and features.
+    """The atoms that correlate most: the levels of their f, v and B, one-hot (n, tokens, 48), and features.
 
     (n, tokens, 34) features: the whole correlation's log magnitude and phase; each segment's correlation, turned by
     that phase, and its log magnitude before the sound was whitened; each harmonic's, turned by as many times that
@@ -165,65 +180,74 @@ class Candidates(FrontEnd):
     correlations are taken of these atoms alone.
     """
 
-    def build(self, *_: Any) -> None:
-        twins = np.zeros((16, 16, 1))
-        twins[1:, 0] = -1e9  # without a swing all v are one
-        self.twins = self.keep("twins", twins.reshape(1, SWINGS, 1))
-        f, b = _levels("frequency"), _levels("mod_amplitude")
+    def build(self, in_time_shape: Any, *_: Any) -> None:
+        note, v, b = (part.reshape(-1) for part in np.indices((NOTES, 16, 16)))
+        self.twins = self.keep("twins", np.where((b == 0) & (v > 0), -1e9, 0.0))  # without a swing all v are one
+        one_hot = np.eye(16)[np.stack([note, v, b], axis=1)].reshape(-1, len(ATOM) * 16)
+        self.atoms = self.keep("atoms", np.column_stack([one_hot, note, 16 * v + b, 16 * note + b]))
+        self.sums = self.keep("sums", MatchedFilters.SCALE * np.tile(np.eye(2), SEGMENTS))
+        self.quarter = self.keep("quarter", np.kron(np.eye(SEGMENTS), [[0.0, -1.0], [1.0, 0.0]]))
+        # Of a token's segments and harmonics, and its level, to the logs of their powers.
+        count = SEGMENTS + len(HARMONICS)
+        self.powers = self.keep("powers", np.eye(count + 1)[np.repeat(np.arange(count + 1), [2] * count + [1])])
+        self.floors = self.keep("floors", np.repeat([1e-2, 1e-3, 1e-6], [SEGMENTS, len(HARMONICS), 1]))
+        self.weights_of_logs = self.keep("weights", np.repeat([0.25, 0.5], [count, 1]))
+        frame = np.arange(in_time_shape[-1]) * (WINDOW // 2) // (LENGTH // SEGMENTS)
+        parts = (frame[:, None] == np.arange(count + 1)) & (np.arange(count + 1) < SEGMENTS)
+        self.parts = self.keep("parts", 0.25 * parts / np.maximum(parts.sum(axis=0), 1))
+        f, b, rate = _levels("frequency"), _levels("mod_amplitude"), paper.FORMAT.sample_rate
         frequencies = f[:, None, None] + b[:, None] * np.sin(2 * np.pi * np.arange(64) / 64)
-        bins = np.rint(np.abs(frequencies) / paper.FORMAT.sample_rate * WINDOW).astype(int).reshape(SWINGS, -1)
-        path = np.stack([np.bincount(row, minlength=BINS) for row in bins], axis=1) / 64
-        self.swept = self.keep("swept", path)
-        parts = [phasors(*harmonic) for harmonic in HARMONICS]
-        self.phasors = [
-            self.keep(f"phasors_{harmonic[0]}", np.stack([part.real, part.imag], 1))
-            for harmonic, part in zip(HARMONICS, parts, strict=True)
-        ]
+        bins = np.rint(np.abs(frequencies) / rate * WINDOW).astype(int).reshape(SWINGS, -1)
+        path = np.stack([np.bincount(row, minlength=WINDOW // 2 + 1) for row in bins], axis=1) / 64
+        self.swept = self.keep("swept", 0.25 * path)
+        at = (HARMONICS_START + np.arange(HARMONICS_LENGTH)) / rate
+        carrier, swing = np.exp(-2j * np.pi * np.outer(f, at)), swings(at)
+        self.carriers = self.keep("carrier_cosines", carrier.real), self.keep("carrier_sines", carrier.imag)
+        self.swings = self.keep("swing_cosines", swing.real), self.keep("swing_sines", swing.imag)
 
-    def call(self, in_time: Any, in_frequency: Any, products: Any, *harmonics: Any) -> Any:
-        # A sum over segments; as a product, which in ONNX is quicker.
-        whole = ops.matmul(np.ones((1, SEGMENTS), np.float32), ops.reshape(products, (SEGMENTS, -1)))
-        whole = ops.reshape(whole, (2 * SWINGS, -1, 2 * NOTES))
-        real = whole[:SWINGS, :, :NOTES] - whole[SWINGS:, :, NOTES:]
-        imaginary = whole[:SWINGS, :, NOTES:] + whole[SWINGS:, :, :NOTES]
-        power = ops.transpose(ops.square(real) + ops.square(imaginary), (1, 0, 2)) + self.twins
-        power, index = ops.top_k(ops.reshape(power, (-1, SWINGS * NOTES)), TOKENS)
-        index = ops.cast(index, "float32")  # in which ONNX divides by fewer steps than among integers
-        pair = ops.floor(index / NOTES)
-        v = ops.floor(pair / 16)
-        b, note = pair - 16 * v, index - NOTES * pair
-        swing, note, v, b = (ops.cast(part, "int32") for part in (pair, note, v, b))
-        count = ops.shape(index)[0]
-        sound = ops.cast(ops.arange(count), "int32")[:, None]
+    def call(self, in_time: Any, in_frequency: Any, products: Any, whitened: Any) -> Any:
+        whole = ops.matmul(self.sums, products)
+        power = ops.matmul(np.ones((1, 2), np.float32), ops.square(whole))
+        power, index = ops.top_k(ops.reshape(power, (-1, NOTES * SWINGS)) + self.twins, TOKENS)
+        level = ops.reshape(ops.sqrt(ops.maximum(power, 1e-12)), (-1, 1))
+        sound = ops.arange(ops.shape(index)[0], dtype="int32")[:, None]
+        atom = gathered(self.atoms, ops.reshape(index, (-1,)))
+        levels, numbers = atom[:, : len(ATOM) * 16], ops.cast(atom[:, len(ATOM) * 16 :], "int32")
+        note, swing, path = numbers[:, 0], numbers[:, 1], ops.reshape(numbers[:, 2], (-1, TOKENS))
 
-        size = 2 * NOTES * count  # of a phasor's products
-        parts = np.arange(SEGMENTS, dtype=np.int32)[:, None] * (2 * SWINGS) + np.array([0, SWINGS], np.int32)
-        rows = ops.reshape(size * parts, (SEGMENTS, 2, 1, 1, 1)) + np.array([0, NOTES], np.int32)[:, None, None]
-        rows = rows + (swing * size + 2 * NOTES * sound + note)
-        level = ops.sqrt(ops.maximum(power, 1e-12))[None]
-        x = ops.take(ops.reshape(products, (-1,)), rows) / level
-        r, i = x[:, 0, 0] - x[:, 1, 1], x[:, 0, 1] + x[:, 1, 0]
-        c, s = ops.sum(r, axis=0, keepdims=True), ops.sum(i, axis=0, keepdims=True)
-        columns = [ops.log(level + 1e-3), c, s]
-        r, i = SEGMENTS * r, SEGMENTS * i
-        columns += [r * c + i * s, i * c - r * s]
-        taken_off = ops.mean(ops.reshape(in_time[:, : SEGMENTS * 4], (-1, SEGMENTS, 4)), axis=2)
-        taken_off = ops.transpose(taken_off)[:, :, None]
-        columns += [0.25 * (ops.log(ops.square(r) + ops.square(i) + 1e-2) + taken_off)]
-        turn_c, turn_s = c, s
-        for x, table in zip(harmonics, self.phasors, strict=True):
-            turn_c, turn_s = turn_c * c - turn_s * s, turn_c * s + turn_s * c
-            x = ops.transpose(ops.reshape(x, (-1, x.shape[1], 2, NOTES)), (0, 3, 1, 2))
-            x = ops.take(ops.reshape(x, (-1, *x.shape[2:])), NOTES * sound + note, axis=0)
-            x = ops.matmul(ops.take(table, swing, axis=0), x)[None]
-            r, i = (x[..., 0, 0] - x[..., 1, 1]) / level, (x[..., 0, 1] + x[..., 1, 0]) / level
-            columns += [r * turn_c + i * turn_s, i * turn_c - r * turn_s]
-            columns += [0.25 * ops.log(ops.square(r) + ops.square(i) + 1e-3)]
-        path = ops.matmul(in_frequency, self.swept)
-        columns += [0.25 * ops.take_along_axis(path, note * 16 + b, axis=1)[None]]
-        levels = ops.one_hot(ops.stack([note, v, b], axis=2), 16)
-        features = ops.transpose(ops.concatenate(columns, axis=0), (1, 2, 0))
-        return levels, ops.clip(features, -8.0, 8.0)
+        at = ops.reshape(ops.cast(index, "int32") + NOTES * SWINGS * sound, (-1,))
+        x = ops.transpose(gathered(products, at, axis=1)) / level
+        phase = ops.matmul(x, ops.transpose(self.sums))
+        c, s = phase[:, :1], phase[:, 1:]
+        x = (SEGMENTS * MatchedFilters.SCALE) * x
+        x = x * c + ops.matmul(x, self.quarter) * s
+
+        # The atom, turned back by its phase: its powers are turned back by as many times that.
+        a, b = (gathered(table, note) for table in self.carriers)
+        p, q = (gathered(table, swing) for table in self.swings)
+        a, b = a * c + b * s, b * c - a * s
+        real, imaginary = atom_real, atom_imaginary = a * p - b * q, a * q + b * p
+        heard = whitened[:, HARMONICS_START : HARMONICS_START + HARMONICS_LENGTH, None]
+        harmonics = []
+        for _ in HARMONICS:
+            real, imaginary = (
+                real * atom_real - imaginary * atom_imaginary,
+                real * atom_imaginary + imaginary * atom_real,
+            )
+            harmonics += [
+                ops.matmul(ops.reshape(part, (-1, TOKENS, HARMONICS_LENGTH)), heard) for part in (real, imaginary)
+            ]
+        harmonics = ops.reshape(ops.concatenate(harmonics, axis=2), (-1, 2 * len(HARMONICS)))
+        turned = ops.concatenate([x, harmonics / (HARMONICS_LENGTH**0.5 * level)], axis=1)
+
+        logs = ops.matmul(ops.square(ops.concatenate([turned, level], axis=1)), self.powers)
+        logs = self.weights_of_logs * ops.log(logs + self.floors)
+        taken_off = ops.matmul(in_time, self.parts)
+        logs = ops.reshape(logs, (-1, TOKENS, logs.shape[1])) + taken_off[:, None]
+        swept = gathered(ops.reshape(ops.matmul(in_frequency, self.swept), (-1, 1)), path + SWINGS * sound)
+        features = ops.reshape(ops.concatenate([phase, turned], axis=1), (-1, TOKENS, 2 + turned.shape[1]))
+        features = ops.concatenate([features, logs, swept], axis=2)
+        return ops.reshape(levels, (-1, TOKENS, levels.shape[1])), ops.clip(features, -8.0, 8.0)
 
 
 @keras.saving.register_keras_serializable("inversynth")
@@ -266,11 +290,12 @@ class Attention(layers.Layer):
 class Owners(layers.Layer):
     """Which token is whose atom, and what it says of f, v and B.
 
-    (n, tokens, d), their levels (n, tokens, 3, 16) and a summary (n, u) to the log probabilities of f, v, B of each
+    (n, tokens, d), their levels (n, tokens, 48) and a summary (n, u) to the log probabilities of f, v, B of each
     waveform (n, 4, 3, 16), a mixture over the tokens and "none of them"; and each waveform's mean token (n, 4, d).
     """
 
     SHARPNESS = 4.0
+    LEAST = 1e-9
 
     def build(self, tokens_shape: Any, levels_shape: Any, summary_shape: Any) -> None:
         def dense(units: int, shape: Any) -> Any:
@@ -288,13 +313,16 @@ class Owners(layers.Layer):
     def call(self, tokens: Any, levels: Any, summary: Any) -> Any:
         count, rows = tokens.shape[1], ops.reshape(tokens, (-1, tokens.shape[2]))
         owner = ops.reshape(self.owner(rows), (-1, count, WAVEFORMS))
-        owner = ops.log_softmax(ops.concatenate([owner, self.no_owner(summary)[:, None]], axis=1), axis=1)
+        owner = ops.concatenate([owner, ops.reshape(self.no_owner(summary), (-1, 1, WAVEFORMS))], axis=1)
+        owner = ops.softmax(ops.transpose(owner, (0, 2, 1)), axis=2)
         said = ops.reshape(self.levels(rows), (-1, count, WAVEFORMS, len(ATOM), 16))
-        said = said + self.sharpness * levels[:, :, None]
+        said = said + self.sharpness * ops.reshape(levels, (-1, count, 1, len(ATOM), 16))
         none = ops.reshape(self.no_levels(summary), (-1, 1, WAVEFORMS, len(ATOM), 16))
-        said = ops.log_softmax(ops.concatenate([said, none], axis=1), axis=-1)
-        mixed = ops.logsumexp(owner[:, :, :, None, None] + said, axis=1)
-        return mixed, ops.matmul(ops.transpose(ops.exp(owner[:, :count]), (0, 2, 1)), tokens)
+        said = ops.softmax(ops.concatenate([said, none], axis=1), axis=-1)
+        said = ops.transpose(ops.reshape(said, (-1, count + 1, WAVEFORMS, len(ATOM) * 16)), (0, 2, 1, 3))
+        mixed = ops.matmul(ops.reshape(owner, (-1, WAVEFORMS, 1, count + 1)), said)
+        mixed = ops.log(ops.reshape(mixed, (-1, WAVEFORMS, len(ATOM), 16)) + self.LEAST)
+        return mixed, ops.matmul(owner[:, :, :count], tokens)
 
 
 def build(space: ParamSpace, audio: AudioFormat, precision: str = "float32") -> keras.Model:
@@ -316,10 +344,10 @@ def _network(space: ParamSpace, audio: AudioFormat) -> keras.Model:
     exact = "float32"
     inputs = keras.Input((audio.samples,), dtype=exact, name="audio")
     picture, whitened, in_time, in_frequency = Whitened(name="whitened", dtype=exact, trainable=False)(inputs)
-    first, *higher = (Demodulated(*harmonic, name=f"demodulated_{harmonic[0]}")(whitened) for harmonic in FILTERS)
-    products = MatchedFilters(name="matched_filters", trainable=False)(first)
+    demodulated = Demodulated(name="demodulated", dtype=exact, trainable=False)(whitened)
+    products = MatchedFilters(name="matched_filters", dtype=exact, trainable=False)(*demodulated)
     candidates = Candidates(name="candidates", dtype=exact, trainable=False)
-    levels, features = candidates(in_time, in_frequency, products, *higher)
+    levels, features = candidates(in_time, in_frequency, products, whitened)
 
     x = picture
     for filters, *strides in CONVOLUTIONS:
@@ -328,8 +356,8 @@ def _network(space: ParamSpace, audio: AudioFormat) -> keras.Model:
     powers = layers.Rescaling(0.125)(layers.Concatenate()([in_time, in_frequency]))
     summary = layers.Dense(UNITS, activation="relu")(layers.Concatenate()([layers.Flatten()(x), powers]))
 
-    rows = [ops.reshape(part, (-1, size)) for part, size in ((features, features.shape[2]), (levels, len(ATOM) * 16))]
-    x = layers.Dense(WIDTH, activation="relu")(layers.Concatenate()(rows))
+    x = layers.Concatenate()([features, levels])
+    x = layers.Dense(WIDTH, activation="relu")(ops.reshape(x, (-1, x.shape[2])))
     x = ops.reshape(layers.Dense(WIDTH)(x), (-1, TOKENS, WIDTH))
     said = layers.Reshape((GLOBAL_TOKENS, WIDTH))(layers.Dense(GLOBAL_TOKENS * WIDTH)(summary))
     x = ops.reshape(layers.Concatenate(axis=1)([x, said]), (-1, WIDTH))  # a row a token: dense layers are quicker so
@@ -357,10 +385,8 @@ def _levels(what: str) -> NDArray[np.float64]:
     return paper.SPACE[f"sin_{what}"].values
 
 
-def _lowpass(decimation: int) -> NDArray[np.float64]:
+def _lowpass() -> NDArray[np.float64]:
     """(taps,) a windowed sinc that keeps what fits after decimation."""
-    if decimation == 1:
-        return np.ones(1)
-    taps = TAPS_A_STEP * decimation
-    kernel = np.sinc((np.arange(taps) - (taps - 1) / 2) / decimation) * np.kaiser(taps, 5.0)
+    taps = TAPS_A_STEP * DECIMATION
+    kernel = np.sinc((np.arange(taps) - (taps - 1) / 2) / DECIMATION) * np.kaiser(taps, 5.0)
     return np.asarray(kernel / kernel.sum())

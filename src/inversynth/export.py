@@ -141,6 +141,7 @@ def _convert(network: Any, metadata: dict[str, str]) -> bytes:
         raise UsageError(f"export needs tf2onnx ({error}); install it with: pip install 'inversynth[train]'") from None
     try:
         proto, _ = tf2onnx.convert.from_keras(network, opset=OPSET)
+        _in_bytes(proto.graph)
         del proto.opset_import[:]
         proto.opset_import.extend([onnx.helper.make_opsetid("", OPSET)])
         proto.producer_name, proto.producer_version = "inversynth", __version__
@@ -149,6 +150,58 @@ def _convert(network: Any, metadata: dict[str, str]) -> bytes:
     except Exception as error:
         raise InversynthError(f"the conversion to ONNX failed: {str(error)[:200]}") from None
     return bytes(proto.SerializeToString())
+
+
+def _in_bytes(graph: Any) -> None:
+    """Products of whole numbers with whole weights that 8 bits hold, in 8 bits: the same numbers in less time.
+
+    These are the matrix products in a graph whose left side was divided by a step, rounded and clipped to -128..127.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    makers = {name: node for node in graph.node for name in node.output}
+    weights = {weight.name: weight for weight in graph.initializer}
+    nodes = list(graph.node)
+
+    def put(at: Any, *new: Any) -> None:
+        nodes[nodes.index(at) : nodes.index(at) + 1] = new
+
+    def clips(name: str) -> list[Any]:
+        """The last nodes of what was rounded and clipped, if that is all that a tensor is put together from."""
+        node = makers.get(name)
+        if node is None or node.op_type in ("Min", "Max"):
+            return [node]
+        if node.op_type == "Concat":
+            return [clip for part in node.input for clip in clips(part)]
+        return clips(node.input[0]) if node.op_type in ("Reshape", "Transpose", "Unsqueeze") else [None]
+
+    for product in [node for node in nodes if node.op_type == "MatMul" and node.input[1] in weights]:
+        matrix = numpy_helper.to_array(weights[product.input[1]])
+        found = clips(product.input[0])
+        if None in found or not np.array_equal(matrix, matrix.astype(np.int8)):
+            continue
+        name = product.name
+        constants = {"zero": np.uint8(128), "weights": matrix.astype(np.int8)}
+        graph.initializer.remove(weights[product.input[1]])
+        for number, last in enumerate({node.name: node for node in found}.values()):
+            chain = [last]
+            while chain[-1].op_type in ("Min", "Max", "Round"):
+                chain.append(makers[chain[-1].input[0]])
+            scaled = chain[-1]
+            step = numpy_helper.to_array(weights[scaled.input[1]]).reshape(())
+            constants[f"step_{number}"] = np.float32(1 / step if scaled.op_type == "Mul" else step)
+            inputs = [scaled.input[0], f"{name}/step_{number}", f"{name}/zero"]
+            put(last, helper.make_node("QuantizeLinear", inputs, last.output, f"{name}/in_bytes_{number}"))
+            for gone in chain[1:]:
+                put(gone)
+        sums = helper.make_node(
+            "MatMulInteger", [product.input[0], f"{name}/weights", f"{name}/zero"], [f"{name}/sums"], f"{name}/product"
+        )
+        as_floats = helper.make_node("Cast", sums.output, product.output, f"{name}/cast", to=TensorProto.FLOAT)
+        put(product, sums, as_floats)
+        graph.initializer.extend(numpy_helper.from_array(array, f"{name}/{what}") for what, array in constants.items())
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(nodes)
 
 
 def _sounds(name: str, space: ParamSpace, audio: AudioFormat) -> NDArray[np.float32]:

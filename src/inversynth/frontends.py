@@ -77,26 +77,37 @@ class FrontEnd(layers.Layer):
 
 @keras.saving.register_keras_serializable("inversynth")
 class Spectrum(FrontEnd):
-    """(n, samples) audio to the real and the imaginary part of its spectrum, (n, frames, 257) each.
+    """(n, samples) audio to the real and the imaginary part of its spectrum, (n, frames, window / 2 + 1) each.
 
-    Periodic Hann window of 512, hop 256, frame m centred at sample 256 m + 128, as the paper's measures
-    (see `inversynth.metrics`); the transform is a product with fixed matrices, which every back end and
-    ONNX have: of a frame's even half with cosines, of its odd half with sines.
+    Periodic Hann window, by default of 512, which hops by half; frame m is centred a quarter of the window behind the
+    beginning of hop m, as in the paper's measures (see `inversynth.metrics`). The transform is a product with fixed
+    matrices, which every back end and ONNX have: of a frame's even half with cosines, of its odd half with sines.
     """
 
+    def __init__(self, window: int = WINDOW, **others: Any) -> None:
+        super().__init__(**others)
+        self.window, self.hop = window, window // 2
+
     def build(self, input_shape: Any) -> None:
-        window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(HOP + 1) / WINDOW)
+        self.frames = -(-input_shape[-1] // self.hop)
+        window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.hop + 1) / self.window)
         window[-1] /= 2  # the middle of a frame is in both halves
-        turns = np.outer(np.arange(HOP + 1), np.arange(BINS)) / WINDOW
+        turns = np.outer(np.arange(self.hop + 1), np.arange(self.hop + 1)) / self.window
         self.cosines = self.keep("cosines", window[1:, None] * np.cos(2 * np.pi * turns[1:]))
         self.sines = self.keep("sines", -window[1:, None] * np.sin(2 * np.pi * turns[1:]))
 
+    def rows(self, audio: Any) -> tuple[Any, Any]:
+        """The same with a row a frame: (n * frames, window / 2 + 1) each."""
+        length, front = self.frames * self.hop, self.window // 4
+        audio = ops.pad(audio, ((0, 0), (front, length + self.hop - front - audio.shape[-1])))
+        # Samples 1..hop of each frame, and the others from the last back to the middle: at sample 0 the window is 0.
+        rising = ops.reshape(audio[:, 1 : length + 1], (-1, self.hop))
+        falling = backwards(ops.reshape(audio[:, self.hop :], (-1, self.hop)))
+        return ops.matmul(rising + falling, self.cosines), ops.matmul(rising - falling, self.sines)
+
     def call(self, audio: Any) -> Any:
-        hops = _hops(audio)
-        # Samples 1..256 of each frame, and 511..256: at sample 0 the window is 0.
-        rising = ops.concatenate([hops[:, :-1, 1:], hops[:, 1:, :1]], axis=2)
-        falling = backwards(hops[:, 1:])
-        return product(rising + falling, self.cosines), product(rising - falling, self.sines)
+        real, imaginary = (ops.reshape(part, (-1, self.frames, self.hop + 1)) for part in self.rows(audio))
+        return real, imaginary
 
 
 @keras.saving.register_keras_serializable("inversynth")
@@ -116,14 +127,18 @@ def log_power(power: Any) -> Any:
     return ops.expand_dims(0.125 * ops.log(ops.maximum(power, LOG_FLOOR**2)) + 1.0, -1)
 
 
-def product(x: Any, matrix: Any) -> Any:
-    """(n, frames, k) by (k, m) to (n, frames, m), as one product of two matrices, which in ONNX is quicker."""
-    return ops.reshape(ops.matmul(ops.reshape(x, (-1, x.shape[2])), matrix), (-1, x.shape[1], matrix.shape[1]))
-
-
 def backwards(x: Any) -> Any:
-    """(n, frames, samples) with the last axis turned round; as a slice, which in ONNX is quicker than what flips."""
-    return ops.flip(x, axis=2) if keras.backend.backend() == "torch" else x[:, :, ::-1]
+    """(rows, samples) with the last axis turned round; as a slice, which in ONNX is quicker than what flips."""
+    return ops.flip(x, axis=1) if keras.backend.backend() == "torch" else x[:, ::-1]
+
+
+def gathered(table: Any, at: Any, axis: int = 0) -> Any:
+    """Rows or columns of a table; with TensorFlow by its own operation, since Keras looks for negative numbers, too."""
+    if keras.backend.backend() != "tensorflow":
+        return ops.take(table, at, axis=axis)
+    import tensorflow
+
+    return tensorflow.gather(table, at, axis=axis)
 
 
 def _hops(audio: Any) -> Any:

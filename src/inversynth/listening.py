@@ -36,6 +36,8 @@ CLICK_HOPS = 2
 """What exceeds the threshold for fewer steps is a click."""
 RING_SAMPLES = 48
 """So many samples before the end of a sound, at the lower of two rates, its resampling rings by 5e-4 of its peak."""
+QUALITY = "MQ"
+"""soxr's: 16 bits, up to 0.9 of what the lower rate holds; in a fraction of the time of its best."""
 CLIP = 1000.0
 """Samples beyond this (+60 dBFS) are no sound."""
 
@@ -302,8 +304,10 @@ def _windows(events: Sequence[Event]) -> list[NDArray[np.float32]]:
 
 def fit(window: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> NDArray[np.float32]:
     """(audio.samples,) a window at the model's sample rate."""
-    sound = resample(window, sample_rate, audio.sample_rate)[: audio.samples]
-    return np.pad(sound, (0, audio.samples - len(sound)))
+    sound = resample(window, sample_rate, audio.sample_rate, QUALITY)[: audio.samples]
+    heard = np.zeros(audio.samples, np.float32)
+    heard[: len(sound)] = sound
+    return heard
 
 
 def fit_part(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> NDArray[np.float32]:

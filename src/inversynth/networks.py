@@ -144,7 +144,12 @@ class Heads:
                 entropy = -ops.sum(sure * ops.log(ops.maximum(sure, TINY)), axis=-1, keepdims=True)
                 rows = rows / ops.exp(entropy * at[:, 1] + at[:, 0])
             rows = ops.softmax(rows, axis=-1)
-        return [rows[:, i, : int(count)] for i, count in enumerate(self.space.levels)]
+        widest = rows.shape[2]
+        parts = ops.split(ops.reshape(rows, (-1, len(self.space) * widest)), len(self.space), axis=1)
+        return [
+            part if count == widest else part[:, :count]
+            for part, count in zip(parts, self.space.levels.tolist(), strict=True)
+        ]
 
     def _rows(self, logits: Any) -> tuple[Any, Any]:
         """(n, sum of levels) logits as (n, P, most levels), far below all others where there is no level; and where."""

@@ -33,12 +33,16 @@ def estimate(space: ParamSpace, rows: Sequence[NDArray[np.float32]]) -> Estimate
     The estimate is the distribution's median; of a switch or a choice the likeliest level, without neighbours. The
     sounds of medians come nearer than those of the likeliest levels and of the means: see benchmarks/confidence.py.
     """
-    choice = space.levels <= CHOICES
-    medians = [int(np.argmax(row.cumsum() >= 0.5 * row.sum())) for row in rows]
-    levels = np.where(choice, [int(row.argmax()) for row in rows], medians)
-    reach = np.where(choice, 0, 1)
-    near = [row[max(at - by, 0) : at + by + 1].sum() for row, at, by in zip(rows, levels, reach, strict=True)]
-    return Estimate(levels, np.array(near, np.float64))
+    levels = space.levels
+    places = np.arange(levels.max())
+    shares = np.zeros((len(levels), len(places)))
+    shares[places < levels[:, None]] = np.concatenate(rows)
+    below = np.cumsum(shares, axis=1)
+    choice = levels <= CHOICES
+    at = np.where(choice, shares.argmax(axis=1), (below >= 0.5 * below[:, -1:]).argmax(axis=1))
+    reach = np.where(choice, 0, 1)[:, None]
+    near = np.abs(places - at[:, None]) <= reach
+    return Estimate(at, (shares * near).sum(axis=1))
 
 
 class Tracker:
