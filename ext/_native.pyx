@@ -36,7 +36,7 @@ cdef extern from "bank.h" nogil:
 
 cdef extern from "voices.h" nogil:
     int MAX_VOICES
-    int EVENT_NOTE_OFF, EVENT_NOTE_ON, EVENT_SET, EVENT_NOTES_OFF, EVENT_SOUND_OFF
+    int EVENT_NOTE_OFF, EVENT_NOTE_ON, EVENT_SET, EVENT_NOTES_OFF, EVENT_SOUND_OFF, EVENT_BEND
     cdef struct inversynth_event:
         uint64_t at
         double value
@@ -154,7 +154,8 @@ cdef class PaperStream:
 
 
 VOICES = MAX_VOICES
-NOTE_OFF, NOTE_ON, SET, NOTES_OFF, SOUND_OFF = EVENT_NOTE_OFF, EVENT_NOTE_ON, EVENT_SET, EVENT_NOTES_OFF, EVENT_SOUND_OFF
+NOTE_OFF, NOTE_ON, SET = EVENT_NOTE_OFF, EVENT_NOTE_ON, EVENT_SET
+NOTES_OFF, SOUND_OFF, BEND = EVENT_NOTES_OFF, EVENT_SOUND_OFF, EVENT_BEND
 
 
 cdef class PaperVoices:

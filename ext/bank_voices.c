@@ -23,6 +23,7 @@ struct inversynth_voices {
     int note;
     size_t count, channels, fade, least; /* samples: of fading out, of a note */
     uint64_t position, notes;
+    double bend; /* semitones */
     double values[PAPER_PARAMS];
     struct voice voice[2 * MAX_VOICES]; /* as many again as may sound: for those that fade out */
 
@@ -84,7 +85,7 @@ static const struct inversynth_event *next_event(struct inversynth_voices *voice
 /* The patch at a voice's note. */
 static void values_of(const struct inversynth_voices *voices, const struct voice *voice, double *values)
 {
-    const double ratio = exp2((voice->note - voices->note) / 12.0);
+    const double ratio = exp2((voice->note - voices->note + voices->bend) / 12.0);
     memcpy(values, voices->values, sizeof voices->values);
     for (int i = 0; i < OSCILLATORS; i++)
         values[i * OSCILLATOR_PARAMS] *= ratio;
@@ -156,6 +157,9 @@ static int events(struct inversynth_voices *voices)
             waits = !note_on(voices, event->index, event->value);
         } else if (event->kind == EVENT_SET) {
             voices->values[event->index] = event->value;
+            set = 1;
+        } else if (event->kind == EVENT_BEND) {
+            voices->bend = event->value;
             set = 1;
         } else {
             EACH(voice, voices)

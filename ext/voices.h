@@ -17,8 +17,9 @@ enum { MAX_VOICES = 64 };
 /* EVENT_NOTE_ON: the note `index` begins at the level `value`. Held already, it begins anew; with all voices sounding, it
  * takes that of the oldest note that is released, or of the oldest. What is taken fades out over FADE_S.
  * EVENT_NOTE_OFF: the note `index` is released. EVENT_SET: column `index` of the patch is `value` from now on; what
- * sounds fades over to it, as streams do. EVENT_NOTES_OFF releases all notes, EVENT_SOUND_OFF fades them out. */
-enum { EVENT_NOTE_OFF, EVENT_NOTE_ON, EVENT_SET, EVENT_NOTES_OFF, EVENT_SOUND_OFF };
+ * sounds fades over to it, as streams do. EVENT_BEND: all notes, also those to come, are `value` semitones higher.
+ * EVENT_NOTES_OFF releases all notes, EVENT_SOUND_OFF fades them out. */
+enum { EVENT_NOTE_OFF, EVENT_NOTE_ON, EVENT_SET, EVENT_NOTES_OFF, EVENT_SOUND_OFF, EVENT_BEND };
 
 /* `at`: the sample at which it happens, counted from the first that is played; what comes too late happens at once. */
 struct inversynth_event {

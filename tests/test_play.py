@@ -215,6 +215,21 @@ def test_all_notes_off_releases_and_all_sound_off_fades_out_in_ten_milliseconds(
     assert not after[480:].any()
 
 
+def test_a_bend_moves_what_sounds_and_what_comes_without_a_click() -> None:
+    voices = quiet(sine())
+    voices.note_on(69)
+    before = played(voices, 20000)
+    voices.bend(2.0)
+    after = played(voices, 2000 + RATE // 2)
+    voices.note_on(76)
+    both = partials(played(voices, 2000 + RATE // 2)[2000:], (69, 71, 76, 78))
+    first = partials(after[2000:], (69, 71))
+    assert first[71] > max(0.3, 20 * first[69])
+    assert both[71] > 20 * both[69]
+    assert both[78] > max(0.3, 20 * both[76])
+    assert roughness(np.concatenate([before[-100:], after[:2000]])) < 2.5 * roughness(after[4000:8000])
+
+
 # -- no clicks ----------------------------------------------------------------------------------
 
 
@@ -349,6 +364,9 @@ class Taken:
     def note_off(self, note: int, at: int = 0) -> None:
         self.told.append(("off", note, at))
 
+    def bend(self, semitones: float, at: int = 0) -> None:
+        self.told.append(("bend", semitones))
+
     def notes_off(self, at: int = 0) -> None:
         self.told.append(("notes off", at))
 
@@ -374,13 +392,48 @@ def test_messages_of_the_channel_are_notes_and_what_ends_them() -> None:
         messages.note_off(1, 60),
         b"\x90\x40\x00",  # a note on without velocity
         messages.program_change(1, 5),
-        b"\xe0\x00\x40",
+        b"\xa0\x40\x40",  # aftertouch
         b"\xf8",
         *messages.silence(1),
         messages.control_change(1, 126, 1),  # mono, which implies all notes off
         messages.control_change(2, 123, 0),
     ) == [("on", 60, 100, 7), ("off", 60, 7), ("off", 64, 7), ("notes off", 7), ("sound off", 7), ("notes off", 7)]
     assert told(messages.note_on(2, 61, 99), channel=2) == [("on", 61, 99, 7)]
+
+
+def test_the_damper_pedal_holds_what_is_released_until_it_goes_up() -> None:
+    pedal = messages.DAMPER
+    assert told(
+        messages.control_change(1, pedal, 127),
+        messages.note_on(1, 60, 100),
+        messages.note_off(1, 60),
+        messages.note_on(1, 64, 100),
+        messages.note_off(1, 64),
+        messages.note_on(1, 64, 90),  # held by its key again
+        messages.control_change(1, pedal, 64),  # half down is down
+        messages.control_change(1, pedal, 63),
+        messages.note_off(1, 64),
+    ) == [("on", 60, 100, 7), ("on", 64, 100, 7), ("on", 64, 90, 7), ("off", 60, 7), ("off", 64, 7)]
+
+
+def test_what_ends_all_notes_ends_those_of_the_pedal_too() -> None:
+    held = (messages.control_change(1, messages.DAMPER, 127), messages.note_on(1, 60, 100), messages.note_off(1, 60))
+    up = messages.control_change(1, messages.DAMPER, 0)
+    assert told(*held, *messages.silence(1), up)[1:] == [("notes off", 7), ("sound off", 7)]
+    assert told(*held, messages.control_change(1, messages.RESET, 0))[1:] == [("off", 60, 7), ("bend", 0.0)]
+
+
+def test_the_pitch_wheel_bends_by_two_semitones_at_its_ends() -> None:
+    wheel = [b"\xe0\x00\x00", b"\xe0\x00\x40", b"\xe0\x00\x60", b"\xe0\x7f\x7f", b"\xe1\x00\x00"]
+    assert told(*wheel) == [("bend", -2.0), ("bend", 0.0), ("bend", 1.0), ("bend", pytest.approx(2, abs=3e-4))]
+
+
+def test_a_profile_may_have_another_use_for_the_pedal(tmp_path: Path) -> None:
+    file = tmp_path / "pedal.toml"
+    file.write_text('name = "pedal"\nunreserved = [64]\n[parameters.sustain]\ncc = 64\n')
+    down = messages.control_change(1, 64, 127)
+    notes = (messages.note_on(1, 60, 100), messages.note_off(1, 60))
+    assert told(down, *notes, profile=file) == [("sustain", 1.0), ("on", 60, 100, 7), ("off", 60, 7)]
 
 
 def test_all_notes_may_have_one_velocity() -> None:

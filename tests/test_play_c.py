@@ -38,8 +38,8 @@ def storm(count: int, samples: int, seed: int = 5) -> NDArray[np.void]:
     events["at"] = np.sort(random.integers(0, samples, count))
     events["at"][::3] = events["at"][1::3][: len(events[::3])]
     events["at"] = np.sort(events["at"])
-    kinds = [_native.NOTE_ON, _native.NOTE_OFF, _native.SET, _native.NOTES_OFF, _native.SOUND_OFF]
-    events["kind"] = random.choice(kinds, count, p=[0.4, 0.3, 0.28, 0.01, 0.01])
+    kinds = [_native.NOTE_ON, _native.NOTE_OFF, _native.SET, _native.NOTES_OFF, _native.SOUND_OFF, _native.BEND]
+    events["kind"] = random.choice(kinds, count, p=[0.4, 0.3, 0.18, 0.01, 0.01, 0.1])
     events["index"] = random.integers(40, 90, count)
     events["value"] = random.random(count)
     sets = events["kind"] == _native.SET
@@ -83,7 +83,7 @@ def test_sanitizers_find_nothing_and_the_sound_is_the_extensions(
     for event in events:
         voices.native.push(*(event[name].item() for name in ("kind", "index", "value", "at")))
     own = voices.process(samples)[:, 0]
-    assert np.abs(own).max() > 0.05
+    assert np.abs(own).max() > 0.04
     for block in (64, 1000):
         played = driven(driver, path, events, samples, block, threads=False)
         assert np.abs(played - own).max() < (1e-4 if options else 1e-6)

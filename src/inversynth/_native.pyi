@@ -21,6 +21,7 @@ NOTE_ON: int
 SET: int
 NOTES_OFF: int
 SOUND_OFF: int
+BEND: int
 
 class PaperVoices:
     def __init__(

@@ -37,9 +37,12 @@ from .midi.messages import (
     ALL_NOTES_OFF,
     ALL_SOUND_OFF,
     CONTROL_CHANGE,
+    DAMPER,
     END_OF_SYSEX,
     NOTE_OFF,
     NOTE_ON,
+    PITCH_BEND,
+    RESET,
     SYSEX,
 )
 from .render import Synth
@@ -56,6 +59,9 @@ MOST_RENDERED = 1 << 30
 GAIN_DB = -18.0
 """Random patches of the paper's synth peak at 2.6 (median; 5 in 100 above 6.5): most notes stay below the limiter."""
 TOP_VELOCITY = 127
+BEND_MIDDLE = 1 << 13
+BEND_SEMITONES = 2.0
+"""What the pitch wheel bends by at either end: the range that MIDI 1.0 recommends."""
 
 
 class Voices:
@@ -108,6 +114,10 @@ class Voices:
             raise UsageError(f"{param.name}: {value:g} is outside {param.low:g}..{param.high:g} {param.unit}".rstrip())
         self._push(_native.SET, index, value, at)
 
+    def bend(self, semitones: float, at: int = 0) -> None:
+        """Makes all notes, also those to come, so much higher; what sounds fades over to it in 10 ms."""
+        self._push(_native.BEND, 0, semitones, at)
+
     def notes_off(self, at: int = 0) -> None:
         """Releases all notes."""
         self._push(_native.NOTES_OFF, 0, 0.0, at)
@@ -148,11 +158,14 @@ class Player:
         self.voices, self._velocity = voices, velocity
         self.notes = self.changes = 0
         self._channel = profile.channel
+        self._pedal = False
+        self._sustained: set[int] = set()  # notes that only the pedal holds
         self._one_at_a_time = threading.Lock()
         self._readers = [PatchReader(each) for each in (profile, fine_profile(voices.synth, profile.channel))]
 
     def receive(self, message: Message, at: int = 0) -> None:
-        """Does what a whole message says; others than notes, the profile's, and those that end notes are ignored.
+        """Does what a whole message says; others than notes, the pitch wheel, the damper pedal, what ends notes and
+        the profile's are ignored.
 
         For any thread: inputs may share a player.
         """
@@ -162,21 +175,45 @@ class Player:
     def _receive(self, message: Message, at: int) -> None:
         kind, channel = message[0] & 0xF0, (message[0] & 0x0F) + 1
         ours = kind < SYSEX and channel == self._channel
+        controller = message[1] if ours and kind == CONTROL_CHANGE else None
         if ours and kind == NOTE_ON and message[2]:
             self.notes += 1
+            self._sustained.discard(message[1])
             self.voices.note_on(message[1], self._velocity or message[2], at)
         elif ours and kind in (NOTE_ON, NOTE_OFF):
-            self.voices.note_off(message[1], at)
-        elif ours and kind == CONTROL_CHANGE and message[1] == ALL_SOUND_OFF:
+            if self._pedal:
+                self._sustained.add(message[1])
+            else:
+                self.voices.note_off(message[1], at)
+        elif ours and kind == PITCH_BEND:
+            self._bend(message[1] + 128 * message[2], at)
+        elif controller == ALL_SOUND_OFF:
+            self._sustained.clear()
             self.voices.sound_off(at)
-        elif ours and kind == CONTROL_CHANGE and message[1] >= ALL_NOTES_OFF:  # the modes beyond mean it, too
+        elif controller is not None and controller >= ALL_NOTES_OFF:  # the modes beyond mean it, too
+            self._sustained.clear()
             self.voices.notes_off(at)
+        elif controller == RESET:
+            self._damp(False, at)
+            self._bend(BEND_MIDDLE, at)
         else:
             found = [each for reader in self._readers if (each := reader.feed(message)) is not None]
             for index, x in found[:1]:
                 param = self.voices.synth.space[index]
                 self.changes += 1
                 self.voices.set(index, float(np.clip(param.value_of_x(x), param.low, param.high)), at)
+            if controller == DAMPER and not found:
+                self._damp(message[2] >= 64, at)
+
+    def _bend(self, wheel: int, at: int) -> None:
+        self.voices.bend(BEND_SEMITONES * (wheel - BEND_MIDDLE) / BEND_MIDDLE, at)
+
+    def _damp(self, pedal: bool, at: int) -> None:
+        self._pedal = pedal
+        if not pedal:
+            for note in sorted(self._sustained):
+                self.voices.note_off(note, at)
+            self._sustained.clear()
 
     def summary(self) -> str:
         """What was played, in one line."""

@@ -21,15 +21,16 @@ TOP_14 = 16383
 LSB = 32
 """The controllers n and n + 32, for n below it, are the coarse and the fine half of one."""
 
-NOTE_OFF, NOTE_ON, CONTROL_CHANGE, PROGRAM_CHANGE, SYSEX, END_OF_SYSEX = 0x80, 0x90, 0xB0, 0xC0, 0xF0, 0xF7
+NOTE_OFF, NOTE_ON, CONTROL_CHANGE, PROGRAM_CHANGE, PITCH_BEND = 0x80, 0x90, 0xB0, 0xC0, 0xE0
+SYSEX, END_OF_SYSEX = 0xF0, 0xF7
 DATA_ENTRY, DATA_ENTRY_LSB, NRPN_LSB, NRPN_MSB, RPN_LSB, RPN_MSB = 6, 38, 98, 99, 100, 101
-ALL_SOUND_OFF, ALL_NOTES_OFF = 120, 123
+DAMPER, ALL_SOUND_OFF, RESET, ALL_NOTES_OFF = 64, 120, 121, 123
 
 RESERVED: Mapping[int, str] = {
     0: "bank select",
     DATA_ENTRY: "data entry",
     **{number: f"the fine half of controller {number - LSB}" for number in range(LSB, 2 * LSB)},
-    64: "the damper pedal",
+    DAMPER: "the damper pedal",
     65: "the portamento switch",
     66: "the sostenuto pedal",
     67: "the soft pedal",
@@ -42,7 +43,7 @@ RESERVED: Mapping[int, str] = {
     RPN_LSB: "RPN, fine",
     RPN_MSB: "RPN, coarse",
     ALL_SOUND_OFF: "all sound off",
-    121: "reset all controllers",
+    RESET: "reset all controllers",
     122: "local control",
     ALL_NOTES_OFF: "all notes off",
     124: "omni off",
