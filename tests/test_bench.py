@@ -225,7 +225,7 @@ def test_a_wrong_use_is_one_line(words: str, message: str, capsys: pytest.Captur
 
 
 def test_a_model_that_is_not_there_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "live", "--model", "nothing.onnx", "--periods", "512", "--simulated"]) == 1
+    assert main(["bench", "live", "--model", "nothing.onnx", "--periods", "512", "--simulated"]) == 2
     assert "no model 'nothing.onnx'" in capfd.readouterr().err.splitlines()[-1]
 
 

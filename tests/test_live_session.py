@@ -173,6 +173,12 @@ def test_the_command_keeps_a_session_and_compares_it_run_again(
     assert main(["live", "--replay", str(folder), "--fast", "--dry-run"]) == 0
     assert capsys.readouterr().out == printed
 
+    assert "is not the one" not in capsys.readouterr().err
+    facts = json.loads((folder / "session.json").read_text())
+    (folder / "session.json").write_text(json.dumps({**facts, "model_sha256": "0" * 64}))
+    assert main(["live", "--replay", str(folder), "--fast"]) == 0
+    assert "is not the one that the session was recorded with" in capsys.readouterr().err
+
     log = (folder / "log.jsonl").read_text().splitlines()
     changed = next(number for number, line in enumerate(log) if '"message"' in line)
     entry = json.loads(log[changed])

@@ -121,6 +121,14 @@ def test_a_profile_changes_another(tmp_path: Path) -> None:
     assert profiles.load(tmp_path / "mine.toml", PAPER, 16).channel == 16
 
 
+def test_a_base_is_looked_for_beside_its_profile(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    written(tmp_path / "common.toml", 'base = "paper"\n[parameters.cutoff]\ncc = 19\n')
+    profile = profiles.load(written(tmp_path / "sub" / "mine.toml", "base = '../common.toml'\nchannel = 5\n"))
+    assert profile.channel == 5
+    assert {each.param.name: each.address for each in profile.driven}["cutoff"] == ControlChange(19)
+
+
 # -- how values run ---------------------------------------------------------------------------
 
 

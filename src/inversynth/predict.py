@@ -7,6 +7,7 @@ here before the native loader sees it, since that can crash on what it doesn't e
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -63,6 +64,15 @@ def find(path_or_name: str | Path) -> Path:
         wrong = "is not a file" if file.exists() else "is not there"
         raise UsageError(f"no model {str(path_or_name)!r}: {file} {wrong}; {known}")
     return file
+
+
+def digest(path_or_name: str | Path) -> str:
+    """The SHA-256 of a model's file, in hexadecimal: which network it was. Raises `UsageError` if it can't be read."""
+    file = find(path_or_name)
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UsageError(f"{file} can't be read: {error.strerror}") from None
 
 
 # -- the file ------------------------------------------------------------------------------------

@@ -38,13 +38,14 @@ def run(args: argparse.Namespace) -> int:
     from .. import bench
     from ..files import to_json, writing
     from ..machine import machine
-    from ..predict import default_model
+    from ..predict import default_model, find
 
     periods = _periods(args.periods, bench.PERIODS)
     for seconds in (args.seconds, args.soak):
         if seconds is not None and not 1 <= seconds <= 7 * 86400:
             raise UsageError(f"{seconds:g} seconds are outside 1..{7 * 86400}")
     model = args.model or default_model("paper")
+    find(model)
     simulate = args.simulated or not bench.has_jack()
     found: dict[str, Any] = {"machine": machine(), "model": model, "sample_rate": bench.RATE_HZ}
     with contextlib.ExitStack() as stack:

@@ -144,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
     from .. import live
     from ..devices import quiet
     from ..midi import Receiver
-    from ..predict import default_model, load_model
+    from ..predict import default_model, digest, load_model
     from ..profiles import to_toml
     from ..render import synth
 
@@ -167,6 +167,9 @@ def run(args: argparse.Namespace) -> int:
         named = args.model or default_model(args.synth)
         model = load_model(named, args.device)
         model.require(target)
+        kept_digest = session.facts.get("model_sha256") if session else None
+        if kept_digest not in (None, digest(named)):
+            say(f"model {model.name} is not the one that the session was recorded with: its messages may differ")
         source = _source(args, session)
         stack.callback(source.close)
         receivers: list[Receiver] = []
@@ -199,7 +202,14 @@ def run(args: argparse.Namespace) -> int:
         if recorder is not None:
             kept = [{"profile": to_toml(profile, target.name), "baud": baud} for profile, baud in profiles]
             recorder.start(
-                source.sample_rate, {**bridge.facts, "synth": target.name, "model": named, "receivers": kept}
+                source.sample_rate,
+                {
+                    **bridge.facts,
+                    "synth": target.name,
+                    "model": named,
+                    "model_sha256": digest(named),
+                    "receivers": kept,
+                },
             )
         if not (args.quiet or args.fast or any(output["kind"] == "dry_run" for output in args.outputs)):
             from ..display import Display
