@@ -5,13 +5,14 @@
 Beside the shipped models, which hear a window with silence where the note is still to come, a causal network is
 measured: two gated recurrent layers on the frames of the log spectrogram, with a prediction after each, so that its
 state would be an input and an output of its graph. It is trained here, on fresh sounds, unless RUN holds it; after
-Ctrl-C the same command goes on. Then benchmarks/onset.json, docs/onset.png and the table of docs/live.md are
-written anew.
+Ctrl-C the same command goes on; with `--kept` the models alone are measured, and its figures stay as they are. Then
+benchmarks/onset.json, docs/onset.png and the table of docs/live.md are written anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from pages import Rows, add_options, as_markdown, concluded, shown
 from rich.console import Console
 
 from inversynth import metrics, sampling
+from inversynth.errors import UsageError
 from inversynth.evaluation.comparing import heard, likeliest
 from inversynth.files import make_folder, writing
 from inversynth.machine import machine
@@ -217,6 +219,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument(
         "--sounds", type=int, default=256_000, metavar="N", help="that the causal network is trained on"
     )
+    parser.add_argument("--kept", action="store_true", help="keep the causal network's figures")
     add_options(parser, SOURCE)
     args = parser.parse_args(words)
     console = Console()
@@ -224,12 +227,17 @@ def main(words: list[str] | None = None) -> int:
 
     def measured() -> dict[str, Any]:
         predictors = {Path(name).stem: of_window(name) for name in args.models.split(",")}
-        predictors[CAUSAL] = of_causal(trained(settings, args.causal, console))
+        kept: dict[str, Any] = json.loads(SOURCE.read_text()) if args.kept else {}
+        if args.kept and kept["num_examples"] != args.num_examples:
+            raise UsageError(f"the figures that are kept are of {kept['num_examples']} sounds: --num-examples")
+        if not kept:
+            predictors[CAUSAL] = of_causal(trained(settings, args.causal, console))
+        models = {name: measure(predict, args.num_examples) for name, predict in predictors.items()}
         return {
             "machine": machine(),
             "num_examples": args.num_examples,
-            "causal_sounds": settings.steps * BATCH,
-            "models": {name: measure(predict, args.num_examples) for name, predict in predictors.items()},
+            "causal_sounds": kept.get("causal_sounds", settings.steps * BATCH),
+            "models": models | ({CAUSAL: kept["models"][CAUSAL]} if kept else {}),
         }
 
     def publish(found: dict[str, Any]) -> None:
