@@ -166,33 +166,43 @@ def _in_bytes(graph: Any) -> None:
     def put(at: Any, *new: Any) -> None:
         nodes[nodes.index(at) : nodes.index(at) + 1] = new
 
-    def clips(name: str) -> list[Any]:
-        """The last nodes of what was rounded and clipped, if that is all that a tensor is put together from."""
+    def number(name: str) -> float:
+        array = numpy_helper.to_array(weights[name]) if name in weights else np.zeros(0)
+        return float(array.reshape(())) if array.size == 1 else np.nan
+
+    def chains(name: str) -> list[list[Any]]:
+        """The nodes, from the last back, that round and clip what a tensor is made of; [[]] if anything else does."""
         node = makers.get(name)
-        if node is None or node.op_type in ("Min", "Max"):
-            return [node]
-        if node.op_type == "Concat":
-            return [clip for part in node.input for clip in clips(part)]
-        return clips(node.input[0]) if node.op_type in ("Reshape", "Transpose", "Unsqueeze") else [None]
+        if node is not None and node.op_type == "Concat":
+            return [chain for part in node.input for chain in chains(part)]
+        if node is not None and node.op_type in ("Reshape", "Transpose", "Unsqueeze"):
+            return chains(node.input[0])
+        chain, ends = [], set()
+        while node is not None and node.op_type in ("Min", "Max"):
+            ends.add(number(node.input[1]))
+            chain.append(node)
+            node = makers.get(node.input[0])
+        if ends != {-128.0, 127.0} or node is None or node.op_type != "Round":
+            return [[]]
+        scaled = makers.get(node.input[0])
+        if scaled is None or scaled.op_type not in ("Mul", "Div") or not number(scaled.input[1]) > 0:
+            return [[]]
+        return [[*chain, node, scaled]]
 
     for product in [node for node in nodes if node.op_type == "MatMul" and node.input[1] in weights]:
         matrix = numpy_helper.to_array(weights[product.input[1]])
-        found = clips(product.input[0])
-        if None in found or not np.array_equal(matrix, matrix.astype(np.int8)):
+        found = chains(product.input[0])
+        if not all(found) or not np.array_equal(matrix, matrix.astype(np.int8)):
             continue
         name = product.name
         constants = {"zero": np.uint8(128), "weights": matrix.astype(np.int8)}
         graph.initializer.remove(weights[product.input[1]])
-        for number, last in enumerate({node.name: node for node in found}.values()):
-            chain = [last]
-            while chain[-1].op_type in ("Min", "Max", "Round"):
-                chain.append(makers[chain[-1].input[0]])
-            scaled = chain[-1]
-            step = numpy_helper.to_array(weights[scaled.input[1]]).reshape(())
-            constants[f"step_{number}"] = np.float32(1 / step if scaled.op_type == "Mul" else step)
-            inputs = [scaled.input[0], f"{name}/step_{number}", f"{name}/zero"]
-            put(last, helper.make_node("QuantizeLinear", inputs, last.output, f"{name}/in_bytes_{number}"))
-            for gone in chain[1:]:
+        for each, (last, *others) in enumerate({chain[0].name: chain for chain in found}.values()):
+            step = number(others[-1].input[1])
+            constants[f"step_{each}"] = np.float32(1 / step if others[-1].op_type == "Mul" else step)
+            inputs = [others[-1].input[0], f"{name}/step_{each}", f"{name}/zero"]
+            put(last, helper.make_node("QuantizeLinear", inputs, last.output, f"{name}/in_bytes_{each}"))
+            for gone in others:
                 put(gone)
         sums = helper.make_node(
             "MatMulInteger", [product.input[0], f"{name}/weights", f"{name}/zero"], [f"{name}/sums"], f"{name}/product"
