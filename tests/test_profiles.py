@@ -387,7 +387,7 @@ class Device:
         entered, self._entered = self._entered, False
         return entered
 
-    def learn(self) -> list[tuple[int, Control]]:
+    def learn(self) -> list[tuple[int | None, Control]]:
         return list(learning.learn(synth("sine").space, self.receive, self.entered, self.say, lambda: self.now))
 
 
@@ -429,6 +429,23 @@ def test_a_controller_of_the_fine_halves_numbers_is_one_by_itself_if_no_coarse_h
     assert [each.address for _, each in found] == [ControlChange(11), ControlChange(43)]
     controls = (*(each for _, each in found), None, None)
     learned = Profile("learned", synth("sine").space, controls)
+    assert profiles.load(written(tmp_path / "learned.toml", profiles.to_toml(learned, "sine"))) == learned
+
+
+def test_exclusive_messages_are_learned_by_the_bytes_that_change(tmp_path: Path) -> None:
+    one = [bytes.fromhex("F0 43 10 7F 1C 05 30 00 16") + bytes([value, 0xF7]) for value in range(128)]  # reface DX
+    two = [
+        bytes([0xF0, 0x7D, 1, 2, value & 127, value >> 7, 0xF7]) for value in range(3000, 100, -7)
+    ]  # the fine one first
+    summed = [bytes([0xF0, 0x41, 5, 6, value, 127 - value, value ^ 5, 0xF7]) for value in range(100)]
+    device = Device([one, two, summed, []])
+    found = device.learn()
+    assert [(on, str(each.address), each.low, each.high) for on, each in found] == [
+        (None, "sysex F0 43 10 7F 1C 05 30 00 16 vv F7", 0, 127),
+        (None, "sysex F0 7D 01 02 ll mm F7", 3000, 102),
+    ]
+    assert any("more than one value changes" in line for line in device.lines)
+    learned = Profile("learned", synth("sine").space, (*(each for _, each in found), None, None))
     assert profiles.load(written(tmp_path / "learned.toml", profiles.to_toml(learned, "sine"))) == learned
 
 

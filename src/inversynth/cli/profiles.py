@@ -101,7 +101,8 @@ def _learn(args: argparse.Namespace) -> None:
         try:
             with quiet():  # libjack tells much when its server goes
                 for heard_on, control in learn(space, port.receive, lambda: pressed.acquire(blocking=False), say):
-                    channel, controls[control.param.name] = heard_on, control
+                    channel = heard_on or channel
+                    controls[control.param.name] = control
         except KeyboardInterrupt:
             say("stopped; what was moved so far is kept")
         finally:

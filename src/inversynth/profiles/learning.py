@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
 
 from ..midi.decoding import Readings
-from ..midi.messages import Message
-from ..midi.profile import Address, Control, ControlChange, ControlChange14, Nrpn
+from ..midi.messages import SYSEX, Message
+from ..midi.profile import Address, Control, ControlChange, ControlChange14, Nrpn, Sysex
 from ..spec import Param, ParamSpace
 
 QUIET_S = 1.0
@@ -23,8 +25,10 @@ def learn(
     entered: Callable[[], bool],
     say: Callable[[str], None],
     now: Callable[[], float] = time.monotonic,
-) -> Iterator[tuple[int, Control]]:
+) -> Iterator[tuple[int | None, Control]]:
     """Asks for the control of each parameter in turn, and gives (channel, control) of those that were moved.
+
+    The channel is None for system exclusive messages, which have none.
 
     `receive` gives the next message, or None after so many seconds; `entered` says, once, that Enter was pressed,
     which skips a parameter or ends a movement; `say` shows a line. A control that was taken before is asked for again.
@@ -33,7 +37,7 @@ def learn(
     for param in space:
         while True:
             say(f"{param.name}: move its control from the lowest to the highest value, and wait; Enter skips it")
-            heard = _hear(param, receive, entered, now)
+            heard = _hear(param, receive, entered, say, now)
             if heard is None:
                 say("  skipped")
                 break
@@ -43,17 +47,23 @@ def learn(
                 say(f"  {control.address} is already that of {taken}; move another")
                 continue
             owners.update(dict.fromkeys(control.address.places, param.name))
-            say(f"  {control.address}, {control.low}..{control.high}, channel {channel}")
+            on = "" if channel is None else f", channel {channel}"
+            say(f"  {control.address}, {control.low}..{control.high}{on}")
             yield heard
             break
 
 
 def _hear(
-    param: Param, receive: Callable[[float], Message | None], entered: Callable[[], bool], now: Callable[[], float]
-) -> tuple[int, Control] | None:
+    param: Param,
+    receive: Callable[[float], Message | None],
+    entered: Callable[[], bool],
+    say: Callable[[str], None],
+    now: Callable[[], float],
+) -> tuple[int | None, Control] | None:
     """The (channel, control) that moves until it is quiet or Enter is pressed; None if nothing moved."""
     readings = {channel: Readings(channel) for channel in range(1, 17)}
-    values: dict[tuple[int, Address], list[int]] = {}
+    values: dict[tuple[int | None, Address], list[int]] = {}
+    exclusive: list[Message] = []
     last = now()
     while not entered():
         message = receive(POLL_S)
@@ -62,8 +72,12 @@ def _hear(
                 for address, value in reader.feed(message):
                     values.setdefault((channel, address), []).append(value)
                     last = now()
-        elif any(_moves(each) for each in values.values()) and now() - last > QUIET_S:
+            if message[0] == SYSEX:
+                exclusive.append(message)
+                last = now()
+        elif (_moves(exclusive) or any(_moves(each) for each in values.values())) and now() - last > QUIET_S:
             break
+    values |= {(None, address): each for address, each in _exclusive(exclusive)}
     moved = {
         (channel, address): each
         for (channel, address), each in values.items()
@@ -72,15 +86,34 @@ def _hear(
         and not (isinstance(address, ControlChange14) and (channel, ControlChange(address.number)) not in values)
     }
     if not moved:
+        if _moves(exclusive):
+            say("  more than one value changes in what it sends, a checksum perhaps: no profile can hold that")
         return None
     return _control(param, moved)
 
 
-def _moves(values: list[int]) -> bool:
+def _moves(values: Sequence[int | Message]) -> bool:
     return len(set(values)) > 1
 
 
-def _control(param: Param, moved: dict[tuple[int, Address], list[int]]) -> tuple[int, Control]:
+def _exclusive(heard: list[Message]) -> Iterator[tuple[Address, list[int]]]:
+    """What system exclusive messages of one length say that differ in a value alone: of one byte, or of two.
+
+    Of two bytes the coarse one changes less often.
+    """
+    for length in sorted({len(message) for message in heard}):
+        rows = np.array([list(message) for message in heard if len(message) == length])
+        changes = np.count_nonzero(np.diff(rows, axis=0), axis=0)
+        varying = np.flatnonzero(changes)
+        names = {1: ("vv",), 2: ("mm", "ll")}.get(len(varying))
+        if names is None:
+            continue
+        places = dict(zip(sorted(varying.tolist(), key=lambda place: changes[place]), names, strict=True))
+        address = Sysex(" ".join(places.get(place, f"{byte:02X}") for place, byte in enumerate(rows[0].tolist())))
+        yield address, [value for row in rows.tolist() if (value := address.value_of(1, bytes(row))) is not None]
+
+
+def _control(param: Param, moved: dict[tuple[int | None, Address], list[int]]) -> tuple[int | None, Control]:
     """The control that moved most; of a pair's readings, the whole one."""
     channel, address = max(moved, key=lambda key: (len(set(moved[key])), key[1].top))
     match address:
