@@ -24,8 +24,9 @@ from .spec import AudioFormat, ParamSpace
 from .training import Run, load_arrays
 
 OPSET = 17
-TOLERANCE = 1e-4
-"""The largest difference of a probability between Keras and onnxruntime."""
+TOLERANCE = 1e-3
+"""The largest difference of a probability between Keras and onnxruntime: sums in another order, which where sound is
+rounded to whole numbers may now and then give the next one."""
 CHECKED_SOUNDS = 32
 CHUNK = 256
 """Sounds that are heard at a time."""
