@@ -46,7 +46,12 @@ def rho_stft(target: NDArray[np.float32], sound: NDArray[np.float32]) -> float:
     return float(sound_measures(target[None], louder * sound[None])["rho_stft"][0])
 
 
-@pytest.mark.parametrize("seed", [2, 12])
+def as_heard(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the server plays at the synth's own rate: which has other aliases than what is rendered there."""
+    return resample(sound, RATE, PAPER.format.sample_rate)
+
+
+@pytest.mark.parametrize("seed", [2, 6, 8])
 def test_what_the_instrument_plays_is_as_near_the_target_as_a_match_of_it(
     seed: int, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,11 +60,13 @@ def test_what_the_instrument_plays_is_as_near_the_target_as_a_match_of_it(
     levels = sampling.draw(PAPER.space, seed, 0, 1)
     levels[0, PAPER.space.index("attack")] = 0  # a note whose beginning is told to the sample
     values = PAPER.space.values_of_levels(levels)
-    target, sound = PAPER.render(values)[0], PAPER.render(values, RATE)[0]
+    sound = PAPER.render(values, RATE)[0]
+    target = as_heard(sound)
     rest = np.zeros(RATE // 4, np.float32)
     path = tmp_path / "target.wav"
     soundfile.write(path, np.concatenate([rest, sound / np.abs(sound).max() / 2, rest]), RATE, subtype="FLOAT")
-    wanted = rho_stft(target, inversynth.match(path).sound) - 0.02
+    matched = np.array([[setting.value for setting in inversynth.match(path).patch]])
+    wanted = rho_stft(target, as_heard(PAPER.render(matched, RATE)[0])) - 0.02
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
 
@@ -88,9 +95,12 @@ def test_what_the_instrument_plays_is_as_near_the_target_as_a_match_of_it(
         keys.send(messages.note_off(1, KEY), 0)
         heard = recorder.result(recording)
         heard = heard[int(np.argmax(heard != 0)) :][:RATE]  # from the first sample of the note on
-        reached.append(rho_stft(target, resample(heard, RATE, PAPER.format.sample_rate)))
+        reached.append(rho_stft(target, as_heard(heard)))
         if reached[-1] >= wanted:
             break
+        for message in messages.silence(1):
+            keys.send(message, 0)
+        time.sleep(0.1)
     keys.close()
     player.tell()
     assert live.leave() == 0

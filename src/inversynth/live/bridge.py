@@ -77,7 +77,7 @@ class Settings:
     mode: str = "capture"
     threshold_db: float = -50.0
     rate: float = 10.0
-    confidence: float = 0.4
+    confidence: float = 0.3
     smooth: float | None = None
     notes: str | None = None
     note: int = NOTE
