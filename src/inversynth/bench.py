@@ -116,9 +116,10 @@ def sounds(name: str, rate: int) -> dict[str, NDArray[np.float32]]:
 class Timed(Source):
     """A source that remembers when each block came, and what was read; `newest_s` is when the last block read came."""
 
-    def until(self, stop: threading.Event, seconds: float, keep: bool = True) -> None:
-        """Is to set `stop` so many seconds after its start; without `keep` nothing is remembered."""
-        self.keep = keep
+    def until(self, stop: threading.Event, seconds: float, keep: bool = True, sound: bool = False) -> None:
+        """Is to set `stop` so many seconds after its start; without `keep` nothing is remembered, and what was read
+        only with `sound`."""
+        self.keep, self._sound = keep, sound
         self._timer = threading.Timer(seconds, stop.set)
         self._timer.daemon = True
         self.times_s, self.ends = array("d"), array("q")
@@ -148,7 +149,8 @@ class Timed(Source):
         if self.keep and block is not None and len(block):
             self._taken += len(block)
             self.newest_s = self.times_s[bisect_left(self.ends, self._taken)]
-            self.heard.append(block)
+            if self._sound:
+                self.heard.append(block)
         return block
 
     def came_s(self, sample: int) -> float:
@@ -482,7 +484,7 @@ def measure(load: Load, name: str, period: int, seconds: float, simulate: bool) 
         def part(what: str, settings: live.Settings) -> tuple[Timed, TimedSink, TimedModel, live.Summary]:
             source, sink = hear(what), TimedSink(port, keep=True)
             stop = threading.Event()
-            source.until(stop, seconds)
+            source.until(stop, seconds, sound=what == "notes")
             timed = TimedModel(model, source)
             try:
                 receiver = Receiver(profile, sink)
