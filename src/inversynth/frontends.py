@@ -98,8 +98,7 @@ class Spectrum(FrontEnd):
 
     def rows(self, audio: Any) -> tuple[Any, Any]:
         """The same with a row a frame: (n * frames, window / 2 + 1) each."""
-        length, front = self.frames * self.hop, self.window // 4
-        audio = ops.pad(audio, ((0, 0), (front, length + self.hop - front - audio.shape[-1])))
+        audio, length = _padded(audio, self.window), self.frames * self.hop
         # Samples 1..hop of each frame, and the others from the last back to the middle: at sample 0 the window is 0.
         rising = ops.reshape(audio[:, 1 : length + 1], (-1, self.hop))
         falling = backwards(ops.reshape(audio[:, self.hop :], (-1, self.hop)))
@@ -143,10 +142,14 @@ def gathered(table: Any, at: Any, axis: int = 0) -> Any:
 
 def _hops(audio: Any) -> Any:
     """(n, samples) to (n, frames + 1, 256): frame m of the spectrogram is the hops m and m + 1."""
-    samples = audio.shape[-1]
-    frames = -(-samples // HOP)
-    behind = (frames + 1) * HOP - WINDOW // 4 - samples
-    return ops.reshape(ops.pad(audio, ((0, 0), (WINDOW // 4, behind))), (-1, frames + 1, HOP))
+    audio = _padded(audio, WINDOW)
+    return ops.reshape(audio, (-1, audio.shape[-1] // HOP, HOP))
+
+
+def _padded(audio: Any, window: int) -> Any:
+    """(n, samples) with the silence that its frames of a window reach into, of a whole number of hops."""
+    samples, hop, front = audio.shape[-1], window // 2, window // 4
+    return ops.pad(audio, ((0, 0), (front, (-(-samples // hop) + 1) * hop - front - samples)))
 
 
 # -- hand-made features --------------------------------------------------------------------------

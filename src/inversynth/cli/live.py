@@ -167,8 +167,7 @@ def run(args: argparse.Namespace) -> int:
         named = args.model or default_model(args.synth)
         model = load_model(named, args.device)
         model.require(target)
-        kept_digest = session.facts.get("model_sha256") if session else None
-        if kept_digest not in (None, digest(named)):
+        if session is not None and session.facts.get("model_sha256", digest(named)) != digest(named):
             say(f"model {model.name} is not the one that the session was recorded with: its messages may differ")
         source = _source(args, session)
         stack.callback(source.close)

@@ -35,15 +35,17 @@ def of_space(name: str, space: ParamSpace) -> Profile:
     return Profile(name, space, controls, maker="inversynth", model=name)
 
 
-def load(name: str | Path, space: ParamSpace | None = None, channel: int | None = None) -> Profile:
-    """A shipped profile by its name, or one from a TOML file; `channel` (1..16) goes before the profile's.
+def load(
+    name: str | Path, space: ParamSpace | None = None, channel: int | None = None, folder: Path = Path()
+) -> Profile:
+    """A shipped profile by its name, or one from a TOML file seen from `folder`; `channel` (1..16) goes before its own.
 
     space: what is to be driven; by default that of the synth that the profile names. Raises `UsageError`,
     naming file, key and value, for what is not there, no profile, or against MIDI's rules.
     """
     found = _made(str(name), space)
     if found is None:
-        file = _file(name)
+        file = _file(name, folder)
         found = parse(_read(file), file, space)
     return found if channel is None else found.on_channel(channel)
 
@@ -73,8 +75,8 @@ def _made(name: str, space: ParamSpace | None) -> Profile | None:
     return of_space(name, own)
 
 
-def _file(name: str | Path) -> Path:
-    file = FOLDER / f"{name}.toml" if re.fullmatch(r"[\w-]+", str(name)) else Path(name)
+def _file(name: str | Path, folder: Path = Path()) -> Path:
+    file = FOLDER / f"{name}.toml" if re.fullmatch(r"[\w-]+", str(name)) else folder / name
     if not file.is_file():
         raise UsageError(f"no profile {str(name)!r}; give a TOML file, or one of {', '.join(names())}")
     return file

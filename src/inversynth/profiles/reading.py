@@ -48,7 +48,7 @@ def parse(document: Mapping[str, Any], file: str | Path, space: ParamSpace | Non
     if space is None:
         space = SYNTHS[top.one_of("synth", tuple(SYNTHS), DEFAULT_SYNTH)].space
     try:
-        base = load(_beside(file, top.text("base")), space) if "base" in document else None
+        base = load(top.text("base"), space, folder=Path(file).parent) if "base" in document else None
     except RecursionError:
         raise top.wrong("base", "another profile: it leads back to this one") from None
     unreserved = top.integers("unreserved", 0, TOP)
@@ -181,11 +181,6 @@ def _address(table: _Table, kinds: tuple[str, ...] = KINDS[:-1], param: Param | 
             kind, 'bytes in hexadecimal from F0 to F7, below 80 between them, "1n" for a channel, "vv" or "mm" and "ll"'
         )
     return Sysex(" ".join(word if word in ("vv", "mm", "ll") else word.upper().replace("N", "n") for word in words))
-
-
-def _beside(file: str | Path, base: str) -> str | Path:
-    """Where a file's base is: a shipped profile's name, or a path from the folder of the file."""
-    return Path(file).parent / base if Path(base).suffix else base
 
 
 def _control(table: _Table, param: Param, unreserved: tuple[int, ...]) -> Control:
