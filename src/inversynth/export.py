@@ -24,6 +24,8 @@ from .spec import AudioFormat, ParamSpace
 from .training import Run, load_arrays
 
 OPSET = 17
+BYTES_ZERO = 64
+"""What stands for 0 among weights of 7 bits without a sign."""
 TOLERANCE = 1e-3
 """The largest difference of a probability between Keras and onnxruntime: sums in another order, which where sound is
 rounded to whole numbers may now and then give the next one."""
@@ -154,9 +156,10 @@ def _convert(network: Any, metadata: dict[str, str]) -> bytes:
 
 
 def _in_bytes(graph: Any) -> None:
-    """Products of whole numbers with whole weights that 8 bits hold, in 8 bits: the same numbers in less time.
+    """Products of whole weights with whole numbers that 8 bits hold, in 8 bits: the same numbers in less time.
 
-    These are the matrix products in a graph whose left side was divided by a step, rounded and clipped to -128..127.
+    These are the matrix products in a graph whose left side is made of whole numbers of at most 7 bits (a processor
+    without VNNI adds two products in 16), and whose right side was divided by a step, rounded and clipped to -128..127.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -171,43 +174,58 @@ def _in_bytes(graph: Any) -> None:
         array = numpy_helper.to_array(weights[name]) if name in weights else np.zeros(0)
         return float(array.reshape(())) if array.size == 1 else np.nan
 
-    def chains(name: str) -> list[list[Any]]:
-        """The nodes, from the last back, that round and clip what a tensor is made of; [[]] if anything else does."""
-        node = makers.get(name)
-        if node is not None and node.op_type == "Concat":
-            return [chain for part in node.input for chain in chains(part)]
-        if node is not None and node.op_type in ("Reshape", "Transpose", "Unsqueeze"):
-            return chains(node.input[0])
-        chain, ends = [], set()
+    def chain(name: str) -> list[Any]:
+        """The nodes, from the last back, that clip, round and divide what a tensor is made of; [] if others do."""
+        found: list[Any] = []
+        ends, node = set(), makers.get(name)
         while node is not None and node.op_type in ("Min", "Max"):
             ends.add(number(node.input[1]))
-            chain.append(node)
+            found.append(node)
             node = makers.get(node.input[0])
-        if ends != {-128.0, 127.0} or node is None or node.op_type != "Round":
-            return [[]]
+        if ends != {-127.0, 127.0} or node is None or node.op_type != "Round":
+            return []
         scaled = makers.get(node.input[0])
         if scaled is None or scaled.op_type not in ("Mul", "Div") or not number(scaled.input[1]) > 0:
-            return [[]]
-        return [[*chain, node, scaled]]
+            return []
+        return [*found, node, scaled]
 
-    for product in [node for node in nodes if node.op_type == "MatMul" and node.input[1] in weights]:
-        matrix = numpy_helper.to_array(weights[product.input[1]])
-        found = chains(product.input[0])
-        if not all(found) or not np.array_equal(matrix, matrix.astype(np.int8)):
+    def chains(name: str) -> list[list[Any]]:
+        """Those of all that a tensor is put together from."""
+        node = makers.get(name)
+        if node is None or node.op_type not in ("Concat", "Reshape", "Transpose", "Slice", "Neg", "Unsqueeze"):
+            return [chain(name)]
+        parts = node.input if node.op_type == "Concat" else node.input[:1]
+        return [found for part in parts for found in chains(part)]
+
+    for product in [node for node in nodes if node.op_type == "MatMul" and node.input[0] in weights]:
+        matrix = numpy_helper.to_array(weights[product.input[0]])
+        found = chains(product.input[1])
+        if not all(found) or not np.array_equal(matrix, np.clip(np.rint(matrix), -BYTES_ZERO, BYTES_ZERO - 1)):
             continue
         name = product.name
-        constants = {"zero": np.uint8(128), "weights": matrix.astype(np.int8)}
-        graph.initializer.remove(weights[product.input[1]])
-        for each, (last, *others) in enumerate({chain[0].name: chain for chain in found}.values()):
-            step = number(others[-1].input[1])
-            constants[f"step_{each}"] = np.float32(1 / step if others[-1].op_type == "Mul" else step)
-            inputs = [others[-1].input[0], f"{name}/step_{each}", f"{name}/zero"]
-            put(last, helper.make_node("QuantizeLinear", inputs, last.output, f"{name}/in_bytes_{each}"))
+        constants = {
+            "weights": (matrix + BYTES_ZERO).astype(np.uint8),
+            "weights_zero": np.uint8(BYTES_ZERO),
+            "zero": np.int8(0),
+        }
+        graph.initializer.remove(weights[product.input[0]])
+        for each, (last, *others) in enumerate({nodes[0].name: nodes for nodes in found}.values()):
+            scaled, step = others[-1], number(others[-1].input[1])
+            step = 1 / step if scaled.op_type == "Mul" else step
+            constants |= {f"step_{each}": np.float32(step)}
+            constants |= {f"least_{each}": np.float32(-127 * step), f"most_{each}": np.float32(127 * step)}
+            within = f"{name}/within_{each}"
+            limits = [scaled.input[0], f"{name}/least_{each}", f"{name}/most_{each}"]
+            whole = [within, f"{name}/step_{each}", f"{name}/zero"]
+            put(
+                last,
+                helper.make_node("Clip", limits, [within], f"{name}/clip_{each}"),
+                helper.make_node("QuantizeLinear", whole, last.output, f"{name}/in_bytes_{each}"),
+            )
             for gone in others:
                 put(gone)
-        sums = helper.make_node(
-            "MatMulInteger", [product.input[0], f"{name}/weights", f"{name}/zero"], [f"{name}/sums"], f"{name}/product"
-        )
+        inputs = [f"{name}/weights", product.input[1], f"{name}/weights_zero", f"{name}/zero"]
+        sums = helper.make_node("MatMulInteger", inputs, [f"{name}/sums"], f"{name}/product")
         as_floats = helper.make_node("Cast", sums.output, product.output, f"{name}/cast", to=TensorProto.FLOAT)
         put(product, sums, as_floats)
         graph.initializer.extend(numpy_helper.from_array(array, f"{name}/{what}") for what, array in constants.items())

@@ -65,12 +65,13 @@ SKETCH_EXTRA, SKETCH_ROUNDS = 100, 2
 class FrontEnd(layers.Layer):
     """A layer that training leaves alone: its arrays are kept as weights, for the graph and for a run's folder."""
 
-    def keep(self, name: str, array: NDArray[Any]) -> Any:
+    def keep(self, name: str, array: NDArray[Any], dtype: str = "float32") -> Any:
         """A weight of this value."""
         return self.add_weight(
             name=name,
             shape=array.shape,
-            initializer=keras.initializers.Constant(array.astype("float32")),
+            dtype=dtype,
+            initializer=keras.initializers.Constant(array.astype(dtype)),
             trainable=False,
         )
 
