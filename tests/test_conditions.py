@@ -52,6 +52,23 @@ def test_a_perturbation_keeps_shape_and_type_and_leaves_its_argument_alone(name:
             np.testing.assert_array_equal(heard[:5], alone)
 
 
+@pytest.mark.parametrize("in_part", [False, True])
+def test_what_is_changed_in_place_is_what_else_would_be_returned(in_part: bool, sounds: Sounds) -> None:
+    def change(x: Sounds, out: Sounds | None = None) -> Sounds:
+        random = np.random.default_rng(2)
+        if in_part:
+            return conditions.in_part(x, 1.0, RATE, random, out)
+        return conditions.augmented(x, 1.0, random, out)
+
+    same, other, before = sounds.copy(), np.empty_like(sounds), sounds.copy()
+    expected = change(sounds)
+    np.testing.assert_array_equal(sounds, before)
+    assert change(same, out=same) is same
+    assert change(sounds, out=other) is other
+    np.testing.assert_array_equal(same, expected)
+    np.testing.assert_array_equal(other, expected)
+
+
 def test_levels_are_in_decibels(sounds: Sounds) -> None:
     np.testing.assert_allclose(perturbed("20 dB quieter", sounds), sounds / 10, rtol=1e-6)
     np.testing.assert_allclose(perturbed("6 dB louder", sounds), sounds * 1.9952623, rtol=1e-6)

@@ -39,6 +39,7 @@ from inversynth.training import (
     Trainer,
     _read_history,
     _row_keys,
+    in_order,
     load_arrays,
     prefetch,
     save_arrays,
@@ -349,6 +350,76 @@ def test_how_many_patches_are_drawn_ahead_changes_nothing(ahead: int, monkeypatc
         assert np.array_equal(rows_, levels)
         assert reached == after
         cursor = reached
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_how_many_threads_make_batches_changes_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = dataclasses.replace(SMALL, augment=0.4, partial=0.6)
+    source = FreshSounds(synth("sine"), settings)
+    expected = [source._batch(*work) for work in itertools.islice(source._drawn(0), 12)]
+    monkeypatch.setattr(training, "MAKERS", threads)
+    monkeypatch.setattr(os, "cpu_count", lambda: threads)
+    for ((audio, levels), after), ((other, rows_), reached) in zip(expected, source.batches(0), strict=False):
+        assert np.array_equal(other, audio)
+        assert np.array_equal(rows_, levels)
+        assert reached == after
+
+
+def test_what_is_made_in_threads_comes_in_order_and_not_far_ahead() -> None:
+    begun: list[int] = []
+
+    def make(i: int) -> int:
+        begun.append(i)
+        time.sleep(0.01 * (i % 3))
+        if i == 20:
+            raise UsageError("the disk went away")
+        return i
+
+    items = in_order(make, ((i,) for i in itertools.count()), threads=3)
+    for i in range(20):
+        assert next(items) == i
+        assert max(begun) <= i + 3
+    with pytest.raises(UsageError, match="went away"):
+        next(items)
+    assert list(in_order(make, [(i,) for i in range(5)], threads=3)) == [0, 1, 2, 3, 4]
+
+
+def test_steps_on_jax_are_those_that_keras_takes(tmp_path: Path) -> None:
+    pytest.importorskip("jax", reason="JAX isn't installed")
+    words = [sys.executable, "-c", JAX_STEPS, str(tmp_path / "last.npz")]
+    done = subprocess.run(
+        words, env={**os.environ, "KERAS_BACKEND": "jax"}, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+
+
+JAX_STEPS = """
+import itertools, sys
+import numpy as np
+from pathlib import Path
+from inversynth.training import FreshSounds, Settings, Trainer
+from inversynth.render import synth
+
+settings = Settings(synth="sine", model="C1", batch_size=16, validation=32, warmup_steps=2)
+source = FreshSounds(synth("sine"), settings)
+ours, keras, resumed = (Trainer(settings, source) for _ in range(3))
+keras._jax = None
+batches = [batch for batch, _ in itertools.islice(source.batches(0), 4)]
+for i, batch in enumerate(batches):
+    ours.step = keras.step = i
+    np.testing.assert_allclose(float(ours.train_step(batch)), keras.train_step(batch), rtol=1e-5)
+    if i == 1:
+        np.testing.assert_allclose(ours.validate()["val_loss"], keras.validate()["val_loss"], rtol=1e-5)
+        ours.save(Path(sys.argv[1]))
+        resumed.load(Path(sys.argv[1]))
+for resumed.step in (2, 3):
+    resumed.train_step(batches[resumed.step])
+ours.settle()
+resumed.settle()
+for mine, other, again in zip(*(t.network.variables for t in (ours, keras, resumed)), strict=True):
+    np.testing.assert_allclose(mine, other, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(mine, again, rtol=1e-3, atol=1e-5)
+"""
 
 
 def test_a_validation_set_that_leaves_nothing_to_train_on_is_refused() -> None:

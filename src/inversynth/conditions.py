@@ -7,6 +7,7 @@ returns as many sounds of the same shape and type.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -95,16 +96,19 @@ SNR_DB = (15.0, 60.0)
 OFFSET = 0.2
 
 
-def augmented(sounds: Sounds, share: float, random: np.random.Generator) -> Sounds:
+def augmented(
+    sounds: Sounds, share: float, random: np.random.Generator, out: NDArray[np.float32] | None = None
+) -> Sounds:
     """A share of (n, samples) sounds with noise, rounded to 16 bits, or with an offset; the others as they are.
 
-    Noise is 15 to 60 dB below the sound, an offset at most a fifth of its peak, either way.
+    Noise is 15 to 60 dB below the sound, an offset at most a fifth of its peak, either way. out: where to, of the same
+    shape; `sounds` itself is the quickest, and is changed.
     """
-    out = sounds.copy()
+    out = _copied(sounds, out)
     chosen = np.flatnonzero(random.random(len(sounds)) < share)
     for i, kind in zip(chosen.tolist(), random.integers(3, size=len(chosen)).tolist(), strict=True):
         perturb = (white_noise(random.uniform(*SNR_DB)), dc_offset(random.uniform(-OFFSET, OFFSET)), sixteen_bits)[kind]
-        out[i] = perturb(sounds[i : i + 1], 0, random)[0]
+        out[i] = perturb(out[i : i + 1], 0, random)[0]
     return out
 
 
@@ -113,19 +117,35 @@ SHIFT_S = (-0.002, 0.005)
 SHIFTED = 0.25
 
 
-def in_part(sounds: Sounds, share: float, rate: int, random: np.random.Generator) -> Sounds:
+def in_part(
+    sounds: Sounds, share: float, rate: int, random: np.random.Generator, out: NDArray[np.float32] | None = None
+) -> Sounds:
     """A share of (n, samples) sounds as they are heard while they still sound; the others as they are.
 
     Of those, silence follows after 60 ms to 1 s, drawn evenly in the logarithm; and a quarter begins up to 2 ms late
-    or has lost up to 5 ms of its beginning, as where the beginning was not found to the sample.
+    or has lost up to 5 ms of its beginning, as where the beginning was not found to the sample. out: as in `augmented`.
     """
-    out = sounds.copy()
+    out = _copied(sounds, out)
+    cuts = np.log(CUT_S).tolist()
     for i in np.flatnonzero(random.random(len(sounds)) < share).tolist():
-        shift = round(random.uniform(*SHIFT_S) * rate) if random.random() < SHIFTED else 0
-        row = np.zeros_like(out[i])
-        row[max(-shift, 0) : len(row) - max(shift, 0)] = out[i, max(shift, 0) : len(row) - max(-shift, 0)]
-        row[round(np.exp(random.uniform(*np.log(CUT_S))) * rate) :] = 0
-        out[i] = row
+        row = out[i]
+        lost = round(random.uniform(*SHIFT_S) * rate) if random.random() < SHIFTED else 0
+        if lost > 0:
+            row[:-lost] = row[lost:]
+            row[-lost:] = 0
+        elif lost < 0:
+            row[-lost:] = row[:lost]
+            row[:-lost] = 0
+        row[round(math.exp(random.uniform(*cuts)) * rate) :] = 0
+    return out
+
+
+def _copied(sounds: Sounds, out: NDArray[np.float32] | None) -> Sounds:
+    """What is changed in place: `sounds`, if they are `out`, or else a copy of them, in `out` if it is given."""
+    if out is None:
+        return sounds.copy()
+    if out is not sounds:
+        np.copyto(out, sounds)
     return out
 
 

@@ -62,6 +62,7 @@ def build(
         raise UsageError(f"data format {data_format!r} is not channels_last or channels_first")
     if precision not in PRECISIONS:
         raise UsageError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
+    _multiply_in_full()
     keras.utils.set_random_seed(seed & 0xFFFFFFFF)
     if model in OWN:
         from . import atoms
@@ -73,6 +74,18 @@ def build(
     else:
         hidden = _convolutions(model, inputs, audio, data_format, precision)
     return keras.Model(inputs, layers.Dense(int(space.levels.sum()), name="logits")(hidden), name=model)
+
+
+def _multiply_in_full() -> None:
+    """Keeps float32 products float32 on a GPU, too, where back ends else may round their factors to 10 bits (TF32)."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "highest")
+    elif keras.backend.backend() == "tensorflow":
+        import tensorflow
+
+        tensorflow.config.experimental.enable_tensor_float_32_execution(False)
 
 
 def _convolutions(model: str, inputs: Any, audio: AudioFormat, data_format: str, precision: str) -> Any:

@@ -13,11 +13,14 @@ import importlib.util
 import itertools
 import json
 import math
+import os
 import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,6 +51,8 @@ VALIDATION = "validation"
 """The part of a split that a run is measured on."""
 AHEAD = 1024
 """Fresh patches drawn at a time, at least; drawing a batch alone would cost as much as rendering it."""
+MAKERS = 8
+"""The most threads that make batches: as many make 100,000 sounds a second, and more would wait for one another."""
 FITTED = 4096
 """The first sounds that a run trains on: to these, at least, the layers that are not trained are fitted before."""
 
@@ -159,12 +164,12 @@ class FreshSounds:
         self.validation = self._heard(synth.render(self.space.values_of_levels(levels)), 0), levels
 
     def _heard(self, sounds: NDArray[np.float32], position: int) -> NDArray[np.float32]:
-        """Sounds as the run hears them, some by way of the world or in part; the same for the same position."""
+        """Turns sounds into what the run hears, some by way of the world or in part; the same for the same position."""
         random = np.random.default_rng((self._settings.seed, position))
         if self._settings.augment:
-            sounds = augmented(sounds, self._settings.augment, random)
+            augmented(sounds, self._settings.augment, random, out=sounds)
         if self._settings.partial:
-            sounds = in_part(sounds, self._settings.partial, self.audio.sample_rate, random)
+            in_part(sounds, self._settings.partial, self.audio.sample_rate, random, out=sounds)
         return sounds
 
     def _patches(self, cursor: int) -> Iterator[tuple[NDArray[Any], ...]]:
@@ -177,7 +182,14 @@ class FreshSounds:
             yield levels[kept], self.space.values_of_levels(levels[kept]), cursor + kept + 1
             cursor += count
 
+    def _batch(self, levels: NDArray[np.int64], values: NDArray[np.float64], after: int) -> tuple[Batch, int]:
+        return (self._heard(self._synth.render(values, workers=1), after), levels), after
+
     def batches(self, cursor: int) -> Iterator[tuple[Batch, int]]:
+        return in_order(self._batch, self._drawn(cursor))
+
+    def _drawn(self, cursor: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64], int]]:
+        """Levels and values of batches, and the position after each: all that is left to do is a function of these."""
         want, patches = self._settings.batch_size, self._patches(cursor)
         ahead = next(patches)
         while True:
@@ -185,8 +197,7 @@ class FreshSounds:
                 ahead = tuple(np.concatenate(both) for both in zip(ahead, next(patches), strict=True))
             levels, values, after = (rows[:want] for rows in ahead)
             ahead = tuple(rows[want:] for rows in ahead)
-            sounds = self._heard(self._synth.render(values, workers=1), int(after[-1]))
-            yield (sounds, levels), int(after[-1])
+            yield levels, values, int(after[-1])
 
 
 class DatasetSounds:
@@ -246,6 +257,25 @@ class DatasetSounds:
                 rows = np.concatenate([rows, order(epoch + 1)[: want - len(rows)]])
             cursor += want
             yield self._dataset.read(rows), cursor
+
+
+def in_order(make: Callable[..., Any], work: Iterable[tuple[Any, ...]], threads: int | None = None) -> Iterator[Any]:
+    """make(*args) of each of the args in `work`, in that order, made ahead in threads.
+
+    threads: by default one a core, up to `MAKERS`. One more than there are threads are under way or done at a time, at
+    most. What `make` raises is raised here, in its turn.
+    """
+    threads = threads or min(os.cpu_count() or 1, MAKERS)
+    pool, ahead = ThreadPoolExecutor(threads), deque[Future[Any]]()
+    try:
+        for args in work:
+            ahead.append(pool.submit(make, *args))
+            if len(ahead) > threads:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def prefetch(items: Iterator[Any], depth: int = 4) -> Iterator[Any]:
@@ -359,6 +389,54 @@ def _source(settings: Settings) -> Source:
     return DatasetSounds(open_dataset(settings.data), synth(settings.synth), settings)
 
 
+class _JaxSteps:
+    """Steps of the optimiser on JAX, one begun while the last is computed; Keras' own would wait for each loss.
+
+    What is learnt stays on the device until `settle` brings it back to the variables of the network and the optimiser.
+    """
+
+    def __init__(self, network: Any, optimizer: Any, loss: Callable[[Any, Any], Any]) -> None:
+        import jax
+
+        self._trained, self._others, self._optimizer = (
+            network.trainable_variables,
+            network.non_trainable_variables,
+            optimizer.variables,
+        )
+        self._state: list[Any] | None = None
+        rate_at = next(i for i, v in enumerate(self._optimizer) if v.name == "learning_rate")
+
+        def loss_of(trained: Any, others: Any, audio: Any, labels: Any) -> tuple[Any, Any]:
+            logits, others = network.stateless_call(trained, others, audio, training=True)
+            return loss(labels, logits), others
+
+        def step(state: Any, rate: Any, audio: Any, labels: Any) -> tuple[Any, Any]:
+            trained, others, optimised = state
+            (value, others), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained, others, audio, labels)
+            optimised = [*optimised[:rate_at], rate, *optimised[rate_at + 1 :]]
+            trained, optimised = optimizer.stateless_apply(optimised, gradients, trained)
+            return value, [trained, others, optimised]
+
+        self._step = jax.jit(step)
+
+    @property
+    def _variables(self) -> list[list[Any]]:
+        return [self._trained, self._others, self._optimizer]
+
+    def __call__(self, rate: float, audio: NDArray[np.float32], labels: NDArray[np.int32]) -> Any:
+        """Begins a step; returns its loss, for which `float` waits."""
+        state = self._state or [[v.value for v in part] for part in self._variables]
+        loss, self._state = self._step(state, np.float32(rate), audio, labels)
+        return loss
+
+    def settle(self) -> None:
+        """Brings the variables up to date; the next step begins from them, whatever they then are."""
+        for part, arrays in zip(self._variables, self._state or [[]] * 3, strict=True):
+            for variable, array in zip(part, arrays, strict=False):
+                variable.assign(array)
+        self._state = None
+
+
 class Trainer:
     """One run: the network, its optimiser, its position."""
 
@@ -385,6 +463,9 @@ class Trainer:
             jit_compile="auto" if keras.backend.backend() != "tensorflow" else False,
         )
         self.optimizer.build(self.network.trainable_variables)
+        self._jax = None
+        if keras.backend.backend() == "jax":
+            self._jax = _JaxSteps(self.network, self.optimizer, self.heads.loss)
         self._adapt = functools.partial(networks.adapt, self.network)
         self.step = self.cursor = self.stale = 0
         self.seconds = self.waited = self.loss_sum = 0.0
@@ -395,8 +476,14 @@ class Trainer:
         count = -(-FITTED // self.settings.batch_size)
         self._adapt(lambda: (sounds for (sounds, _), _ in itertools.islice(self.source.batches(0), count)))
 
+    def settle(self) -> None:
+        """Brings the variables of network and optimiser up to date with the steps that have begun."""
+        if self._jax:
+            self._jax.settle()
+
     @property
     def _variables(self) -> list[Any]:
+        self.settle()
         return [*self.network.variables, *self.optimizer.variables]  # not only weights: the states of dropout too
 
     def save(self, path: Path) -> None:
@@ -422,15 +509,22 @@ class Trainer:
         for key in self.POSITION:
             setattr(self, key, meta.get(key, 0.0) if key == "waited" else meta[key])  # once it wasn't measured
 
-    def train_step(self, batch: Batch) -> float:
-        """One step of the optimiser; returns the batch's loss."""
+    def train_step(self, batch: Batch) -> Any:
+        """One step of the optimiser; returns the batch's loss.
+
+        On JAX the step has only begun: `float` of the loss waits for it, and `settle` is due before variables are read.
+        """
         audio, levels = batch
         labels = np.where(self.source.space.active(levels), levels, -1).astype(np.int32)
-        self.optimizer.learning_rate = self.settings.learning_rate_at(self.step)
+        rate = self.settings.learning_rate_at(self.step)
+        if self._jax:
+            return self._jax(rate, audio, labels)
+        self.optimizer.learning_rate = rate
         return float(self.network.train_on_batch(audio, labels))
 
     def validate(self) -> dict[str, float]:
         """Loss, mean MPR, top-1 accuracy and mean absolute error in levels on the validation set."""
+        self.settle()
         audio, levels = self.source.validation
         space = self.source.space
         chunks = [np.asarray(self.network.predict_on_batch(audio[i : i + 256])) for i in range(0, len(audio), 256)]
@@ -498,21 +592,32 @@ def _fit(
     writer = _tensorboard(folder) if tensorboard else None
     batches = prefetch(source.batches(trainer.cursor))
     total = settings.epochs * settings.steps
+    begun: tuple[int, Any] | None = None
+
+    def finish() -> None:
+        """Takes account of the step that has begun; called when the next one has, so that a device never waits."""
+        nonlocal begun
+        if begun is not None:
+            (step, loss), begun = (begun[0], float(begun[1])), None
+            if not math.isfinite(loss):
+                raise InversynthError(
+                    f"the loss is {loss} at step {step - 1}; start a new run with a lower --learning-rate"
+                )
+            trainer.loss_sum += loss
+            if report:
+                report("step", {"step": step, "total": total, "loss": loss, "seconds": trainer.seconds})
+
     try:
         while trainer.step < total and trainer.stale < settings.patience:
             started = time.monotonic()
             batch, cursor = next(batches)
             trainer.waited += time.monotonic() - started
             loss = trainer.train_step(batch)
-            if not math.isfinite(loss):
-                raise InversynthError(
-                    f"the loss is {loss} at step {trainer.step}; start a new run with a lower --learning-rate"
-                )
-            trainer.step, trainer.cursor = trainer.step + 1, cursor
-            trainer.loss_sum += loss
+            finish()
+            trainer.step, trainer.cursor, begun = trainer.step + 1, cursor, (trainer.step + 1, loss)
+            if trainer.step % settings.steps == 0:
+                finish()
             trainer.seconds += time.monotonic() - started
-            if report:
-                report("step", {"step": trainer.step, "total": total, "loss": loss, "seconds": trainer.seconds})
             if trainer.step % settings.steps == 0:
                 row = {
                     "epoch": trainer.step // settings.steps,
@@ -541,6 +646,7 @@ def _fit(
                 if report:
                     report("epoch", row)
             if stopped.is_set():
+                finish()
                 trainer.save(last)
                 return False
     finally:
