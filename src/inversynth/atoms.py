@@ -269,11 +269,6 @@ class Candidates(FrontEnd):
         features = ops.concatenate([phase, turned, logs, swept], axis=1)
         return levels, ops.clip(features, -8.0, 8.0)
 
-    def compute_output_shape(self, in_time_shape: Any, *_: Any) -> Any:
-        # Said, since JAX can't divide the columns of the products by 4096 while it doesn't know their number.
-        features = 4 + 3 * (SEGMENTS + len(HARMONICS))
-        return (in_time_shape[0], TOKENS, len(ATOM) * 16), (in_time_shape[0], TOKENS, features)
-
 
 @keras.saving.register_keras_serializable("inversynth")
 class Normalised(layers.Layer):
@@ -312,9 +307,6 @@ class Attention(layers.Layer):
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))) * (width // HEADS) ** -0.5
         answer = ops.matmul(ops.softmax(scores), value)
         return self.answered(ops.reshape(ops.transpose(answer, (0, 2, 1, 3)), (-1, width)))
-
-    def compute_output_shape(self, shape: Any) -> Any:
-        return shape  # said for the same reason as that of `Candidates`
 
 
 @keras.saving.register_keras_serializable("inversynth")
