@@ -8,6 +8,12 @@ cdef extern from "bank.h" nogil:
     int PAPER_PARAMS
     int SINE_PARAMS
     int SCORES
+    int MAX_LANES_ "MAX_LANES"
+    int TOGETHER_ "TOGETHER"
+    int PARTIALS_ "PARTIALS"
+    cdef struct inversynth_filter:
+        const float *rows
+        size_t up, down, taps, before
     cdef struct inversynth_path:
         const char *name
         int lanes
@@ -15,6 +21,8 @@ cdef extern from "bank.h" nogil:
         void (*to_half)(const float *input, uint16_t *out, size_t count) noexcept nogil
         void (*to_int16)(const float *input, int16_t *out, float *peaks, size_t count,
                          size_t samples) noexcept nogil
+        void (*resample)(const inversynth_filter *filter, const float *input, size_t length, float *out,
+                         size_t count) noexcept nogil
     cdef struct inversynth_stream:
         pass
     cdef struct inversynth_target:
@@ -230,3 +238,20 @@ def to_int16(const float[:, ::1] audio, int16_t[:, ::1] out, float[::1] peaks, i
     if audio.shape[0] and audio.shape[1]:
         with nogil:
             kernel.to_int16(&audio[0, 0], &out[0, 0], &peaks[0], audio.shape[0], audio.shape[1])
+
+
+MAX_LANES, TOGETHER, PARTIALS = MAX_LANES_, TOGETHER_, PARTIALS_
+
+
+def resample(const float[:, ::1] rows, Py_ssize_t up, Py_ssize_t down, Py_ssize_t before, const float[::1] sound,
+             float[::1] out, int path):
+    """Fills out (n,) from sound (samples,) by a filter; see inversynth.resampling and inversynth_filter in bank.h."""
+    cdef const inversynth_path *kernel = at(path)
+    cdef inversynth_filter filter
+    cdef Py_ssize_t padded = rows.shape[0], taps = rows.shape[1]
+    if not 0 < up <= padded or padded % MAX_LANES_ or not taps or taps % PARTIALS_ or down < 1 or before < 0:
+        raise ValueError(f"rows must be (up or more, taps), multiples of {MAX_LANES} and {PARTIALS}, and down above 0")
+    filter = inversynth_filter(&rows[0, 0], up, down, taps, before)
+    if out.shape[0]:
+        with nogil:
+            kernel.resample(&filter, &sound[0] if sound.shape[0] else NULL, sound.shape[0], &out[0], out.shape[0])

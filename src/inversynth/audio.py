@@ -61,13 +61,13 @@ def read_file(path: str | Path) -> tuple[NDArray[np.float32], int]:
     return data.mean(axis=1), int(rate)
 
 
-def resample(sound: NDArray[np.float32], rate: int, to_rate: int, quality: str = "VHQ") -> NDArray[np.float32]:
-    """(samples,) float32 from one sample rate (Hz) to another, by soxr, by default at its highest quality."""
+def resample(sound: NDArray[np.float32], rate: int, to_rate: int) -> NDArray[np.float32]:
+    """(samples,) float32 from one sample rate (Hz) to another, by soxr at its highest quality."""
     import soxr
 
     if rate == to_rate:
         return sound
-    return np.asarray(soxr.resample(sound, rate, to_rate, quality=quality), np.float32)
+    return np.asarray(soxr.resample(sound, rate, to_rate, quality="VHQ"), np.float32)
 
 
 # -- sound as it comes ---------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .audio import resample
+from . import resampling
 from .spec import AudioFormat
 
 HOP_S = 0.005
@@ -34,10 +34,8 @@ QUIET_BEGIN_DB = -30.0
 """`BEGIN_DB` of a recording: 70 dB below its level; the ringing of resamplers before a note lies below that."""
 CLICK_HOPS = 2
 """What exceeds the threshold for fewer steps is a click."""
-RING_SAMPLES = 48
-"""So many samples before the end of a sound, at the lower of two rates, its resampling rings by 5e-4 of its peak."""
-QUALITY = "MQ"
-"""soxr's: 16 bits, up to 0.9 of what the lower rate holds; in a fraction of the time of its best."""
+RING_SAMPLES = resampling.HALF_SAMPLES
+"""So many samples before the end of a sound, at the lower of two rates, what comes next changes the other's."""
 CLIP = 1000.0
 """Samples beyond this (+60 dBFS) are no sound."""
 
@@ -303,23 +301,25 @@ def _windows(events: Sequence[Event]) -> list[NDArray[np.float32]]:
 
 
 def fit(window: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> NDArray[np.float32]:
-    """(audio.samples,) a window at the model's sample rate."""
-    sound = resample(window, sample_rate, audio.sample_rate, QUALITY)[: audio.samples]
-    heard = np.zeros(audio.samples, np.float32)
-    heard[: len(sound)] = sound
-    return heard
+    """(audio.samples,) a window at the model's sample rate; raises `UsageError` for a rate that is none."""
+    return _heard(window, sample_rate, audio, 0)
 
 
 def fit_part(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> NDArray[np.float32]:
     """(audio.samples,) the beginning of a window at the model's sample rate, then zeros for what isn't heard yet.
 
-    It is a beginning of what `fit` gives of the whole window, to within 5e-4 of its peak: a resampler takes what
-    isn't there yet for silence and rings before it, so that the last `RING_SAMPLES` are left out.
+    It is, to the bit, a beginning of what `fit` gives of the whole window: of another rate the last `RING_SAMPLES`,
+    which depend on what comes next, are left out.
     """
-    heard = fit(sound, sample_rate, audio)
-    if sample_rate != audio.sample_rate:
-        ring_s = RING_SAMPLES / min(sample_rate, audio.sample_rate)
-        heard[max(int((len(sound) / sample_rate - ring_s) * audio.sample_rate), 0) :] = 0
+    return _heard(sound, sample_rate, audio, RING_SAMPLES if sample_rate != audio.sample_rate else 0)
+
+
+def _heard(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat, but: int) -> NDArray[np.float32]:
+    """A sound at the model's sample rate, without its last samples, so many at the lower rate; then zeros."""
+    to_rate = audio.sample_rate
+    heard = np.zeros(audio.samples, np.float32)
+    count = -(-(len(sound) * to_rate - but * max(sample_rate, to_rate)) // sample_rate)
+    resampling.fill(heard[: max(count, 0)], sound, sample_rate, to_rate)
     return heard
 
 
