@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Thin bindings of bank.c: memory views in, memory views filled, the GIL released."""
+"""Thin bindings of the C beside it: memory views in, memory views filled, the GIL released."""
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport int16_t, uint16_t, uint64_t, uintptr_t
+from libc.stdint cimport int16_t, int64_t, uint16_t, uint64_t, uintptr_t
 
 cdef extern from "bank.h" nogil:
     int PAPER_PARAMS
@@ -61,6 +61,9 @@ cdef extern from "voices.h" nogil:
     int inversynth_voices_callback(const void *input, void *out, unsigned long samples, const void *times,
                                    unsigned long flags, void *voices)
     inversynth_played inversynth_voices_played(inversynth_voices *voices)
+
+cdef extern from "estimate.h" nogil:
+    size_t inversynth_estimate(const float *shares, size_t levels, int choice, double *confidence)
 
 
 cdef int check(const double[:, ::1] values, float[:, ::1] out, int params) except -1:
@@ -255,3 +258,16 @@ def resample(const float[:, ::1] rows, Py_ssize_t up, Py_ssize_t down, Py_ssize_
     if out.shape[0]:
         with nogil:
             kernel.resample(&filter, &sound[0] if sound.shape[0] else NULL, sound.shape[0], &out[0], out.shape[0])
+
+
+def estimate(rows, const int64_t[::1] levels, Py_ssize_t choices, int64_t[::1] out, double[::1] confidence):
+    """Fills out (P,) and confidence (P,) from P rows (levels,); a row of at most `choices` levels is a choice."""
+    cdef const float[::1] row
+    cdef Py_ssize_t i
+    if not len(rows) == levels.shape[0] == out.shape[0] == confidence.shape[0]:
+        raise ValueError(f"there are {len(rows)} rows for {levels.shape[0]} parameters")
+    for i in range(levels.shape[0]):
+        row = rows[i]
+        if row.shape[0] != levels[i] or not levels[i]:
+            raise ValueError(f"row {i} has {row.shape[0]} levels, not {levels[i]}")
+        out[i] = inversynth_estimate(&row[0], levels[i], levels[i] <= choices, &confidence[i])

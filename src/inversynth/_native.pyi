@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,4 +57,11 @@ def resample(
     sound: NDArray[np.float32],
     out: NDArray[np.float32],
     path: int,
+) -> None: ...
+def estimate(
+    rows: Sequence[NDArray[np.float32]],
+    levels: NDArray[np.int64],
+    choices: int,
+    out: NDArray[np.int64],
+    confidence: NDArray[np.float64],
 ) -> None: ...

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _native
 from ..spec import ParamSpace
 
 STEPS = 1.5
@@ -33,16 +34,9 @@ def estimate(space: ParamSpace, rows: Sequence[NDArray[np.float32]]) -> Estimate
     The estimate is the distribution's median; of a switch or a choice the likeliest level, without neighbours. The
     sounds of medians come nearer than those of the likeliest levels and of the means: see benchmarks/confidence.py.
     """
-    levels = space.levels
-    places = np.arange(levels.max())
-    shares = np.zeros((len(levels), len(places)))
-    shares[places < levels[:, None]] = np.concatenate(rows)
-    below = np.cumsum(shares, axis=1)
-    choice = levels <= CHOICES
-    at = np.where(choice, shares.argmax(axis=1), (below >= 0.5 * below[:, -1:]).argmax(axis=1))
-    reach = np.where(choice, 0, 1)[:, None]
-    near = np.abs(places - at[:, None]) <= reach
-    return Estimate(at, (shares * near).sum(axis=1))
+    found = Estimate(np.empty(len(space), np.int64), np.empty(len(space)))
+    _native.estimate(rows, space.levels, CHOICES, *found)
+    return found
 
 
 class Tracker:
