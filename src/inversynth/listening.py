@@ -52,6 +52,28 @@ def _level(hop: NDArray[np.float32]) -> float:
     return float(hop.max() - hop.min()) / 2
 
 
+class Past:
+    """The last `size` samples of a stream, zeros before its beginning; what comes in is copied twice at most."""
+
+    def __init__(self, size: int) -> None:
+        self._size = self._end = size
+        self._memory = np.zeros(2 * size, np.float32)
+
+    def append(self, samples: NDArray[np.float32]) -> None:
+        """Samples (n,) have passed."""
+        samples = samples[-self._size :]
+        if self._end + len(samples) > len(self._memory):
+            kept = self._size - len(samples)
+            self._memory[:kept] = self._memory[self._end - kept : self._end]
+            self._end = kept
+        self._memory[self._end : self._end + len(samples)] = samples
+        self._end += len(samples)
+
+    def last(self, count: int) -> NDArray[np.float32]:
+        """(count,) the last samples, of at most `size`, until more are appended."""
+        return self._memory[self._end - count : self._end]
+
+
 class Onset(NamedTuple):
     """Something has begun to sound, `at` samples from the beginning of the stream; `level`: its amplitude so far."""
 
@@ -116,7 +138,7 @@ class Capture:
         self._loud = 0  # steps of the window above the threshold
         self._armed = True
         self._levels = [0.0] * self._rest_hops
-        self._past = np.zeros(self._look_back, np.float32)
+        self._past = Past(self._look_back)
         self._part = np.zeros(0, np.float32)  # the beginning of the next step
         self._position = 0  # of the end of `_past`, in the stream
         self._now = 0  # the latest position that was heard: a window begins before it
@@ -203,7 +225,7 @@ class Capture:
         """Leaves a window; what was heard of it is past."""
         self._filled = None
         self._position += len(window)
-        self._past = np.concatenate([self._past, window])[-len(self._past) :]
+        self._past.append(window)
 
     def _step(self, hop: NDArray[np.float32], events: list[Event]) -> NDArray[np.float32] | None:
         """Hears one step; returns what there is of a note that has begun in it, or None."""
@@ -215,7 +237,7 @@ class Capture:
             return self._opened(self._begin(hop), events)
         if self._attacks(level, loudest, ATTACK_DB):
             return self._attack(hop, loudest, events)
-        self._past = np.concatenate([self._past[self._hop :], hop])
+        self._past.append(hop)
         self._levels = [*self._levels[1:], level]
         self._position += self._hop
         self._tell(level, events)
@@ -240,7 +262,7 @@ class Capture:
 
     def _begin(self, hop: NDArray[np.float32]) -> NDArray[np.float32]:
         """The part of the past and this step that belongs to the note: from the last sample at rest on."""
-        past = self._past[-self._look_back :]
+        past = self._past.last(self._look_back)
         steps = past.reshape(-1, self._hop)
         quietest = int(np.argmin(np.ptp(steps, axis=1)))
         quiet = steps[quietest]
@@ -283,7 +305,7 @@ class Follow(Capture):
     ) -> None:
         super().__init__(sample_rate, seconds, threshold, stages_s=stages_s, anew=anew)
         self._period = max(round(sample_rate / (rate * self._hop)), 1)
-        self._past = np.zeros(max(-(-len(self._window) // self._hop) * self._hop, self._look_back), np.float32)
+        self._past = Past(max(len(self._window), self._look_back))
         self._since = 0  # steps since the last window
 
     def _step(self, hop: NDArray[np.float32], events: list[Event]) -> NDArray[np.float32] | None:
@@ -291,7 +313,7 @@ class Follow(Capture):
         self._since = 0 if begun is not None else self._since + 1
         if self._since >= self._period and self._sounding:
             self._since = 0
-            sound = self._past[len(self._past) - len(self._window) :] - self._offset
+            sound = self._past.last(len(self._window)) - self._offset
             events.append(Heard(self._now, sound, sliding=True))
         return begun
 
