@@ -49,7 +49,8 @@ class Tracker:
         self._space, self._least, self._smooth_s = space, confidence, smooth_s
         self._steps = space.levels - 1
         self._choice = space.levels <= CHOICES
-        self._envelope = np.array([name in ENVELOPE for name in space.names])
+        self._far = np.where(self._choice, 0.5, STEPS)
+        self._not_envelope = np.array([name not in ENVELOPE for name in space.names])
         self._from = self._goal = np.zeros(len(space))
         self._since = np.zeros(len(space))
         self.known = False
@@ -64,9 +65,11 @@ class Tracker:
         the note's beginning wasn't in the window. The first patch is taken whole: there is nothing to keep.
         """
         goal, self.confidence = heard.levels / self._steps, heard.confidence
-        far = np.abs(goal - self._goal) * self._steps >= np.where(self._choice | settle, 0.5, STEPS)
-        moves = far & (self.confidence >= self._least) if self.known else np.ones(len(goal), bool)
-        self._move(goal, moves & ~(self._envelope & sliding & self.known), at_s)
+        moves = np.abs(goal - self._goal) * self._steps >= (0.5 if settle else self._far)
+        moves &= self.confidence >= self._least
+        if sliding:
+            moves &= self._not_envelope
+        self._move(goal, moves if self.known else np.ones(len(goal), bool), at_s)
 
     def settle(self, x: Floats, at_s: float) -> None:
         """Moves to a patch (P,) x that is known better than by hearing."""
