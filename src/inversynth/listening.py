@@ -42,9 +42,11 @@ CLIP = 1000.0
 
 def clean(block: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
     """A block with what is no sound (NaN, infinite, beyond `CLIP`) as silence, and how many samples that were."""
+    if np.abs(block).max(initial=0.0) <= CLIP:  # which NaN is not
+        return block, 0
     good = np.abs(block) <= CLIP
     bad = len(block) - int(np.count_nonzero(good))
-    return (np.where(good, block, np.float32(0)) if bad else block), bad
+    return np.where(good, block, np.float32(0)), bad
 
 
 def _level(hop: NDArray[np.float32]) -> float:

@@ -76,19 +76,25 @@ class Tracker:
         self._move(x, x != self._goal, at_s)
 
     def _move(self, goal: Floats, moves: NDArray[np.bool_], at_s: float) -> None:
-        smooth = self.known & ~self._choice
-        self._from = np.where(moves, np.where(smooth, self.x(at_s), goal), self._from)
+        begin = goal
+        if self.known and self._smooth_s:
+            begin = np.where(self._choice, goal, self.x(at_s))
+        self._from = np.where(moves, begin, self._from)
         self._since = np.where(moves, at_s, self._since)
         self._goal = np.where(moves, goal, self._goal)
         self.known = True
 
     def x(self, at_s: float) -> Floats:
         """(P,) x at a time: on straight lines to the goals, which are reached exactly."""
-        done = (at_s - self._since) / self._smooth_s if self._smooth_s else np.ones(len(self._goal))
+        if not self._smooth_s:
+            return self._goal
+        done = (at_s - self._since) / self._smooth_s
         return np.where(done >= 1, self._goal, self._from + (self._goal - self._from) * done)
 
     def moving(self, at_s: float) -> bool:
         """Whether x changes after a time."""
+        if not self._smooth_s:
+            return False
         return bool(((self._from != self._goal) & (at_s - self._since < self._smooth_s)).any())
 
     @property
