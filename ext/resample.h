@@ -5,7 +5,7 @@
 #include "lanes.h"
 
 enum { PARTS = PARTIALS / LANES };
-enum { ROWS = PARTS > 2 ? 2 : TOGETHER };                        /* at a time: what there are registers for */
+enum { ROWS = PARTS > 2 ? 2 : TOGETHER };                           /* at a time: what there are registers for */
 enum { TILE = (int)LANES > (int)TOGETHER ? (int)LANES : TOGETHER }; /* outputs that are written at a time */
 
 /* Adds the second half of `count` vectors to the first, until there is one. */
@@ -53,7 +53,7 @@ static INLINE void multiply(const float *taps, int64_t count, const float *in, i
 static void resample(const struct inversynth_filter *filter, const float *in, size_t length, float *out, size_t count)
 {
     const uint64_t up = filter->up, down = filter->down;
-    for (size_t row = 0; row < up; row += TILE) {
+    for (size_t row = 0; row < up && row < count; row += TILE) {
         const float *taps = filter->rows + row * filter->taps;
         int64_t first[TILE];
         for (size_t r = 0; r < TILE; r++)
