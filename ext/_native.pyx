@@ -1,13 +1,19 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Thin bindings of bank.c: memory views in, memory views filled, the GIL released."""
+"""Thin bindings of the C beside it: memory views in, memory views filled, the GIL released."""
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport int16_t, uint16_t, uint64_t, uintptr_t
+from libc.stdint cimport int16_t, int64_t, uint16_t, uint64_t, uintptr_t
 
 cdef extern from "bank.h" nogil:
     int PAPER_PARAMS
     int SINE_PARAMS
     int SCORES
+    int MAX_LANES_ "MAX_LANES"
+    int TOGETHER_ "TOGETHER"
+    int PARTIALS_ "PARTIALS"
+    cdef struct inversynth_filter:
+        const float *rows
+        size_t up, down, taps, before
     cdef struct inversynth_path:
         const char *name
         int lanes
@@ -15,6 +21,8 @@ cdef extern from "bank.h" nogil:
         void (*to_half)(const float *input, uint16_t *out, size_t count) noexcept nogil
         void (*to_int16)(const float *input, int16_t *out, float *peaks, size_t count,
                          size_t samples) noexcept nogil
+        void (*resample)(const inversynth_filter *filter, const float *input, size_t length, float *out,
+                         size_t count) noexcept nogil
     cdef struct inversynth_stream:
         pass
     cdef struct inversynth_target:
@@ -53,6 +61,9 @@ cdef extern from "voices.h" nogil:
     int inversynth_voices_callback(const void *input, void *out, unsigned long samples, const void *times,
                                    unsigned long flags, void *voices)
     inversynth_played inversynth_voices_played(inversynth_voices *voices)
+
+cdef extern from "estimate.h" nogil:
+    size_t inversynth_estimate(const float *shares, size_t levels, int choice, double *confidence)
 
 
 cdef int check(const double[:, ::1] values, float[:, ::1] out, int params) except -1:
@@ -230,3 +241,33 @@ def to_int16(const float[:, ::1] audio, int16_t[:, ::1] out, float[::1] peaks, i
     if audio.shape[0] and audio.shape[1]:
         with nogil:
             kernel.to_int16(&audio[0, 0], &out[0, 0], &peaks[0], audio.shape[0], audio.shape[1])
+
+
+MAX_LANES, TOGETHER, PARTIALS = MAX_LANES_, TOGETHER_, PARTIALS_
+
+
+def resample(const float[:, ::1] rows, Py_ssize_t up, Py_ssize_t down, Py_ssize_t before, const float[::1] sound,
+             float[::1] out, int path):
+    """Fills out (n,) from sound (samples,) by a filter; see inversynth.resampling and inversynth_filter in bank.h."""
+    cdef const inversynth_path *kernel = at(path)
+    cdef inversynth_filter filter
+    cdef Py_ssize_t padded = rows.shape[0], taps = rows.shape[1]
+    if not 0 < up <= padded or padded % MAX_LANES_ or not taps or taps % PARTIALS_ or down < 1 or before < 0:
+        raise ValueError(f"rows must be (up or more, taps), multiples of {MAX_LANES} and {PARTIALS}, and down above 0")
+    filter = inversynth_filter(&rows[0, 0], up, down, taps, before)
+    if out.shape[0]:
+        with nogil:
+            kernel.resample(&filter, &sound[0] if sound.shape[0] else NULL, sound.shape[0], &out[0], out.shape[0])
+
+
+def estimate(rows, const int64_t[::1] levels, Py_ssize_t choices, int64_t[::1] out, double[::1] confidence):
+    """Fills out (P,) and confidence (P,) from P rows (levels,); a row of at most `choices` levels is a choice."""
+    cdef const float[::1] row
+    cdef Py_ssize_t i
+    if not len(rows) == levels.shape[0] == out.shape[0] == confidence.shape[0]:
+        raise ValueError(f"there are {len(rows)} rows for {levels.shape[0]} parameters")
+    for i in range(levels.shape[0]):
+        row = rows[i]
+        if row.shape[0] != levels[i] or not levels[i]:
+            raise ValueError(f"row {i} has {row.shape[0]} levels, not {levels[i]}")
+        out[i] = inversynth_estimate(&row[0], levels[i], levels[i] <= choices, &confidence[i])

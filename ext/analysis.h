@@ -279,4 +279,4 @@ static void measure(struct inversynth_target *target)
 }
 
 #define PATH(name, arithmetic) \
-    {name, LANES, arithmetic, prepare, process, change, release, silent, measure, score, to_half, to_int16}
+    {name, LANES, arithmetic, prepare, process, change, release, silent, measure, score, to_half, to_int16, resample}

@@ -44,6 +44,16 @@ struct inversynth_target {
     float *magnitudes, *logs;             /* frames x BINS; logs as in analysis.h */
 };
 
+/* A filter that takes a sound to `up` / `down` of its sample rate: output n is that of row n % up. The taps of TOGETHER
+ * rows, of which m is the first, go over the same samples, from m * down / up (rounded down) - before on, and each row's
+ * own are among them. rows: up x taps, and zeros up to a multiple of MAX_LANES rows; taps is a multiple of PARTIALS. */
+enum { TOGETHER = 4, PARTIALS = 16 };
+
+struct inversynth_filter {
+    const float *rows;
+    size_t up, down, taps, before;
+};
+
 struct inversynth_path {
     const char *name;
     int lanes;
@@ -67,6 +77,9 @@ struct inversynth_path {
     /* Samples as they are stored: half precision, or 32767ths of a row's peak. The same bits on every path, but for NaN. */
     void (*to_half)(const float *in, uint16_t *out, size_t count);
     void (*to_int16)(const float *in, int16_t *out, float *peaks, size_t count, size_t samples);
+
+    /* The first `count` outputs of a filter, of `length` samples with silence around them. */
+    void (*resample)(const struct inversynth_filter *filter, const float *in, size_t length, float *out, size_t count);
 };
 
 /* The paths that this processor can run, slowest first; always at least one. */

@@ -11,6 +11,7 @@
  * e[n+1] = e[n] + g[n], g[n+1] = g[n] - k e[n+1]. Phases are 32-bit integers, 2^32 to the turn, that wrap for free. */
 #include "convert.h"
 #include "lanes.h"
+#include "resample.h"
 
 #define PI 3.14159265358979323846
 #define TURN 4294967296.0

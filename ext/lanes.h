@@ -71,6 +71,7 @@ typedef __m512i vi;
 #define f_mul_add(a, b, c) _mm512_fmadd_ps(a, b, c)  /* a b + c */
 #define f_sub_mul(a, b, c) _mm512_fnmadd_ps(a, b, c) /* c - a b */
 #define f_sub_mul_once(a, b, c) f_sub_mul(a, b, c)   /* the same, with one rounding on every path */
+#define f_load_row(p) _mm512_loadu_ps(p)
 #define f_store_row(p, a) _mm512_storeu_ps(p, a)
 #define f_abs(a) _mm512_abs_ps(a)
 #define f_max(a, b) _mm512_max_ps(a, b)
@@ -125,6 +126,7 @@ typedef __m256i vi;
 #define f_mul_add(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define f_sub_mul(a, b, c) _mm256_fnmadd_ps(a, b, c)
 #define f_sub_mul_once(a, b, c) f_sub_mul(a, b, c)
+#define f_load_row(p) _mm256_loadu_ps(p)
 #define f_store_row(p, a) _mm256_storeu_ps(p, a)
 #define f_abs(a) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a)
 #define f_max(a, b) _mm256_max_ps(a, b)
@@ -173,6 +175,7 @@ typedef __m128i vi;
 #define f_mul(a, b) _mm_mul_ps(a, b)
 #define f_mul_add(a, b, c) _mm_add_ps(_mm_mul_ps(a, b), c)
 #define f_sub_mul(a, b, c) _mm_sub_ps(c, _mm_mul_ps(a, b))
+#define f_load_row(p) _mm_loadu_ps(p)
 #define f_store_row(p, a) _mm_storeu_ps(p, a)
 #define f_abs(a) _mm_andnot_ps(_mm_set1_ps(-0.0f), a)
 #define f_max(a, b) _mm_max_ps(a, b)
@@ -214,6 +217,7 @@ typedef int32x4_t vi;
 #define f_mul_add(a, b, c) vfmaq_f32(c, a, b)
 #define f_sub_mul(a, b, c) vfmsq_f32(c, a, b)
 #define f_sub_mul_once(a, b, c) f_sub_mul(a, b, c)
+#define f_load_row(p) vld1q_f32(p)
 #define f_store_row(p, a) vst1q_f32(p, a)
 #define f_abs(a) vabsq_f32(a)
 #define f_max(a, b) vmaxq_f32(a, b)
@@ -254,6 +258,7 @@ typedef int32_t vi;
 #define f_mul_add(a, b, c) ((a) * (b) + (c))
 #define f_sub_mul(a, b, c) ((c) - (a) * (b))
 #define f_sub_mul_once(a, b, c) ((float)((double)(c) - (double)(a) * (double)(b)))
+#define f_load_row(p) (*(p))
 #define f_store_row(p, a) (*(p) = (a))
 #define f_abs(a) fabsf(a)
 #define f_max(a, b) ((a) > (b) ? (a) : (b))

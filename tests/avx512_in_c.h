@@ -40,6 +40,13 @@ static inline __m512 e_set1_ps(float x)
     return r.ps;
 }
 
+static inline __m512 e_loadu(const float *p)
+{
+    emulated r;
+    memcpy(&r, p, sizeof r);
+    return r.ps;
+}
+
 static inline __m512i e_set1_epi32(int32_t x)
 {
     emulated r;
@@ -123,6 +130,7 @@ static inline __m512 e_shuffle(__m512 x, __m512 y, int quarters)
 #define _mm512_set1_ps(x) e_set1_ps(x)
 #define _mm512_set1_epi32(x) e_set1_epi32(x)
 #define _mm512_load_ps(p) (*(const __m512 *)(p))
+#define _mm512_loadu_ps(p) e_loadu(p)
 #define _mm512_store_ps(p, a) ((void)(*(__m512 *)(p) = (a)))
 #define _mm512_storeu_ps(p, a) ((void)memcpy(p, &(emulated){.ps = (a)}, 64))
 #define _mm512_load_si512(p) (*(const __m512i *)(p))

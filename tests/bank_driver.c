@@ -1,7 +1,9 @@
 /* Reads patches from standard input, renders them into memory of exactly their size, writes the samples; or scores them
  * against the sound of the last of them, and writes the scores (double).
  * Arguments: paper|sine|scores, path ("" is the best), count, samples, sample_rate, block (0: all at once, else as a
- * stream of blocks of that size). */
+ * stream of blocks of that size).
+ * Or reads the rows of a filter and a sound, and writes what it makes of that.
+ * Arguments: resample, path, up, down, taps, before, length, count. */
 #include "bank.h"
 
 #include <stdint.h>
@@ -55,8 +57,31 @@ static int scores(const struct inversynth_path *path, const double *values, size
     return failed;
 }
 
+static int resample(char **argv)
+{
+    const struct inversynth_path *path = find(argv[2]);
+    const size_t up = strtoul(argv[3], NULL, 10), down = strtoul(argv[4], NULL, 10), taps = strtoul(argv[5], NULL, 10);
+    const size_t before = strtoul(argv[6], NULL, 10), length = strtoul(argv[7], NULL, 10);
+    const size_t count = strtoul(argv[8], NULL, 10), size = (up + MAX_LANES - 1) / MAX_LANES * MAX_LANES * taps;
+    float *rows = malloc(size * sizeof *rows), *sound = malloc(length * sizeof *sound), *out = malloc(count * sizeof *out);
+    int failed = !path || !rows || (length && !sound) || (count && !out);
+    failed = failed || fread(rows, sizeof *rows, size, stdin) != size;
+    failed = failed || fread(sound, sizeof *sound, length, stdin) != length;
+    if (!failed) {
+        const struct inversynth_filter filter = {rows, up, down, taps, before};
+        path->resample(&filter, sound, length, out, count);
+        failed = fwrite(out, sizeof *out, count, stdout) != count;
+    }
+    free(rows);
+    free(sound);
+    free(out);
+    return failed;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 9 && !strcmp(argv[1], "resample"))
+        return resample(argv);
     if (argc != 7)
         return 2;
     const int sine = strcmp(argv[1], "sine") == 0, scored = strcmp(argv[1], "scores") == 0;

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inversynth import _native, sampling
+from inversynth import _native, resampling, sampling
 from inversynth.render import SYNTHS, synth
 from inversynth.synths.paper import NOTE_OFF_S
 
@@ -81,6 +81,36 @@ def own_scores(path: str, rate: int, samples: int) -> NDArray[np.float64]:
     return out
 
 
+RATES = [(48000, 16384), (44100, 16384), (8000, 16384), (192000, 16384), (32768, 16384), (44100, 48000)]
+
+
+def noise(rate: int, seconds: float = 0.1) -> NDArray[np.float32]:
+    return np.random.default_rng(rate).normal(0, 0.3, round(seconds * rate)).astype(np.float32)
+
+
+def to_the_end(rate: int, to_rate: int) -> int:
+    """Samples of `noise` at another rate."""
+    return -(-len(noise(rate)) * to_rate // rate)
+
+
+def resampled(driver: Path, path: str, rate: int, to_rate: int, count: int, run: tuple[str, ...] = ()) -> NDArray[Any]:
+    """What the driver makes of `noise` at another rate."""
+    rows, up, down, before = resampling.filter_of(rate, to_rate)
+    sound = noise(rate)
+    words = [*run, str(driver), "resample", path, *map(str, (up, down, rows.shape[1], before, len(sound), count))]
+    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+    done = subprocess.run(words, input=rows.tobytes() + sound.tobytes(), capture_output=True, env=environment)
+    assert (done.returncode, b"" if run else done.stderr) == (0, b"")
+    return np.frombuffer(done.stdout, np.float32)
+
+
+def own_resampled(path: str, rate: int, to_rate: int, count: int) -> NDArray[np.float32]:
+    """What the extension makes of `noise` at another rate."""
+    out = np.full(count, np.nan, np.float32)
+    _native.resample(*resampling.filter_of(rate, to_rate), noise(rate), out, PATHS[path][0])
+    return out
+
+
 @compilers
 @pytest.mark.parametrize("level", ["-O0", "-O3"])
 def test_the_bank_compiles_without_a_warning(compiler: str, level: str, tmp_path: Path) -> None:
@@ -105,6 +135,10 @@ def test_sanitizers_find_nothing_and_the_sound_is_the_extensions(compiler: str, 
             assert np.array_equal(driven(driver, "scores", path, rate, samples), own_scores(path, rate, samples))
         sine = synth("sine").render(patches("sine"), rate, samples / rate)
         assert np.abs(driven(driver, "sine", "", rate, samples) - sine).max() < 1e-6
+    for rates in RATES:
+        for path in PATHS:
+            for count in (0, 1, 129, to_the_end(*rates) + 300):
+                assert np.array_equal(resampled(driver, path, *rates, count), own_resampled(path, *rates, count))
 
 
 @pytest.mark.parametrize("rate", [16384, 48000])
@@ -114,6 +148,20 @@ def test_the_paths_of_the_same_arithmetic_give_the_same_bits_and_all_the_same_so
     for sounds in fused:
         assert np.array_equal(sounds, fused[0])
         assert np.abs(sounds - reference).max() < 1e-4
+
+
+@pytest.mark.parametrize(("rate", "to_rate"), RATES)
+def test_the_paths_of_the_same_arithmetic_resample_to_the_same_bits_and_all_to_the_same_sound(
+    rate: int, to_rate: int
+) -> None:
+    count = to_the_end(rate, to_rate)
+    reference = own_resampled("portable", rate, to_rate, count)
+    fused = [
+        own_resampled(path, rate, to_rate, count) for path, (_, arithmetic) in PATHS.items() if arithmetic == "fma"
+    ]
+    for sounds in fused:
+        assert np.array_equal(sounds, fused[0])
+        assert np.abs(sounds - reference).max() < 1e-6
 
 
 # -- other processors ---------------------------------------------------------------------------
@@ -134,6 +182,9 @@ def test_sixteen_lanes_give_the_bits_of_eight(block: int, tmp_path: Path) -> Non
     for samples, rate in ((1, 16384), (129, 44100), (16384, 16384)):
         assert np.array_equal(driven(driver, "paper", "avx512", rate, samples, block), own("avx2", rate, samples))
         assert np.array_equal(driven(driver, "scores", "avx512", rate, samples), own_scores("avx2", rate, samples))
+    for rates in RATES:
+        count = to_the_end(*rates)
+        assert np.array_equal(resampled(driver, "avx512", *rates, count), own_resampled("avx2", *rates, count))
 
 
 @needs("aarch64-linux-gnu-gcc", "qemu-aarch64")
@@ -148,6 +199,12 @@ def test_neon_gives_the_bits_of_the_other_paths_that_fuse_multiply_and_add(tmp_p
     if "avx2" in PATHS:
         assert np.array_equal(scores, own_scores("avx2", 16384, 5000))
     assert np.allclose(scores, own_scores("portable", 16384, 5000), rtol=1e-3, atol=1e-4)
+    for rates in RATES:
+        count = to_the_end(*rates)
+        sound = resampled(driver, "portable", *rates, count, run=("qemu-aarch64",))
+        if "avx2" in PATHS:
+            assert np.array_equal(sound, own_resampled("avx2", *rates, count))
+        assert np.abs(sound - own_resampled("portable", *rates, count)).max() < 1e-6
 
 
 @pytest.mark.skipif(not X86, reason="emulates processors of this kind")
@@ -170,3 +227,7 @@ def test_plain_c_with_one_lane_gives_the_sound_of_the_vectors(tmp_path: Path) ->
     assert np.abs(sounds - own("portable", 16384, 16384)).max() < 1e-4
     scores = driven(driver, "scores", "portable", 16384, 16384)
     assert np.allclose(scores, own_scores("portable", 16384, 16384), rtol=1e-3, atol=1e-4)
+    for rates in RATES:
+        count = to_the_end(*rates)
+        sound = resampled(driver, "portable", *rates, count)
+        assert np.abs(sound - own_resampled("portable", *rates, count)).max() < 1e-6

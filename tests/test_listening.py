@@ -9,7 +9,7 @@ import pytest
 
 from inversynth import sampling
 from inversynth.audio import resample
-from inversynth.listening import Capture, Event, Follow, Heard, Onset, Release, clean, fit, fit_part, window
+from inversynth.listening import Capture, Event, Follow, Heard, Onset, Past, Release, clean, fit, fit_part, window
 from inversynth.render import synth
 from inversynth.spec import AudioFormat
 from sounds import RATE, Sound, join, silence, tone
@@ -227,6 +227,16 @@ def test_follow_tells_nothing_of_what_is_no_sound(sound: Sound) -> None:
     assert live(Follow(RATE, 1.0, THRESHOLD, 10, STAGES_S), sound) == []
 
 
+def test_the_past_is_the_end_of_what_has_passed() -> None:
+    random, past, all_of_it = np.random.default_rng(6), Past(50), np.zeros(50, np.float32)
+    for size in random.integers(0, 130, 300):
+        samples = random.random(size, np.float32)
+        past.append(samples)
+        all_of_it = np.concatenate([all_of_it, samples])
+        for count in (0, 1, 20, 50):
+            np.testing.assert_array_equal(past.last(count), all_of_it[len(all_of_it) - count :])
+
+
 @pytest.mark.parametrize("rate", [16384, 22050, 44100, 48000, 96000])
 def test_a_part_of_a_window_is_the_beginning_of_the_whole_at_every_rate(rate: int) -> None:
     for sound in PAPER.render(PAPER.space.values_of_levels(sampling.draw(PAPER.space, 5, 0, 10)), rate):
@@ -234,8 +244,8 @@ def test_a_part_of_a_window_is_the_beginning_of_the_whole_at_every_rate(rate: in
         for seconds in STAGES_S:
             part = fit_part(sound[: round(seconds * rate)], rate, PAPER.format)
             count = int(np.flatnonzero(part)[-1]) + 1
-            assert seconds - 0.0035 < (count - 1) / RATE <= seconds
-            np.testing.assert_allclose(part[:count], whole[:count], atol=5e-4 * np.abs(sound).max())
+            assert seconds - 0.002 < (count - 1) / RATE <= seconds
+            np.testing.assert_array_equal(part[:count], whole[:count])
 
 
 # -- samples that are no sound ----------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from inversynth.live import Tracker
-from inversynth.live.tracking import estimate
+from inversynth.live.tracking import CHOICES, estimate
 from inversynth.render import synth
 from inversynth.spec import Param, ParamSpace
 
@@ -53,6 +53,29 @@ def test_the_estimate_is_the_median_and_of_a_choice_the_likeliest() -> None:
     found, confidence = estimate(SPACE, rows)
     assert found.tolist() == [8, 0, 0]
     np.testing.assert_allclose(confidence, [0.4, 0.4, 1.0], atol=1e-6)
+
+
+def test_the_estimate_is_what_numpy_makes_of_the_distributions() -> None:
+    random = np.random.default_rng(4)
+    for number in range(200):
+        space = (SPACE, PAPER)[number % 2]
+        rows = [random.dirichlet(np.full(param.levels, 0.2)).astype(np.float32) for param in space]
+        found, confidence = estimate(space, rows)
+        for row, at, sure_of_it in zip(rows, found, confidence, strict=True):
+            shares = row.astype(np.float64)
+            if len(row) <= CHOICES:
+                assert (at, sure_of_it) == (row.argmax(), shares.max())
+            else:
+                below = np.cumsum(shares)
+                assert at == np.argmax(below >= 0.5 * below[-1])
+                assert sure_of_it == pytest.approx(shares[max(at - 1, 0) : at + 2].sum(), rel=1e-12)
+
+
+def test_rows_of_another_space_are_refused() -> None:
+    with pytest.raises(ValueError, match="row 0 has 7 levels, not 16"):
+        estimate(SPACE, [np.ones(7, np.float32), *sure(0, 0, 0)[1:]])
+    with pytest.raises(ValueError, match="there are 2 rows for 3 parameters"):
+        estimate(SPACE, sure(0, 0, 0)[1:])
 
 
 def test_a_parameter_moves_only_where_the_network_is_sure() -> None:

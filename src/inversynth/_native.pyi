@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,3 +44,24 @@ class PaperVoices:
 def sine(values: NDArray[np.float64], out: NDArray[np.float32], sample_rate: float) -> None: ...
 def to_half(audio: NDArray[np.float32], out: NDArray[np.uint16], path: int) -> None: ...
 def to_int16(audio: NDArray[np.float32], out: NDArray[np.int16], peaks: NDArray[np.float32], path: int) -> None: ...
+
+MAX_LANES: int
+TOGETHER: int
+PARTIALS: int
+
+def resample(
+    rows: NDArray[np.float32],
+    up: int,
+    down: int,
+    before: int,
+    sound: NDArray[np.float32],
+    out: NDArray[np.float32],
+    path: int,
+) -> None: ...
+def estimate(
+    rows: Sequence[NDArray[np.float32]],
+    levels: NDArray[np.int64],
+    choices: int,
+    out: NDArray[np.int64],
+    confidence: NDArray[np.float64],
+) -> None: ...

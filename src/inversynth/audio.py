@@ -61,13 +61,13 @@ def read_file(path: str | Path) -> tuple[NDArray[np.float32], int]:
     return data.mean(axis=1), int(rate)
 
 
-def resample(sound: NDArray[np.float32], rate: int, to_rate: int, quality: str = "VHQ") -> NDArray[np.float32]:
-    """(samples,) float32 from one sample rate (Hz) to another, by soxr, by default at its highest quality."""
+def resample(sound: NDArray[np.float32], rate: int, to_rate: int) -> NDArray[np.float32]:
+    """(samples,) float32 from one sample rate (Hz) to another, by soxr at its highest quality."""
     import soxr
 
     if rate == to_rate:
         return sound
-    return np.asarray(soxr.resample(sound, rate, to_rate, quality=quality), np.float32)
+    return np.asarray(soxr.resample(sound, rate, to_rate, quality="VHQ"), np.float32)
 
 
 # -- sound as it comes ---------------------------------------------------------------------------
@@ -342,10 +342,9 @@ class Line:
 
     def _view(self) -> None:
         self._samples = np.frombuffer(self._memory[0], np.float32)
-        self._times_s = np.frombuffer(self._memory[1], np.float64)
-        self._ends = np.frombuffer(self._memory[2], np.int64)
-        # Blocks written, blocks taken, the end of what was taken, overflows.
-        self._counts = np.frombuffer(self._shared, np.int64)
+        # The rest is read and written number by number, which NumPy is slower at. Counts: blocks written, blocks taken,
+        # the end of what was taken, overflows.
+        self._times_s, self._ends, self._counts = self._memory[1], self._memory[2], self._shared
         self._end = self._known = 0
 
     def write(self, block: NDArray[np.float32], at_s: float, overflow: bool = False) -> None:
@@ -378,23 +377,23 @@ class Line:
         blocks = []
         while counts[1] < counts[0]:
             slot = counts[1] % SLOTS
-            end, begin = int(self._ends[slot]), int(counts[2])
+            end, begin = self._ends[slot], counts[2]
             at = begin % size
             first = min(end - begin, size - at)
             block = np.concatenate([self._samples[at : at + first], self._samples[: end - begin - first]])
-            blocks.append((block, float(self._times_s[slot])))
+            blocks.append((block, self._times_s[slot]))
             counts[2] = end
             counts[1] += 1
         return blocks
 
     def take_overflows(self) -> int:
         """How many blocks were lost since the last call."""
-        known, self._known = self._known, int(self._counts[3])
+        known, self._known = self._known, self._counts[3]
         return self._known - known
 
     def clear(self) -> None:
         """As new; only while nobody writes."""
-        self._counts[:] = 0
+        self._counts[:] = [0] * len(self._counts)
         self._end = self._known = 0
 
 

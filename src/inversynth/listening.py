@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .audio import resample
+from . import resampling
 from .spec import AudioFormat
 
 HOP_S = 0.005
@@ -34,24 +34,46 @@ QUIET_BEGIN_DB = -30.0
 """`BEGIN_DB` of a recording: 70 dB below its level; the ringing of resamplers before a note lies below that."""
 CLICK_HOPS = 2
 """What exceeds the threshold for fewer steps is a click."""
-RING_SAMPLES = 48
-"""So many samples before the end of a sound, at the lower of two rates, its resampling rings by 5e-4 of its peak."""
-QUALITY = "MQ"
-"""soxr's: 16 bits, up to 0.9 of what the lower rate holds; in a fraction of the time of its best."""
+RING_SAMPLES = resampling.HALF_SAMPLES
+"""So many samples before the end of a sound, at the lower of two rates, what comes next changes the other's."""
 CLIP = 1000.0
 """Samples beyond this (+60 dBFS) are no sound."""
 
 
 def clean(block: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
     """A block with what is no sound (NaN, infinite, beyond `CLIP`) as silence, and how many samples that were."""
+    if np.abs(block).max(initial=0.0) <= CLIP:  # which NaN is not
+        return block, 0
     good = np.abs(block) <= CLIP
     bad = len(block) - int(np.count_nonzero(good))
-    return (np.where(good, block, np.float32(0)) if bad else block), bad
+    return np.where(good, block, np.float32(0)), bad
 
 
 def _level(hop: NDArray[np.float32]) -> float:
     """Half the range of some samples: the amplitude of what sounds, whatever constant it rides on."""
     return float(hop.max() - hop.min()) / 2
+
+
+class Past:
+    """The last `size` samples of a stream, zeros before its beginning; what comes in is copied twice at most."""
+
+    def __init__(self, size: int) -> None:
+        self._size = self._end = size
+        self._memory = np.zeros(2 * size, np.float32)
+
+    def append(self, samples: NDArray[np.float32]) -> None:
+        """Samples (n,) have passed."""
+        samples = samples[-self._size :]
+        if self._end + len(samples) > len(self._memory):
+            kept = self._size - len(samples)
+            self._memory[:kept] = self._memory[self._end - kept : self._end]
+            self._end = kept
+        self._memory[self._end : self._end + len(samples)] = samples
+        self._end += len(samples)
+
+    def last(self, count: int) -> NDArray[np.float32]:
+        """(count,) the last samples, of at most `size`, until more are appended."""
+        return self._memory[self._end - count : self._end]
 
 
 class Onset(NamedTuple):
@@ -118,7 +140,7 @@ class Capture:
         self._loud = 0  # steps of the window above the threshold
         self._armed = True
         self._levels = [0.0] * self._rest_hops
-        self._past = np.zeros(self._look_back, np.float32)
+        self._past = Past(self._look_back)
         self._part = np.zeros(0, np.float32)  # the beginning of the next step
         self._position = 0  # of the end of `_past`, in the stream
         self._now = 0  # the latest position that was heard: a window begins before it
@@ -205,7 +227,7 @@ class Capture:
         """Leaves a window; what was heard of it is past."""
         self._filled = None
         self._position += len(window)
-        self._past = np.concatenate([self._past, window])[-len(self._past) :]
+        self._past.append(window)
 
     def _step(self, hop: NDArray[np.float32], events: list[Event]) -> NDArray[np.float32] | None:
         """Hears one step; returns what there is of a note that has begun in it, or None."""
@@ -217,7 +239,7 @@ class Capture:
             return self._opened(self._begin(hop), events)
         if self._attacks(level, loudest, ATTACK_DB):
             return self._attack(hop, loudest, events)
-        self._past = np.concatenate([self._past[self._hop :], hop])
+        self._past.append(hop)
         self._levels = [*self._levels[1:], level]
         self._position += self._hop
         self._tell(level, events)
@@ -242,7 +264,7 @@ class Capture:
 
     def _begin(self, hop: NDArray[np.float32]) -> NDArray[np.float32]:
         """The part of the past and this step that belongs to the note: from the last sample at rest on."""
-        past = self._past[-self._look_back :]
+        past = self._past.last(self._look_back)
         steps = past.reshape(-1, self._hop)
         quietest = int(np.argmin(np.ptp(steps, axis=1)))
         quiet = steps[quietest]
@@ -285,7 +307,7 @@ class Follow(Capture):
     ) -> None:
         super().__init__(sample_rate, seconds, threshold, stages_s=stages_s, anew=anew)
         self._period = max(round(sample_rate / (rate * self._hop)), 1)
-        self._past = np.zeros(max(-(-len(self._window) // self._hop) * self._hop, self._look_back), np.float32)
+        self._past = Past(max(len(self._window), self._look_back))
         self._since = 0  # steps since the last window
 
     def _step(self, hop: NDArray[np.float32], events: list[Event]) -> NDArray[np.float32] | None:
@@ -293,7 +315,7 @@ class Follow(Capture):
         self._since = 0 if begun is not None else self._since + 1
         if self._since >= self._period and self._sounding:
             self._since = 0
-            sound = self._past[len(self._past) - len(self._window) :] - self._offset
+            sound = self._past.last(len(self._window)) - self._offset
             events.append(Heard(self._now, sound, sliding=True))
         return begun
 
@@ -303,23 +325,25 @@ def _windows(events: Sequence[Event]) -> list[NDArray[np.float32]]:
 
 
 def fit(window: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> NDArray[np.float32]:
-    """(audio.samples,) a window at the model's sample rate."""
-    sound = resample(window, sample_rate, audio.sample_rate, QUALITY)[: audio.samples]
-    heard = np.zeros(audio.samples, np.float32)
-    heard[: len(sound)] = sound
-    return heard
+    """(audio.samples,) a window at the model's sample rate; raises `UsageError` for a rate that is none."""
+    return _heard(window, sample_rate, audio, 0)
 
 
 def fit_part(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> NDArray[np.float32]:
     """(audio.samples,) the beginning of a window at the model's sample rate, then zeros for what isn't heard yet.
 
-    It is a beginning of what `fit` gives of the whole window, to within 5e-4 of its peak: a resampler takes what
-    isn't there yet for silence and rings before it, so that the last `RING_SAMPLES` are left out.
+    It is, to the bit, a beginning of what `fit` gives of the whole window: of another rate the last `RING_SAMPLES`,
+    which depend on what comes next, are left out.
     """
-    heard = fit(sound, sample_rate, audio)
-    if sample_rate != audio.sample_rate:
-        ring_s = RING_SAMPLES / min(sample_rate, audio.sample_rate)
-        heard[max(int((len(sound) / sample_rate - ring_s) * audio.sample_rate), 0) :] = 0
+    return _heard(sound, sample_rate, audio, RING_SAMPLES if sample_rate != audio.sample_rate else 0)
+
+
+def _heard(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat, but: int) -> NDArray[np.float32]:
+    """A sound at the model's sample rate, without its last samples, so many at the lower rate; then zeros."""
+    to_rate = audio.sample_rate
+    heard = np.zeros(audio.samples, np.float32)
+    count = -(-(len(sound) * to_rate - but * max(sample_rate, to_rate)) // sample_rate)
+    resampling.fill(heard[: max(count, 0)], sound, sample_rate, to_rate)
     return heard
 
 

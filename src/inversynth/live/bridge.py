@@ -277,6 +277,8 @@ class Bridge:
         """
         source, clock = self._source, self._source.clock
         threaded = not isinstance(clock, StreamClock)
+        audio = self._model.audio
+        fit(np.zeros(round(audio.seconds * self._rate), np.float32), self._rate, audio)  # which makes its filter
         self._model.warm_up()
         if self._gate is not None:
             self._gate.warm_up()

@@ -78,7 +78,9 @@ class Sender:
         self._reached = 0.0
         self._due: float | None = None
         self._now = 0.0  # of the latest thing that was done
-        self._news = threading.Condition()
+        self._lock = threading.Lock()  # of the queue, and of what is reached
+        self._bell = threading.Lock()  # it is open once it has rung: whoever waits takes it
+        self._bell.acquire()
         self._end: float | None = None
         self._looked = -math.inf
 
@@ -90,24 +92,29 @@ class Sender:
 
     def do(self, at_s: float, action: Action, replaces: bool = False) -> None:
         """Does something with the receiver at a time."""
-        with self._news:
+        with self._lock:
             if replaces and len(self._queue) >= LATE and self._queue[-1][2]:
                 self._queue.pop()
             self._queue.append((at_s, action, replaces))
-            self._news.notify()
+            self._ring()
 
     def reach(self, at_s: float) -> None:
         """Nothing more will be done before a time."""
-        with self._news:
+        with self._lock:
             self._reached = max(at_s, self._reached)
             if self._due is not None:
-                self._news.notify()
+                self._ring()
 
     def flush(self) -> None:
         """What waits may be sent, whatever comes later."""
-        with self._news:
+        with self._lock:
             self._queue.append((math.inf, lambda receiver: None, False))
-            self._news.notify()
+            self._ring()
+
+    def _ring(self) -> None:
+        """Wakes the thread, or lets it not begin to wait; only who has the lock may."""
+        if self._bell.locked():
+            self._bell.release()
 
     # -- sending -------------------------------------------------------------------------------
 
@@ -116,7 +123,7 @@ class Sender:
         self._look()
         while True:
             due = math.inf if self._due is None else self._due
-            with self._news:
+            with self._lock:
                 at, action, _ = self._queue[0] if self._queue else (math.inf, None, False)
                 if action is not None and (at <= due or due == math.inf):
                     self._queue.popleft()
@@ -168,21 +175,21 @@ class Sender:
             left_s = anchor_wall + at_s - anchor_s - time.perf_counter()
             if left_s <= 0:
                 return True
-            with self._news:
-                self._news.wait(left_s)
+            self._bell.acquire(timeout=left_s)
             return False
 
         try:
             while True:
                 self.advance(wait)
-                with self._news:
+                with self._lock:
                     waits = self._due is not None
                     idle = idle or not waits
                     over = self._end is not None
                     if over and (time.perf_counter() > (self._end or 0) or not (waits or self._queue)):
                         return
-                    if not self._ready():
-                        self._news.wait(0.05 if over else LOOK_S)
+                    ready = self._ready()
+                if not ready:
+                    self._bell.acquire(timeout=0.05 if over else LOOK_S)
         except BaseException as error:
             self.error = error
             stop.set()
@@ -192,10 +199,10 @@ class Sender:
 
     def finish(self, patience_s: float) -> None:
         """Lets `run` return once nothing waits, at the latest after so many seconds."""
-        with self._news:
+        with self._lock:
             self._reached = math.inf
             self._end = time.perf_counter() + patience_s
-            self._news.notify()
+            self._ring()
 
     def release(self) -> None:
         """Takes the tap off."""

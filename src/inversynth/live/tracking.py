@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _native
 from ..spec import ParamSpace
 
 STEPS = 1.5
@@ -33,16 +34,9 @@ def estimate(space: ParamSpace, rows: Sequence[NDArray[np.float32]]) -> Estimate
     The estimate is the distribution's median; of a switch or a choice the likeliest level, without neighbours. The
     sounds of medians come nearer than those of the likeliest levels and of the means: see benchmarks/confidence.py.
     """
-    levels = space.levels
-    places = np.arange(levels.max())
-    shares = np.zeros((len(levels), len(places)))
-    shares[places < levels[:, None]] = np.concatenate(rows)
-    below = np.cumsum(shares, axis=1)
-    choice = levels <= CHOICES
-    at = np.where(choice, shares.argmax(axis=1), (below >= 0.5 * below[:, -1:]).argmax(axis=1))
-    reach = np.where(choice, 0, 1)[:, None]
-    near = np.abs(places - at[:, None]) <= reach
-    return Estimate(at, (shares * near).sum(axis=1))
+    found = Estimate(np.empty(len(space), np.int64), np.empty(len(space)))
+    _native.estimate(rows, space.levels, CHOICES, *found)
+    return found
 
 
 class Tracker:
@@ -55,7 +49,8 @@ class Tracker:
         self._space, self._least, self._smooth_s = space, confidence, smooth_s
         self._steps = space.levels - 1
         self._choice = space.levels <= CHOICES
-        self._envelope = np.array([name in ENVELOPE for name in space.names])
+        self._far = np.where(self._choice, 0.5, STEPS)
+        self._not_envelope = np.array([name not in ENVELOPE for name in space.names])
         self._from = self._goal = np.zeros(len(space))
         self._since = np.zeros(len(space))
         self.known = False
@@ -70,28 +65,36 @@ class Tracker:
         the note's beginning wasn't in the window. The first patch is taken whole: there is nothing to keep.
         """
         goal, self.confidence = heard.levels / self._steps, heard.confidence
-        far = np.abs(goal - self._goal) * self._steps >= np.where(self._choice | settle, 0.5, STEPS)
-        moves = far & (self.confidence >= self._least) if self.known else np.ones(len(goal), bool)
-        self._move(goal, moves & ~(self._envelope & sliding & self.known), at_s)
+        moves = np.abs(goal - self._goal) * self._steps >= (0.5 if settle else self._far)
+        moves &= self.confidence >= self._least
+        if sliding:
+            moves &= self._not_envelope
+        self._move(goal, moves if self.known else np.ones(len(goal), bool), at_s)
 
     def settle(self, x: Floats, at_s: float) -> None:
         """Moves to a patch (P,) x that is known better than by hearing."""
         self._move(x, x != self._goal, at_s)
 
     def _move(self, goal: Floats, moves: NDArray[np.bool_], at_s: float) -> None:
-        smooth = self.known & ~self._choice
-        self._from = np.where(moves, np.where(smooth, self.x(at_s), goal), self._from)
+        begin = goal
+        if self.known and self._smooth_s:
+            begin = np.where(self._choice, goal, self.x(at_s))
+        self._from = np.where(moves, begin, self._from)
         self._since = np.where(moves, at_s, self._since)
         self._goal = np.where(moves, goal, self._goal)
         self.known = True
 
     def x(self, at_s: float) -> Floats:
         """(P,) x at a time: on straight lines to the goals, which are reached exactly."""
-        done = (at_s - self._since) / self._smooth_s if self._smooth_s else np.ones(len(self._goal))
+        if not self._smooth_s:
+            return self._goal
+        done = (at_s - self._since) / self._smooth_s
         return np.where(done >= 1, self._goal, self._from + (self._goal - self._from) * done)
 
     def moving(self, at_s: float) -> bool:
         """Whether x changes after a time."""
+        if not self._smooth_s:
+            return False
         return bool(((self._from != self._goal) & (at_s - self._since < self._smooth_s)).any())
 
     @property

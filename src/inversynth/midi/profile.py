@@ -293,7 +293,7 @@ class Profile:
     def values_of_x(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
         """(P,) values of the device at (P,) x (0..1); -1 where nothing drives it."""
         low, reach, rest = self._even
-        values = np.rint(low + reach * np.clip(x, 0, 1)).astype(np.int64)
+        values = np.rint(low + reach * np.minimum(np.maximum(x, 0), 1)).astype(np.int64)
         for i, control in rest:
             values[i] = control.value_of_x(x[i])
         return values

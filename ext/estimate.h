@@ -1,0 +1,11 @@
+/* What a distribution over the levels of a parameter says. */
+#ifndef INVERSYNTH_ESTIMATE_H
+#define INVERSYNTH_ESTIMATE_H
+
+#include <stddef.h>
+
+/* The median of `levels` > 0 shares, and how probable it and its neighbours are; of a choice the likeliest (the first of
+ * several), by itself. It is 0 where the shares are NaN. */
+size_t inversynth_estimate(const float *shares, size_t levels, int choice, double *confidence);
+
+#endif
