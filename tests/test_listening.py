@@ -222,6 +222,24 @@ def test_follow_gives_the_latest_second_at_its_rate_while_it_sounds_on() -> None
         np.testing.assert_array_equal(event.sound, sound[event.at - RATE : event.at])
 
 
+@pytest.mark.parametrize(
+    "make", [lambda: Capture(RATE, 1.0, THRESHOLD, stages_s=(0.07, 0.25)), lambda: Follow(RATE, 1.0, THRESHOLD, 10)]
+)
+def test_what_is_due_is_told_then_and_no_sooner(make: Callable[[], Capture]) -> None:
+    ear, sound, told = make(), join(silence(0.3), tone(2.0)), 0
+    assert ear.due is None
+    at = 0
+    while at < len(sound):
+        due = ear.due
+        before = at + (due - 1 if due else 63)
+        assert not any(isinstance(event, Heard) for event in ear.hear(sound[at:before]))
+        at = before
+        if due and at < len(sound):
+            assert any(isinstance(event, Heard) for event in ear.hear(sound[at : at + 1]))
+            at, told = at + 1, told + 1
+    assert told == (10 if isinstance(ear, Follow) else 3)
+
+
 @pytest.mark.parametrize("sound", [silence(3), silence(3) + np.float32(0.5)], ids=["silence", "an offset"])
 def test_follow_tells_nothing_of_what_is_no_sound(sound: Sound) -> None:
     assert live(Follow(RATE, 1.0, THRESHOLD, 10, STAGES_S), sound) == []

@@ -48,7 +48,7 @@ class Loudness:
         at = (np.abs(window).max(), abs(window[-1]))
         return [np.eye(16, dtype=np.float32)[min(round(15 * float(x)), 15)] for x in at]
 
-    def warm_up(self) -> None:
+    def warm_up(self, runs: int = 1) -> None:
         pass
 
 
@@ -127,6 +127,32 @@ def test_what_is_sent_and_when_does_not_depend_on_the_blocks(mode: str, smooth: 
         found.append(out.getvalue())
     assert found[0].count("\n") > 8
     assert all(each == found[0] for each in found)
+
+
+def test_in_real_time_what_a_window_takes_is_run_once_shortly_before(tmp_path: Path) -> None:
+    class Rehearsed(Loudness):
+        def __init__(self) -> None:
+            super().__init__()
+            self.at: list[tuple[str, float]] = []
+
+        def predict_one(self, window: Sound) -> list[Sound]:
+            self.at.append(("heard", time.perf_counter()))
+            return super().predict_one(window)
+
+        def warm_up(self, runs: int = 20) -> None:
+            self.at.append(("rehearsed" if runs == 1 else "warmed up", time.perf_counter()))
+
+    def heard(clock: WallClock | StreamClock) -> list[tuple[str, float]]:
+        model = Rehearsed()
+        live.Bridge(FileSource(tmp_path / "a.wav", clock, 64), model, [], Settings()).run(threading.Event())
+        return model.at
+
+    soundfile.write(tmp_path / "a.wav", join(silence(0.2), tone(0.4), silence(0.2)), RATE, subtype="FLOAT")
+    found = heard(WallClock())
+    assert [what for what, _ in found] == ["warmed up", *3 * ["rehearsed", "heard"], "heard"]  # at the end of the file
+    times = [at for _, at in found[1:-1]]
+    assert all(0 < after - before < 0.1 for before, after in zip(times[::2], times[1::2], strict=True))
+    assert [what for what, _ in heard(StreamClock())] == ["warmed up", *4 * ["heard"]]
 
 
 def test_the_times_of_a_fast_file_are_those_of_the_file(tmp_path: Path) -> None:

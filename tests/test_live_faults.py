@@ -37,7 +37,7 @@ class Peak:
         at = (np.abs(window).max(), np.abs(window[:half]).max(), np.abs(window[half:]).max(), abs(window[-1]))
         return [np.eye(16, dtype=np.float32)[min(round(15 * float(x)), 15)] for x in at]
 
-    def warm_up(self) -> None:
+    def warm_up(self, runs: int = 1) -> None:
         pass
 
 

@@ -33,7 +33,7 @@ from .audio import DeviceSource, Source, WallClock
 from .devices import quiet
 from .errors import InversynthError, UsageError, one_line
 from .midi import PortSink, Receiver, Sink
-from .predict import Model, load_model
+from .predict import WARM_UP_RUNS, Model, load_model
 from .processes import no_interrupts
 from .profiles import of_space
 from .render import synth
@@ -270,9 +270,9 @@ class TimedModel:
             self.took_s.append(done - began)
         return rows
 
-    def warm_up(self) -> None:
-        """As the model does."""
-        self._model.warm_up()
+    def warm_up(self, runs: int = WARM_UP_RUNS) -> None:
+        """As the model does; it is no prediction."""
+        self._model.warm_up(runs)
 
 
 # -- where it is played ---------------------------------------------------------------------------

@@ -157,6 +157,13 @@ class Capture:
         """The window of a note that the end of the source cut short, filled with silence."""
         return _windows(self.end())
 
+    @property
+    def due(self) -> int | None:
+        """How many samples on something of what sounds will be told, as far as that is known."""
+        if self._filled is None:
+            return None
+        return next((stage for stage in self._stages if stage > self._filled), len(self._window)) - self._filled
+
     def hear(self, block: NDArray[np.float32]) -> list[Event]:
         """What became known with this block of any length, in the order of its `at`."""
         events: list[Event] = []
@@ -309,6 +316,13 @@ class Follow(Capture):
         self._period = max(round(sample_rate / (rate * self._hop)), 1)
         self._past = Past(max(len(self._window), self._look_back))
         self._since = 0  # steps since the last window
+
+    @property
+    def due(self) -> int | None:
+        """The same, while a note sounds on."""
+        if self._filled is None and self._sounding:
+            return (self._period - self._since) * self._hop - len(self._part)
+        return super().due
 
     def _step(self, hop: NDArray[np.float32], events: list[Event]) -> NDArray[np.float32] | None:
         begun = super()._step(hop, events)

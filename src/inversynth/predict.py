@@ -7,10 +7,11 @@ here before the native loader sees it, since that can crash on what it doesn't e
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -219,8 +220,11 @@ def _onnxruntime() -> Any:
     return onnxruntime
 
 
-def _session(data: bytes, device: str) -> Any:
-    """An onnxruntime session with the options of least latency; its first provider is the device it got."""
+def _session(data: bytes, device: str, one: str | None = None) -> Any:
+    """An onnxruntime session with the options of least latency; its first provider is the device it got.
+
+    one: the name of the dimension that is always 1, if there is one: what the graph makes of it is worked out before.
+    """
     runtime = _onnxruntime()
     runtime.set_default_logger_severity(4)
     options = runtime.SessionOptions()
@@ -229,6 +233,8 @@ def _session(data: bytes, device: str) -> Any:
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if one is not None:
+        options.add_free_dimension_override_by_name(one, 1)
     if device != "cpu" and "CUDAExecutionProvider" in runtime.get_available_providers():
         with contextlib.suppress(Exception):  # whatever CUDA lacks is for the check below, or for the CPU
             providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
@@ -250,20 +256,26 @@ class Model:
     it got), `facts`. Not for several threads at a time.
     """
 
-    def __init__(self, name: str, facts: Facts, session: Any) -> None:
+    def __init__(self, name: str, facts: Facts, session: Any, alone: Callable[[], Any]) -> None:
         self.name, self.facts = name, facts
         self.space, self.audio, self.synth = facts.space, facts.audio, facts.synth
         self.device = "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
-        self._session = session
+        self._session, self._alone = session, alone
         self._window = np.zeros((1, self.audio.samples), np.float32)
         self._one = [np.zeros((1, param.levels), np.float32) for param in self.space]
-        self._binding = session.io_binding()
-        from_numpy = _onnxruntime().OrtValue.ortvalue_from_numpy  # on the CPU it shares the array's memory
-        for param, row in zip(self.space, self._one, strict=True):
-            self._binding.bind_ortvalue_output(param.name, from_numpy(row))
 
     def __repr__(self) -> str:
         return f"<Model {self.name} for {self.synth}, {len(self.space)} parameters, on {self.device}>"
+
+    @functools.cached_property
+    def _of_one(self) -> tuple[Any, Any]:
+        """A session for one sound, and the binding of its outputs."""
+        session = self._alone()
+        binding = session.io_binding()
+        from_numpy = _onnxruntime().OrtValue.ortvalue_from_numpy  # on the CPU it shares the array's memory
+        for param, row in zip(self.space, self._one, strict=True):
+            binding.bind_ortvalue_output(param.name, from_numpy(row))
+        return session, binding
 
     def predict(self, audio: ArrayLike) -> list[NDArray[np.float32]]:
         """Probabilities of each parameter's levels.
@@ -296,14 +308,15 @@ class Model:
         For the live path: nothing is checked but the shape.
         """
         self._window[0] = window
-        self._binding.bind_cpu_input("audio", self._window)  # each time: CUDA copies it here
-        self._session.run_with_iobinding(self._binding)
+        session, binding = self._of_one
+        binding.bind_cpu_input("audio", self._window)  # each time: CUDA copies it here
+        session.run_with_iobinding(binding)
         return [row[0] for row in self._one]
 
-    def warm_up(self) -> None:
-        """Runs `predict_one` on silence until its time has settled."""
-        for _ in range(WARM_UP_RUNS):
-            self.predict_one(np.zeros(self.audio.samples, np.float32))
+    def warm_up(self, runs: int = WARM_UP_RUNS) -> None:
+        """Predicts the latest window, or silence, again: by default until the time that it takes has settled."""
+        for _ in range(runs):
+            self.predict_one(self._window[0])
 
     def require(self, synth: Synth) -> None:
         """Raises `MismatchError`, naming what differs, unless this model predicts the parameters of `synth`."""
@@ -345,4 +358,5 @@ def load_model(path_or_name: str | Path, device: str = "auto") -> Model:
     if inputs != {"audio": [facts.audio.samples]} or outputs != {p.name: [p.levels] for p in facts.space}:
         raise UsageError(f"{file} can't be used as a model: its inputs and outputs are not those of its own space")
     name = file.parent.name if file.parent in shipped().values() else f"{facts.synth}-{facts.model}".lower()
-    return Model(name, facts, session)
+    count = session.get_inputs()[0].shape[0]
+    return Model(name, facts, session, lambda: _session(data, device, count) if isinstance(count, str) else session)
