@@ -225,6 +225,7 @@ class TimedSink:
     def __init__(self, inner: Sink | None, keep: bool) -> None:
         self.description = "nowhere" if inner is None else inner.description
         self.times_s = array("d")
+        self.prompt = getattr(inner, "prompt", False)
         self._inner, self._keep = inner, keep
 
     def send(self, message: bytes, at_s: float) -> None:

@@ -66,11 +66,13 @@ class Sender:
 
     `do` queues what is to be done at a time, in their order; `reach` says that nothing will come before a time. Then
     either `run` sends from a thread, or `advance` sends on the caller's. number: the receiver's, for the log. Each
-    receiver has a sender of its own, so that one that takes nothing keeps nothing from the others.
+    receiver has a sender of its own, so that one that takes nothing keeps nothing from the others. But to a sink that
+    is `prompt`, what may be sent at once is sent by `do` itself while the thread runs: waking that takes longer.
     """
 
     def __init__(self, receiver: Receiver, log: Log | None = None, number: int = 0) -> None:
         self.receiver = receiver
+        self._prompt = getattr(receiver.sink, "prompt", False)
         self.error: BaseException | None = None
         self._log, self._number = log, number
         self._tap = receiver.sink = Tap(receiver.sink, number, log)
@@ -83,6 +85,10 @@ class Sender:
         self._bell.acquire()
         self._end: float | None = None
         self._looked = -math.inf
+        self._sending = threading.Lock()  # who has it advances
+        self._stop: threading.Event | None = None  # of the thread, while it runs
+        self._idle, self._anchor_s, self._anchor_wall = True, 0.0, 0.0  # the stream's time on the wall, since it waits
+        self._left_s = 0.0
 
     # -- from the listening thread ---------------------------------------------------------------
 
@@ -96,7 +102,16 @@ class Sender:
             if replaces and len(self._queue) >= LATE and self._queue[-1][2]:
                 self._queue.pop()
             self._queue.append((at_s, action, replaces))
-            self._ring()
+        if self._prompt and self._stop is not None and self._sending.acquire(blocking=False):
+            try:
+                self._go(self._wait)
+            except Exception as error:
+                self._fail(error)
+            finally:
+                self._sending.release()
+        with self._lock:
+            if self._queue or self._due is not None:
+                self._ring()
 
     def reach(self, at_s: float) -> None:
         """Nothing more will be done before a time."""
@@ -119,8 +134,13 @@ class Sender:
     # -- sending -------------------------------------------------------------------------------
 
     def advance(self, wait: Callable[[float], bool] = lambda at_s: True) -> None:
-        """Does all that may be done; `wait` waits until a time, and is False if something else may come first."""
+        """Does all that may be done; `wait` says whether a time has come."""
         self._look()
+        self._go(wait)
+
+    def _go(self, wait: Callable[[float], bool]) -> None:
+        self._left_s = 0.0
+        self._idle = self._idle or self._due is None
         while True:
             due = math.inf if self._due is None else self._due
             with self._lock:
@@ -165,34 +185,37 @@ class Sender:
 
     def run(self, stop: threading.Event) -> None:
         """Sends until `finish`; sets `stop` if a sink fails, and keeps its error."""
-        anchor_s = anchor_wall = 0.0
-        idle = True
-
-        def wait(at_s: float) -> bool:
-            nonlocal anchor_s, anchor_wall, idle
-            if idle:
-                idle, anchor_s, anchor_wall = False, self._now, time.perf_counter()
-            left_s = anchor_wall + at_s - anchor_s - time.perf_counter()
-            if left_s <= 0:
-                return True
-            self._bell.acquire(timeout=left_s)
-            return False
-
+        self._stop = stop
         try:
             while True:
-                self.advance(wait)
+                with self._sending:
+                    self.advance(self._wait)
+                    left_s = self._left_s
                 with self._lock:
-                    waits = self._due is not None
-                    idle = idle or not waits
                     over = self._end is not None
-                    if over and (time.perf_counter() > (self._end or 0) or not (waits or self._queue)):
+                    if over and (time.perf_counter() > (self._end or 0) or not (self._due is not None or self._queue)):
                         return
                     ready = self._ready()
-                if not ready:
+                if left_s > 0:
+                    self._bell.acquire(timeout=left_s)
+                elif not ready:
                     self._bell.acquire(timeout=0.05 if over else LOOK_S)
         except BaseException as error:
-            self.error = error
-            stop.set()
+            self._fail(error)
+        finally:
+            self._stop = None
+
+    def _fail(self, error: BaseException) -> None:
+        self.error = error
+        if self._stop is not None:
+            self._stop.set()
+
+    def _wait(self, at_s: float) -> bool:
+        """Whether a time has come, by the clock on the wall; else it is `_left_s` until then."""
+        if self._idle:
+            self._idle, self._anchor_s, self._anchor_wall = False, self._now, time.perf_counter()
+        self._left_s = max(self._anchor_wall + at_s - self._anchor_s - time.perf_counter(), 0.0)
+        return self._left_s <= 0
 
     def _ready(self) -> bool:
         return bool(self._queue) or (self._due is not None and self._due < self._reached)

@@ -69,6 +69,8 @@ class OscSink:
     every `LOOK_S` with an empty message to `/inversynth`, until it doesn't.
     """
 
+    prompt = True
+
     def __init__(self, to: str) -> None:
         host, _, port = to.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 65536:

@@ -108,6 +108,11 @@ class PortSink:
             raise InversynthError(f"can't open the MIDI port {names[at]!r}: {error}") from None
         return names[at]
 
+    @property
+    def prompt(self) -> bool:
+        """Whether a message never waits: it goes to JACK's ring."""
+        return self._server is not None
+
     def send(self, message: Message, at_s: float) -> None:
         """Sends at once, whatever `at_s`; while the port is away, to nobody."""
         if self._away or self._stands:

@@ -26,7 +26,10 @@ from .messages import (
 
 
 class Sink(Protocol):
-    """Where messages go; `description` says it to the user."""
+    """Where messages go; `description` says it to the user.
+
+    A sink with a `prompt` that is true takes a message and never keeps its caller waiting.
+    """
 
     description: str
 
