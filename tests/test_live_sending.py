@@ -24,23 +24,26 @@ WIRE_S = 30 / 31250
 class Kept(TextSink):
     """Keeps messages with their times, in the stream and on the wall; comes back when told."""
 
-    def __init__(self) -> None:
+    def __init__(self, prompt: bool = False) -> None:
         super().__init__(io.StringIO())
+        self.prompt = prompt
         self.messages: list[tuple[float, bytes]] = []
         self.walls: list[float] = []
+        self.threads: list[str] = []
         self.back = False
 
     def send(self, message: bytes, at_s: float) -> None:
         self.messages.append((at_s, message))
         self.walls.append(time.perf_counter())
+        self.threads.append(threading.current_thread().name)
 
     def returned(self) -> bool:
         back, self.back = self.back, False
         return back
 
 
-def made() -> tuple[Sender, Kept]:
-    sink = Kept()
+def made(prompt: bool = False) -> tuple[Sender, Kept]:
+    sink = Kept(prompt)
     return Sender(Receiver(of_space("sine", SPACE), sink)), sink
 
 
@@ -96,7 +99,7 @@ def test_the_messages_are_the_same_however_the_time_comes(steps: int) -> None:
 
 
 def in_a_thread(sender: Sender, feed: Callable[[], None]) -> None:
-    thread = threading.Thread(target=sender.run, args=(threading.Event(),))
+    thread = threading.Thread(target=sender.run, args=(threading.Event(),), name="sender")
     thread.start()
     feed()
     sender.finish(5.0)
@@ -104,14 +107,15 @@ def in_a_thread(sender: Sender, feed: Callable[[], None]) -> None:
     assert sender.error is None
 
 
-def test_a_thread_sends_the_same_at_the_pace_of_the_wire() -> None:
+@pytest.mark.parametrize("prompt", [False, True])
+def test_a_thread_sends_the_same_at_the_pace_of_the_wire(prompt: bool) -> None:
     sender, sink = made()
     offers = [(0.1, (1, 2)), (0.12, (3, 4)), (0.1205, (5, 6)), (0.15, (7, 8))]
     for at_s, patch in offers:
         offer(sender, at_s, *patch)
     sender.flush()
     sender.advance()
-    again, heard = made()
+    again, heard = made(prompt)
 
     def feed() -> None:
         for at_s, patch in offers:
@@ -123,6 +127,14 @@ def test_a_thread_sends_the_same_at_the_pace_of_the_wire() -> None:
     assert heard.messages == sink.messages
     assert len(heard.walls) == 7  # the second of 0.12 s is superseded
     assert heard.walls[1] - heard.walls[0] >= 0.9 * WIRE_S
+    here = threading.current_thread().name
+    assert (here in heard.threads) is prompt
+
+
+def test_without_a_thread_a_prompt_sink_waits_for_its_time_as_well() -> None:
+    sender, sink = made(prompt=True)
+    offer(sender, 1.0, 5, 6)
+    assert sink.messages == []
 
 
 def test_what_waits_is_sent_when_nothing_will_come_for_a_while() -> None:
@@ -147,17 +159,22 @@ def test_a_receiver_that_comes_back_gets_everything_again() -> None:
     assert [message[:2] for _, message in sink.messages] == [b"\xb0\x7b", b"\xb0\x78", b"\xb0\x14", b"\xb0\x15"]
 
 
-def test_a_sink_that_fails_stops_the_run() -> None:
+@pytest.mark.parametrize("prompt", [False, True])
+def test_a_sink_that_fails_stops_the_run(prompt: bool) -> None:
     class Broken(Kept):
         def send(self, message: bytes, at_s: float) -> None:
             raise OSError("gone")
 
     stop = threading.Event()
-    sender = Sender(Receiver(of_space("sine", SPACE), Broken()))
+    sender = Sender(Receiver(of_space("sine", SPACE), Broken(prompt)))
+    thread = threading.Thread(target=sender.run, args=(stop,))
+    thread.start()
     offer(sender, 0.0, 1, 2)
-    sender.run(stop)
-    assert stop.is_set()
+    assert stop.wait(5)
     assert isinstance(sender.error, OSError)
+    sender.finish(0.0)
+    thread.join(5)
+    assert not thread.is_alive()
 
 
 def test_patches_for_a_sink_that_does_not_go_on_take_each_others_place() -> None:
