@@ -68,7 +68,7 @@ def page(card: dict[str, Any]) -> str:
         "those of `inversynth evaluate`.",
         "",
         f"- Trained on {trained['sounds']:,.0f} fresh sounds, each heard once, for {trained['hours']:.1f} h on "
-        f"{found['machine']['cores']} cores of {found['machine']['cpu']}, which had other work to do meanwhile.",
+        f"{trained['machine']}.",
         f"- AdamW, highest learning rate {settings['learning_rate']:g}, cosine over {settings['epochs']} epochs of "
         f"{settings['steps']} steps, batches of {settings['batch_size']}, seed {settings['seed']}; the weights with "
         f"the lowest loss on {settings['validation']:,} held-out sounds (epoch {trained['best_epoch']:.0f}).",
@@ -127,23 +127,27 @@ def main() -> int:
     parser.add_argument("--run", type=Path, required=True, help="run folder of inversynth train")
     parser.add_argument("--measures", type=Path, required=True, help="evaluation.json of inversynth evaluate")
     parser.add_argument("--out", type=Path, required=True, help="folder of the model")
+    parser.add_argument("--machine", help="what it was trained on, where that isn't the machine of the measures")
     parser.add_argument("--note", default="", help="a sentence on what the settings don't tell")
     args = parser.parse_args()
     try:
         rows = history(args.run)
         _, best = load_arrays(args.run / "best.npz")
+        measures = read_json(args.measures, "evaluation.json of inversynth evaluate")
+        here = f"{measures['machine']['cores']} cores of {measures['machine']['cpu']}"
         card = {
             "name": args.out.name,
             "training": {
                 "settings": read_json(args.run / "settings.json", "the settings of a run")["settings"],
                 "sounds": rows[-1]["sounds"],
                 "hours": rows[-1]["seconds"] / 3600,
+                "machine": args.machine or here,
                 "best_epoch": best["epoch"],
                 "last_losses": [row["val_loss"] for row in rows[-5:]],
                 "note": args.note,
                 "history": rows,
             },
-            "measures": read_json(args.measures, "evaluation.json of inversynth evaluate"),
+            "measures": measures,
         }
         make_folder(args.out)
         draw_curve(rows, args.out / "training.png")
