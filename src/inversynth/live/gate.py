@@ -10,10 +10,11 @@ from ..render import Synth
 from ..spec import AudioFormat
 from .tracking import Estimate
 
-LEAST_RHO = 0.9
-"""A patch resembles a sound if their log spectrograms correlate so well, ..."""
-MOST_CONVERGENCE = 0.7
-"""... or if what is missing or too much, in their magnitudes, is at most this part of the sound. ..."""
+LEAST_RHO, MOST_OFF = 0.9, 4.0
+"""A patch resembles a sound if their log spectrograms correlate so well, unless it is far louder: unless what is too
+much, in their magnitudes, is more than so many times the sound; ..."""
+MOST_CONVERGENCE = 0.55
+"""... or if what is missing or too much is at most this part of the sound. ..."""
 LEAST_CONFIDENCE = 0.38
 """... And the network must know: so probable are its estimates in the mean (see `estimate`)."""
 LEAST_STEADY = 0.9
@@ -40,7 +41,8 @@ class Gate:
         if not heard.any():
             return False
         found = self._synth.scorer(heard)(self._synth.space.values_of_levels(of_it.levels[None]), workers=1)
-        alike = found.rho_stft[0] >= LEAST_RHO or found.convergence[0] <= MOST_CONVERGENCE
+        rho, off = found.rho_stft[0], found.convergence[0]
+        alike = (rho >= LEAST_RHO and off <= MOST_OFF) or off <= MOST_CONVERGENCE
         if alike and of_it.confidence.mean() >= LEAST_CONFIDENCE:
             return True
         rate = self._audio.sample_rate
