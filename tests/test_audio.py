@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -344,6 +345,24 @@ def test_a_line_that_waits_returns_when_something_comes_or_its_time_is_over() ->
     line.wait(1e6)
     assert len(line.take()) == 2
     line.wait(0.01)  # both are known
+
+
+def test_a_line_that_waits_for_many_samples_returns_when_they_have_come() -> None:
+    line, began = audio.Line(100), time.perf_counter()
+    line.wait(0.0, 25)
+    line.write(noise(10), 0.0)
+    line.write(noise(10), 1.0)
+    line.wait(0.05, 25)
+    assert time.perf_counter() - began > 0.05
+    line.write(noise(10), 2.0)
+    line.wait(1e6, 25)
+    assert [at_s for _, at_s in line.take()] == [0.0, 1.0, 2.0]
+    line.wait(0.0, 25)
+    line.write(noise(10), 3.0)
+    line.wait(0.0)  # now anything will do
+    line.write(noise(10), 4.0)
+    line.wait(1e6)
+    assert [at_s for _, at_s in line.take()] == [3.0, 4.0]
 
 
 def test_quiet_discards_what_c_libraries_write(capfd: pytest.CaptureFixture[str]) -> None:

@@ -155,6 +155,23 @@ def test_in_real_time_what_a_window_takes_is_run_once_shortly_before(tmp_path: P
     assert [what for what, _ in heard(StreamClock())] == ["warmed up", *4 * ["heard"]]
 
 
+@pytest.mark.parametrize("notes", [None, "fixed"])
+def test_only_in_silence_samples_gather_before_they_are_heard(notes: str | None) -> None:
+    patiences: list[int] = []
+
+    class Watched(Blocks):
+        def read(self) -> Sound | None:
+            patiences.append(self.patience)
+            return super().read()
+
+    sound = join(silence(0.5), tone(0.7), silence(0.5))
+    run(Watched([sound[at : at + 256] for at in range(0, len(sound), 256)]), [], Settings("follow", notes=notes))
+    at_s, patient = np.arange(len(patiences)) * 256 / RATE, np.array(patiences) > 0
+    assert set(patiences) <= {0, round(0.02 * RATE)}
+    assert patient[at_s < 0.5].all() == (notes is None)
+    assert not patient[(at_s > 0.53) & (at_s < 1.4)].any()  # the window of the note, and what moves after it
+
+
 def test_the_times_of_a_fast_file_are_those_of_the_file(tmp_path: Path) -> None:
     sound = join(silence(1), tone(1.5), silence(8), tone(1.5, 0.9))
     soundfile.write(tmp_path / "a.wav", sound, RATE, subtype="FLOAT")

@@ -151,14 +151,15 @@ class Source:
     """Blocks of mono float32 at `sample_rate`, read from a ring; `blocks` and `overflows` count deliveries and losses.
 
     `description` says to the user what is listened to, and `clock` is the time it runs in; `away`: the device has
-    gone, and is waited for; `delivered_s`: when (`time.perf_counter`) a device delivered the block that is read.
+    gone, and is waited for; `delivered_s`: when (`time.perf_counter`) a device delivered the block that is read;
+    `patience`: so many samples of a device may gather, before `read` returns, while nothing is urgent.
     """
 
     def __init__(self, description: str, sample_rate: int, block_samples: int, clock: Clock) -> None:
         self.description, self.sample_rate, self.clock = description, sample_rate, clock
         self.block_samples = block_samples
         self.blocks = self.overflows = 0
-        self.away, self.delivered_s = False, 0.0
+        self.away, self.delivered_s, self.patience = False, 0.0, 0
         self._ring = Ring(max(round(RING_S * sample_rate), 4 * block_samples))
 
     def deliver(self, block: NDArray[np.float32]) -> None:
@@ -253,7 +254,7 @@ class DeviceSource(Source):
 
     def read(self) -> NDArray[np.float32] | None:
         """What has come since the last call, or nothing after `WAIT_S`."""
-        self._line.wait(self.WAIT_S)
+        self._line.wait(self.WAIT_S, self.patience)
         blocks = self._line.take()
         now = time.perf_counter()
         if blocks:
@@ -329,7 +330,7 @@ class Line:
 
     def __init__(self, samples: int) -> None:
         self._memory = [CONTEXT.RawArray(kind, size) for kind, size in (("f", samples), ("d", SLOTS), ("q", SLOTS))]
-        self._shared = CONTEXT.RawArray("q", 4)
+        self._shared = CONTEXT.RawArray("q", 5)
         self._news = CONTEXT.Semaphore(0)
         self._view()
 
@@ -343,7 +344,7 @@ class Line:
     def _view(self) -> None:
         self._samples = np.frombuffer(self._memory[0], np.float32)
         # The rest is read and written number by number, which NumPy is slower at. Counts: blocks written, blocks taken,
-        # the end of what was taken, overflows.
+        # the end of what was taken, overflows, the end that is waited for.
         self._times_s, self._ends, self._counts = self._memory[1], self._memory[2], self._shared
         self._end = self._known = 0
 
@@ -363,10 +364,12 @@ class Line:
         slot = counts[0] % SLOTS
         self._ends[slot], self._times_s[slot] = self._end, at_s
         counts[0] += 1
-        self._news.release()
+        if self._end >= counts[4]:
+            self._news.release()
 
-    def wait(self, seconds: float) -> None:
-        """Returns when a block has come, at the latest after so many seconds."""
+    def wait(self, seconds: float, samples: int = 0) -> None:
+        """Returns when a block has come, with which so many samples wait, at the latest after so many seconds."""
+        self._counts[4] = self._counts[2] + samples
         if self._news.acquire(timeout=seconds):
             while self._news.acquire(block=False):
                 pass

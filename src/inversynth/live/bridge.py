@@ -44,6 +44,8 @@ GAP_S = 0.25
 """A source that delivers nothing for so long has stopped, for the time being."""
 PEAK_S = 0.3
 """The level that a status tells falls by half in this time."""
+QUIET_S = 0.02
+"""In silence so much of it gathers before it is heard: a note's first part is heard `STAGES_S` after its onset."""
 CLIPPED = 0.999
 REHEARSED_S = 0.006
 """So long before a window is due, or a block before it, what it will take is run once for nothing."""
@@ -303,6 +305,7 @@ class Bridge:
                 try:
                     source.start()
                     while not stop.is_set() and clock.now() < deadline:
+                        source.patience = self._patience()
                         block = source.read()
                         if block is None:
                             self._end()
@@ -432,6 +435,14 @@ class Bridge:
             self._say(f"{at_s:8.2f} s  note {self._number}{'' if self._accepted else LEFT}")
         if self._report is not None:
             self._report(at_s, np.array([int(row.argmax()) for row in rows]))
+
+    def _patience(self) -> int:
+        """How many samples may gather: a thread that wakes for each block of silence takes a sixth of a core."""
+        urgent = self._sounding or self._ear.due is not None or self._settings.notes == "fixed"
+        if urgent or any(sender.waits for sender in self._senders):
+            return 0
+        moving = self._tracker.known and self._tracker.moving(self._position / self._rate)
+        return 0 if moving else round(QUIET_S * self._rate)
 
     def _rehearse(self) -> None:
         """Hears the latest sound again, for nothing, shortly before the next is due.

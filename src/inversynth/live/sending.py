@@ -110,7 +110,7 @@ class Sender:
             finally:
                 self._sending.release()
         with self._lock:
-            if self._queue or self._due is not None:
+            if self.waits:
                 self._ring()
 
     def reach(self, at_s: float) -> None:
@@ -119,6 +119,11 @@ class Sender:
             self._reached = max(at_s, self._reached)
             if self._due is not None:
                 self._ring()
+
+    @property
+    def waits(self) -> bool:
+        """Whether something is still to be sent, or done."""
+        return self._due is not None or bool(self._queue)
 
     def flush(self) -> None:
         """What waits may be sent, whatever comes later."""
@@ -193,7 +198,7 @@ class Sender:
                     left_s = self._left_s
                 with self._lock:
                     over = self._end is not None
-                    if over and (time.perf_counter() > (self._end or 0) or not (self._due is not None or self._queue)):
+                    if over and (time.perf_counter() > (self._end or 0) or not self.waits):
                         return
                     ready = self._ready()
                 if left_s > 0:
