@@ -152,14 +152,17 @@ class Source:
 
     `description` says to the user what is listened to, and `clock` is the time it runs in; `away`: the device has
     gone, and is waited for; `delivered_s`: when (`time.perf_counter`) a device delivered the block that is read;
-    `patience`: so many samples of a device may gather, before `read` returns, while nothing is urgent.
+    `patience`: so many samples of a device may gather, before `read` returns, while nothing is urgent; `nap_s`: how
+    long it waits for a device at most.
     """
+
+    WAIT_S = 0.05
 
     def __init__(self, description: str, sample_rate: int, block_samples: int, clock: Clock) -> None:
         self.description, self.sample_rate, self.clock = description, sample_rate, clock
         self.block_samples = block_samples
         self.blocks = self.overflows = 0
-        self.away, self.delivered_s, self.patience = False, 0.0, 0
+        self.away, self.delivered_s, self.patience, self.nap_s = False, 0.0, 0, self.WAIT_S
         self._ring = Ring(max(round(RING_S * sample_rate), 4 * block_samples))
 
     def deliver(self, block: NDArray[np.float32]) -> None:
@@ -216,7 +219,6 @@ class DeviceSource(Source):
     is looked for by its name every `RETRY_S`, and resampled if it has another rate when it is back.
     """
 
-    WAIT_S = 0.05
     DEAD_S = 3.0
     """A device that delivers nothing for so long has stopped, whatever PortAudio says."""
     RETRY_S = 1.0
@@ -253,8 +255,8 @@ class DeviceSource(Source):
         self._came = time.perf_counter()
 
     def read(self) -> NDArray[np.float32] | None:
-        """What has come since the last call, or nothing after `WAIT_S`."""
-        self._line.wait(self.WAIT_S, self.patience)
+        """What has come since the last call, or nothing after `nap_s`."""
+        self._line.wait(self.nap_s, self.patience)
         blocks = self._line.take()
         now = time.perf_counter()
         if blocks:

@@ -182,7 +182,7 @@ class Simulated(Source):
 
     def read(self) -> NDArray[np.float32] | None:
         began = self.clock.now()
-        while not len(block := self._ring.read()) and self.clock.now() - began < DeviceSource.WAIT_S:
+        while not len(block := self._ring.read()) and self.clock.now() - began < self.nap_s:
             time.sleep(POLL_S)
         return block
 

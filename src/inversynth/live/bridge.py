@@ -48,7 +48,7 @@ QUIET_S = 0.02
 """In silence so much of it gathers before it is heard: a note's first part is heard `STAGES_S` after its onset."""
 CLIPPED = 0.999
 REHEARSED_S = 0.006
-"""So long before a window is due, or a block before it, what it will take is run once for nothing."""
+"""So long before the block that makes a window due, what that will take is run once for nothing."""
 LEFT = ", like nothing the synth makes: left alone"
 KEPT = 1 << 14
 """So many of the latest inference times are kept."""
@@ -317,13 +317,13 @@ class Bridge:
                         if len(block):
                             came = now
                             self._take(block)
-                            if threaded:
-                                self._rehearse()
                         elif now - came > max(GAP_S, 3 * source.block_samples / self._rate) and threaded:
                             came = math.inf  # until something comes
                             self._gap()
                         self._take_refined()
-                        if not threaded:
+                        if threaded:
+                            self._rehearse(came)
+                        else:
                             self._advance()
                     else:
                         self._mark("stopped")
@@ -444,15 +444,20 @@ class Bridge:
         moving = self._tracker.known and self._tracker.moving(self._position / self._rate)
         return 0 if moving else round(QUIET_S * self._rate)
 
-    def _rehearse(self) -> None:
-        """Hears the latest sound again, for nothing, shortly before the next is due.
+    def _rehearse(self, came_s: float) -> None:
+        """Hears the latest sound again, for nothing, shortly before the next is due; the latest block came at a time.
 
-        Between two windows others have had the processor, and its caches: it would take half as long again.
+        Between two windows others have had the processor, and its caches: it would take longer.
         """
-        due = self._ear.due
-        if due is None or due > max(REHEARSED_S * self._rate, self._source.block_samples):
+        source, due = self._source, self._ear.due
+        source.nap_s = source.WAIT_S
+        if due is None or due > max(REHEARSED_S * self._rate, source.block_samples):
             self._rehearsed = False
         elif not self._rehearsed:
+            left_s = came_s + source.block_samples / self._rate - REHEARSED_S - time.perf_counter()
+            if 0 < left_s < source.WAIT_S:
+                source.nap_s = left_s
+                return
             self._rehearsed = True
             fit(self._latest, self._rate, self._model.audio)
             self._model.warm_up(1)
