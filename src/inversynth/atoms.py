@@ -4,8 +4,8 @@ An oscillator that carries f, swung by B sin(2 pi v t), has a known phase at eve
 so a sound's correlation with all 16 x 16 x 16 of them can be computed: a matched filter each. The sound is whitened
 first, in time and in frequency, which takes off most of what gate, envelope and low-pass did to it. What correlates
 most becomes a set of tokens, an atom (f, v, B) each, with the correlations of its harmonics; self-attention among
-them, and with what a convolutional stack makes of the log spectrogram, decides whose they are. Nothing before the
-tokens is trained.
+them, and with what a few layers make of the power in bands, decides whose they are. Nothing before the tokens is
+trained.
 
 Keras layers and `keras.ops` only, so that it runs on every Keras back end, as `inversynth.networks` does.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import UsageError
-from .frontends import LOG_FLOOR, FrontEnd, backwards, gathered  # first: says what to install
+from .frontends import LOG_FLOOR, FrontEnd, backwards, gathered, halves  # first: says what to install
 from .spec import AudioFormat, ParamSpace
 from .synths import paper
 
@@ -28,7 +28,7 @@ from keras import layers, ops  # isort: skip
 WAVEFORMS = len(paper.WAVEFORMS)
 ATOM = ("frequency", "mod_frequency", "mod_amplitude")
 NOTES, SWINGS = 16, 256
-"""Levels of f, and pairs of v and B. An atom's number is 256 f + 16 v + B, of their levels."""
+"""Levels of f, and pairs of v and B. An atom's number is 256 v + 16 B + f, of their levels."""
 
 TOKENS, WIDTH, HEADS, BLOCKS = 24, 80, 4, 2
 GLOBAL_TOKENS = 2
@@ -57,7 +57,7 @@ HARMONICS_START, HARMONICS_LENGTH, HARMONICS_STEP = 512, 320, 3
 WHOLE_NUMBERS = 63
 """The largest part of a phasor, as whole numbers: what a processor without VNNI adds two products of in 16 bits."""
 STEP = 0.002
-"""Of the demodulated sound, which is whitened, as whole numbers from -128 to 127."""
+"""Of the demodulated sound, which is whitened, as whole numbers from -127 to 127."""
 
 
 @keras.saving.register_keras_serializable("inversynth")
@@ -73,12 +73,9 @@ class Whitened(FrontEnd):
     SMOOTHED_BINS = 5
 
     def build(self, _: Any) -> None:
-        at, bins = np.arange(1, HOP + 1), np.arange(BINS)
-        window = 0.5 - 0.5 * np.cos(2 * np.pi * at / WINDOW)
-        window[-1] /= 2  # the middle of a frame is in both halves
-        turns = np.outer(at, bins) / WINDOW
-        self.cosines = self.keep("cosines", window[:, None] * np.cos(2 * np.pi * turns))
-        self.sines = self.keep("sines", -window[:, None] * np.sin(2 * np.pi * turns))
+        cosines, sines = halves(WINDOW, BINS)
+        self.cosines, self.sines = self.keep("cosines", cosines), self.keep("sines", sines)
+        bins = np.arange(BINS)
         turns = np.outer(bins, np.arange(WINDOW)) / WINDOW
         weight = np.where(bins == 0, 1.0, 2.0)[:, None] / WINDOW
         inverse = [weight * np.cos(2 * np.pi * turns), -weight * np.sin(2 * np.pi * turns)]
@@ -88,7 +85,6 @@ class Whitened(FrontEnd):
         self.bands = self.keep("bands", np.tile(_bands(), (2, 1)))
 
     def call(self, audio: Any) -> Any:
-        # Samples 1..128 of each frame, and the others from the last back to the middle: at sample 0 the window is 0.
         rising = ops.reshape(audio[:, 1 : FRAMES * HOP + 1], (-1, HOP))
         falling = backwards(ops.reshape(audio[:, HOP : (FRAMES + 1) * HOP], (-1, HOP)))
         parts = [ops.matmul(rising + falling, self.cosines), ops.matmul(rising - falling, self.sines)]

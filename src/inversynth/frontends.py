@@ -78,53 +78,52 @@ class FrontEnd(layers.Layer):
 
 @keras.saving.register_keras_serializable("inversynth")
 class Spectrum(FrontEnd):
-    """(n, samples) audio to the real and the imaginary part of its spectrum, (n, frames, window / 2 + 1) each.
+    """(n, samples) audio to the real and the imaginary part of its spectrum, (n, frames, 257) each.
 
-    Periodic Hann window, by default of 512, which hops by half; frame m is centred a quarter of the window behind the
-    beginning of hop m, as in the paper's measures (see `inversynth.metrics`). The transform is a product with fixed
-    matrices, which every back end and ONNX have: of a frame's even half with cosines, of its odd half with sines.
+    Periodic Hann window of 512, which hops by half; frame m is centred a quarter of the window behind the beginning of
+    hop m, as in the paper's measures (see `inversynth.metrics`).
     """
 
-    def __init__(self, window: int = WINDOW, **others: Any) -> None:
-        super().__init__(**others)
-        self.window, self.hop = window, window // 2
-
     def build(self, input_shape: Any) -> None:
-        self.frames = -(-input_shape[-1] // self.hop)
-        window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.hop + 1) / self.window)
-        window[-1] /= 2  # the middle of a frame is in both halves
-        turns = np.outer(np.arange(self.hop + 1), np.arange(self.hop + 1)) / self.window
-        self.cosines = self.keep("cosines", window[1:, None] * np.cos(2 * np.pi * turns[1:]))
-        self.sines = self.keep("sines", -window[1:, None] * np.sin(2 * np.pi * turns[1:]))
-
-    def rows(self, audio: Any) -> tuple[Any, Any]:
-        """The same with a row a frame: (n * frames, window / 2 + 1) each."""
-        audio, length = _padded(audio, self.window), self.frames * self.hop
-        # Samples 1..hop of each frame, and the others from the last back to the middle: at sample 0 the window is 0.
-        rising = ops.reshape(audio[:, 1 : length + 1], (-1, self.hop))
-        falling = backwards(ops.reshape(audio[:, self.hop :], (-1, self.hop)))
-        return ops.matmul(rising + falling, self.cosines), ops.matmul(rising - falling, self.sines)
+        self.frames = -(-input_shape[-1] // HOP)
+        self.cosines, self.sines = (
+            self.keep(name, part) for name, part in zip(("cosines", "sines"), halves(WINDOW, BINS), strict=True)
+        )
 
     def call(self, audio: Any) -> Any:
-        real, imaginary = (ops.reshape(part, (-1, self.frames, self.hop + 1)) for part in self.rows(audio))
+        audio, length = _padded(audio), self.frames * HOP
+        rising = ops.reshape(audio[:, 1 : length + 1], (-1, HOP))
+        falling = backwards(ops.reshape(audio[:, HOP:], (-1, HOP)))
+        parts = ops.matmul(rising + falling, self.cosines), ops.matmul(rising - falling, self.sines)
+        real, imaginary = (ops.reshape(part, (-1, self.frames, BINS)) for part in parts)
         return real, imaginary
 
 
 @keras.saving.register_keras_serializable("inversynth")
 class LogSpectrogram(Spectrum):
-    """(n, samples) audio to (n, frames, 257, 1) scaled natural log magnitudes of its `Spectrum`."""
+    """(n, samples) audio to (n, frames, 257, 1) scaled natural log magnitudes of its `Spectrum`, above a floor."""
 
     def call(self, audio: Any) -> Any:
         real, imaginary = super().call(audio)
-        return log_power(ops.square(real) + ops.square(imaginary))
+        power = ops.square(real) + ops.square(imaginary)
+        return ops.expand_dims(0.125 * ops.log(ops.maximum(power, LOG_FLOOR**2)) + 1.0, -1)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], -(-input_shape[-1] // HOP), BINS, 1)
 
 
-def log_power(power: Any) -> Any:
-    """(n, frames, bins) powers to (n, frames, bins, 1), as networks see them: scaled natural logs above a floor."""
-    return ops.expand_dims(0.125 * ops.log(ops.maximum(power, LOG_FLOOR**2)) + 1.0, -1)
+def halves(window: int, bins: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(window / 2, bins) twice: what makes the lowest bins of a frame's transform, under a periodic Hann window.
+
+    The transform is a product with fixed matrices, which every back end and ONNX have: of the sum of a frame's samples
+    1, 2.. to the middle and those from the last back to it, the real parts; of the difference, the imaginary ones. At
+    sample 0 the window is 0.
+    """
+    at = np.arange(1, window // 2 + 1)
+    shape = 0.5 - 0.5 * np.cos(2 * np.pi * at / window)
+    shape[-1] /= 2  # the middle of a frame is in both halves
+    turns = 2 * np.pi * np.outer(at, np.arange(bins)) / window
+    return shape[:, None] * np.cos(turns), -shape[:, None] * np.sin(turns)
 
 
 def backwards(x: Any) -> Any:
@@ -143,14 +142,14 @@ def gathered(table: Any, at: Any, axis: int = 0) -> Any:
 
 def _hops(audio: Any) -> Any:
     """(n, samples) to (n, frames + 1, 256): frame m of the spectrogram is the hops m and m + 1."""
-    audio = _padded(audio, WINDOW)
+    audio = _padded(audio)
     return ops.reshape(audio, (-1, audio.shape[-1] // HOP, HOP))
 
 
-def _padded(audio: Any, window: int) -> Any:
-    """(n, samples) with the silence that its frames of a window reach into, of a whole number of hops."""
-    samples, hop, front = audio.shape[-1], window // 2, window // 4
-    return ops.pad(audio, ((0, 0), (front, (-(-samples // hop) + 1) * hop - front - samples)))
+def _padded(audio: Any) -> Any:
+    """(n, samples) with the silence that its frames reach into, of a whole number of hops."""
+    samples, front = audio.shape[-1], WINDOW // 4
+    return ops.pad(audio, ((0, 0), (front, (-(-samples // HOP) + 1) * HOP - front - samples)))
 
 
 # -- hand-made features --------------------------------------------------------------------------
