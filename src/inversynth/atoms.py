@@ -181,9 +181,9 @@ class MatchedFilters(FrontEnd):
 class Candidates(FrontEnd):
     """The atoms that correlate most: the levels of their f, v and B, one-hot (n * tokens, 48), and features.
 
-    (n * tokens, 34) features: the whole correlation's log magnitude and phase; each segment's correlation, turned by
-    that phase, and its log magnitude before the sound was whitened; each harmonic's, turned by as many times that
-    phase, and its log magnitude; the power in the atom's path before the sound was whitened. The harmonics'
+    (n * tokens, 35) features: the whole correlation's phase, magnitude and the log of that; each segment's correlation,
+    turned by that phase, and its log magnitude before the sound was whitened; each harmonic's, turned by as many times
+    that phase, and its log magnitude; the power in the atom's path before the sound was whitened. The harmonics'
     correlations are taken of these atoms alone.
     """
 
@@ -344,7 +344,7 @@ class Owners(layers.Layer):
 def build(space: ParamSpace, audio: AudioFormat, precision: str = "float32") -> keras.Model:
     """(n, samples) float32 to (n, 368) logits; raises `UsageError` for another synth's space or format.
 
-    precision: of the layers that are trained, and of the matched filters.
+    precision: of the layers that are trained.
     """
     if space.fingerprint != paper.SPACE.fingerprint or audio != paper.FORMAT:
         raise UsageError("the model Atoms hears the synth paper only; choose another --model")

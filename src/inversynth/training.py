@@ -52,7 +52,7 @@ VALIDATION = "validation"
 AHEAD = 1024
 """Fresh patches drawn at a time, at least; drawing a batch alone would cost as much as rendering it."""
 MAKERS = 8
-"""The most threads that make batches: as many make 100,000 sounds a second, and more would wait for one another."""
+"""The most threads that make batches; more would wait for one another, at what holds Python's lock."""
 FITTED = 4096
 """The first sounds that a run trains on: to these, at least, the layers that are not trained are fitted before."""
 
