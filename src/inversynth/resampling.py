@@ -3,9 +3,9 @@
 The filter is a sinc under a Kaiser window (Kaiser and Schafer, "On the use of the I0-sinh window for spectrum
 analysis", IEEE Transactions on Acoustics, Speech, and Signal Processing 28, 1980): of linear phase without a delay.
 
-Up to 0.9 of the lower rate's band it is flat to within 0.0005 dB, and misses the exact sound by -100 dB (soxr's MQ by
--45 to -61, between rates without a small ratio). From 1.1 on it is 93 dB down: what lies between folds back to no
-lower than 0.9. With a stop band from 1.0 on it would take twice as long, for nothing but the last tenth.
+Up to 0.9 of the lower rate's band it is flat, and misses the exact sound by -100 dB at most. From 1.1 on it is 93 dB
+down: what lies between folds back to no lower than 0.9. A stop band from 1.0 on would need twice the taps, for nothing
+but the last tenth.
 """
 
 from __future__ import annotations

@@ -437,7 +437,7 @@ class Bridge:
             self._report(at_s, np.array([int(row.argmax()) for row in rows]))
 
     def _patience(self) -> int:
-        """How many samples may gather: a thread that wakes for each block of silence takes a sixth of a core."""
+        """How many samples may gather: waking for each block of silence costs more than hearing it."""
         urgent = self._sounding or self._ear.due is not None or self._settings.notes == "fixed"
         if urgent or any(sender.waits for sender in self._senders):
             return 0
