@@ -3,8 +3,8 @@
     python benchmarks/live.py --soak 3600
 
 What is measured is what `inversynth bench live` measures, see inversynth.bench. The contenders differ in the
-prediction alone: a session of onnxruntime with its default options, and `keras.predict` of the same architecture with
-fresh weights, which cost what trained ones do.
+prediction alone: onnxruntime as the bridge uses it for networks that the native kernel doesn't know, onnxruntime with
+its default options, and `keras.predict` of the same architecture with fresh weights, which cost what trained ones do.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rich.console import Console
 from inversynth import bench
 from inversynth.errors import InversynthError
 from inversynth.machine import machine
-from inversynth.predict import WARM_UP_RUNS, _onnxruntime, default_model, find
+from inversynth.predict import WARM_UP_RUNS, _onnxruntime, default_model, find, load_model
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "stage.md"
@@ -69,6 +69,7 @@ def with_keras(name: str) -> Contender:
 
 CONTENDERS: dict[str, bench.Load] = {
     "inversynth": bench.load_on_cpu,
+    "onnxruntime, the bridge's options": lambda name: load_model(name, "cpu", native=False),
     "onnxruntime, default options": with_defaults,
     "keras.predict": with_keras,
 }

@@ -2,7 +2,7 @@
 """Thin bindings of the C beside it: memory views in, memory views filled, the GIL released."""
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport int16_t, int64_t, uint16_t, uint64_t, uintptr_t
+from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
 
 cdef extern from "bank.h" nogil:
     int PAPER_PARAMS
@@ -64,6 +64,22 @@ cdef extern from "voices.h" nogil:
 
 cdef extern from "estimate.h" nogil:
     size_t inversynth_estimate(const float *shares, size_t levels, int choice, double *confidence)
+
+cdef extern from "atoms.h" nogil:
+    int ATOMS_SAMPLES, PARAMETERS, LEVELS
+    int PHASORS_ "PHASORS"
+    cdef struct inversynth_array:
+        const char *name
+        size_t rows, columns
+    cdef struct inversynth_atoms:
+        pass
+    size_t inversynth_atoms_arrays(const inversynth_array **arrays)
+    size_t inversynth_atoms_bytes()
+    void inversynth_atoms_clear(inversynth_atoms *atoms)
+    void inversynth_atoms_set(inversynth_atoms *atoms, size_t array, const float *values)
+    void inversynth_atoms_set_phasors(inversynth_atoms *atoms, const uint8_t *values)
+    void inversynth_atoms_hear(const inversynth_path *path, inversynth_atoms *atoms, const float *audio,
+                               float *probabilities)
 
 
 cdef int check(const double[:, ::1] values, float[:, ::1] out, int params) except -1:
@@ -271,3 +287,50 @@ def estimate(rows, const int64_t[::1] levels, Py_ssize_t choices, int64_t[::1] o
         if row.shape[0] != levels[i] or not levels[i]:
             raise ValueError(f"row {i} has {row.shape[0]} levels, not {levels[i]}")
         out[i] = inversynth_estimate(&row[0], levels[i], levels[i] <= choices, &confidence[i])
+
+
+PHASORS = PHASORS_
+
+
+def atoms_arrays():
+    """(name, rows, columns) of each array that `Atoms` is made of."""
+    cdef const inversynth_array *found
+    cdef size_t count = inversynth_atoms_arrays(&found)
+    return tuple((found[i].name.decode(), found[i].rows, found[i].columns) for i in range(count))
+
+
+cdef class Atoms:
+    """The network `Atoms` of some arrays, in the order of `atoms_arrays`, and phasors; see inversynth.compiled."""
+
+    cdef void *memory
+    cdef inversynth_atoms *atoms
+    cdef const inversynth_path *kernel
+
+    def __cinit__(self, arrays, const uint8_t[::1] phasors, int path):
+        cdef const inversynth_array *wanted
+        cdef const float[:, ::1] values
+        cdef size_t i, count = inversynth_atoms_arrays(&wanted)
+        self.kernel = at(path)
+        if <size_t>len(arrays) != count or phasors.shape[0] != PHASORS_:
+            raise ValueError(f"there must be {count} arrays and {PHASORS} phasors")
+        self.memory = PyMem_Malloc(inversynth_atoms_bytes() + 64)
+        if not self.memory:
+            raise MemoryError
+        self.atoms = <inversynth_atoms *>((<uintptr_t>self.memory + 63) // 64 * 64)
+        inversynth_atoms_clear(self.atoms)
+        for i in range(count):
+            values = arrays[i]
+            if <size_t>values.shape[0] != wanted[i].rows or <size_t>values.shape[1] != wanted[i].columns:
+                raise ValueError(f"{wanted[i].name.decode()} must be ({wanted[i].rows}, {wanted[i].columns})")
+            inversynth_atoms_set(self.atoms, i, &values[0, 0])
+        inversynth_atoms_set_phasors(self.atoms, &phasors[0])
+
+    def __dealloc__(self):
+        PyMem_Free(self.memory)
+
+    def hear(self, const float[::1] audio, float[:, ::1] out):
+        """Fills out (parameters, levels) with what is probable of audio (samples,)."""
+        if audio.shape[0] != ATOMS_SAMPLES or out.shape[0] != PARAMETERS or out.shape[1] != LEVELS:
+            raise ValueError(f"audio must be ({ATOMS_SAMPLES},) and out ({PARAMETERS}, {LEVELS})")
+        with nogil:
+            inversynth_atoms_hear(self.kernel, self.atoms, &audio[0], &out[0, 0])

@@ -2,6 +2,7 @@
  *
  * A frame's transform is one of 32 real points for each of 16 rows, samples 16 n + row, and one of 16 complex points for each
  * of 17 columns; the other columns would be conjugates. 32 real points are 16 complex ones, even and odd. */
+#include "hear.h"
 #include "kernel.h"
 
 enum { ROW = 2 * (RADIX + 1) + 1 }; /* vectors; odd, lest a column fall on few sets of the first cache */
@@ -279,4 +280,4 @@ static void measure(struct inversynth_target *target)
 }
 
 #define PATH(name, arithmetic) \
-    {name, LANES, arithmetic, prepare, process, change, release, silent, measure, score, to_half, to_int16, resample}
+    {name, LANES, arithmetic, prepare, process, change, release, silent, measure, score, to_half, to_int16, resample, hear}

@@ -54,6 +54,8 @@ struct inversynth_filter {
     size_t up, down, taps, before;
 };
 
+struct inversynth_atoms;
+
 struct inversynth_path {
     const char *name;
     int lanes;
@@ -80,6 +82,9 @@ struct inversynth_path {
 
     /* The first `count` outputs of a filter, of `length` samples with silence around them. */
     void (*resample)(const struct inversynth_filter *filter, const float *in, size_t length, float *out, size_t count);
+
+    /* See inversynth_atoms_hear. */
+    void (*hear)(struct inversynth_atoms *atoms, const float *audio, float *probabilities);
 };
 
 /* The paths that this processor can run, slowest first; always at least one. */

@@ -75,6 +75,8 @@ typedef __m512i vi;
 #define f_store_row(p, a) _mm512_storeu_ps(p, a)
 #define f_abs(a) _mm512_abs_ps(a)
 #define f_max(a, b) _mm512_max_ps(a, b)
+#define f_min(a, b) _mm512_min_ps(a, b)
+#define f_div(a, b) _mm512_div_ps(a, b)
 #define f_sqrt(a) _mm512_sqrt_ps(a)
 #define f_of(i) _mm512_cvtepi32_ps(i)
 #define f_signed(a, i) /* a > 0 with the sign of i */ \
@@ -86,6 +88,10 @@ typedef __m512i vi;
 #define i_all(x) _mm512_set1_epi32(x)
 #define i_sub(a, b) _mm512_sub_epi32(a, b)
 #define i_and(a, b) _mm512_and_si512(a, b)
+#define i_or(a, b) _mm512_or_si512(a, b)
+#define i_shift(a, bits) _mm512_slli_epi32(a, bits) /* to the left */
+#define i_dot(u, s, to)                            /* to + the four products of bytes; u from 0 to 127, s with a sign */ \
+    _mm512_add_epi32(to, _mm512_madd_epi16(_mm512_maddubs_epi16(u, s), _mm512_set1_epi16(1)))
 #define i_bits(a) _mm512_castps_si512(a)
 #define f_bits(i) _mm512_castsi512_ps(i)
 
@@ -130,6 +136,8 @@ typedef __m256i vi;
 #define f_store_row(p, a) _mm256_storeu_ps(p, a)
 #define f_abs(a) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a)
 #define f_max(a, b) _mm256_max_ps(a, b)
+#define f_min(a, b) _mm256_min_ps(a, b)
+#define f_div(a, b) _mm256_div_ps(a, b)
 #define f_sqrt(a) _mm256_sqrt_ps(a)
 #define f_of(i) _mm256_cvtepi32_ps(i)
 #define f_signed(a, i) _mm256_or_ps(a, _mm256_and_ps(_mm256_castsi256_ps(i), _mm256_set1_ps(-0.0f)))
@@ -140,6 +148,9 @@ typedef __m256i vi;
 #define i_all(x) _mm256_set1_epi32(x)
 #define i_sub(a, b) _mm256_sub_epi32(a, b)
 #define i_and(a, b) _mm256_and_si256(a, b)
+#define i_or(a, b) _mm256_or_si256(a, b)
+#define i_shift(a, bits) _mm256_slli_epi32(a, bits)
+#define i_dot(u, s, to) _mm256_add_epi32(to, _mm256_madd_epi16(_mm256_maddubs_epi16(u, s), _mm256_set1_epi16(1)))
 #define i_bits(a) _mm256_castps_si256(a)
 #define f_bits(i) _mm256_castsi256_ps(i)
 
@@ -179,6 +190,8 @@ typedef __m128i vi;
 #define f_store_row(p, a) _mm_storeu_ps(p, a)
 #define f_abs(a) _mm_andnot_ps(_mm_set1_ps(-0.0f), a)
 #define f_max(a, b) _mm_max_ps(a, b)
+#define f_min(a, b) _mm_min_ps(a, b)
+#define f_div(a, b) _mm_div_ps(a, b)
 #define f_sqrt(a) _mm_sqrt_ps(a)
 #define f_of(i) _mm_cvtepi32_ps(i)
 #define f_signed(a, i) _mm_or_ps(a, _mm_and_ps(_mm_castsi128_ps(i), _mm_set1_ps(-0.0f)))
@@ -189,6 +202,8 @@ typedef __m128i vi;
 #define i_all(x) _mm_set1_epi32(x)
 #define i_sub(a, b) _mm_sub_epi32(a, b)
 #define i_and(a, b) _mm_and_si128(a, b)
+#define i_or(a, b) _mm_or_si128(a, b)
+#define i_shift(a, bits) _mm_slli_epi32(a, bits)
 #define i_bits(a) _mm_castps_si128(a)
 #define f_bits(i) _mm_castsi128_ps(i)
 
@@ -199,6 +214,13 @@ static inline vf f_sub_mul_once(vf a, vf b, vf c)
     const __m128d high = _mm_mul_pd(_mm_cvtps_pd(_mm_movehl_ps(a, a)), _mm_cvtps_pd(_mm_movehl_ps(b, b)));
     return _mm_movelh_ps(_mm_cvtpd_ps(_mm_sub_pd(_mm_cvtps_pd(c), low)),
                          _mm_cvtpd_ps(_mm_sub_pd(_mm_cvtps_pd(_mm_movehl_ps(c, c)), high)));
+}
+
+/* Bytes 0 and 2 of each four, and 1 and 3, as 16 bits. */
+static inline vi i_dot(vi u, vi s, vi to)
+{
+    const __m128i even = _mm_madd_epi16(_mm_and_si128(u, _mm_set1_epi16(0xff)), _mm_srai_epi16(_mm_slli_epi16(s, 8), 8));
+    return _mm_add_epi32(to, _mm_add_epi32(even, _mm_madd_epi16(_mm_srli_epi16(u, 8), _mm_srai_epi16(s, 8))));
 }
 
 static inline void transpose(vf *v) { _MM_TRANSPOSE4_PS(v[0], v[1], v[2], v[3]); }
@@ -221,6 +243,8 @@ typedef int32x4_t vi;
 #define f_store_row(p, a) vst1q_f32(p, a)
 #define f_abs(a) vabsq_f32(a)
 #define f_max(a, b) vmaxq_f32(a, b)
+#define f_min(a, b) vminq_f32(a, b)
+#define f_div(a, b) vdivq_f32(a, b)
 #define f_sqrt(a) vsqrtq_f32(a)
 #define f_of(i) vcvtq_f32_s32(i)
 #define f_signed(a, i) vbslq_f32(vdupq_n_u32(0x80000000u), vreinterpretq_f32_s32(i), a)
@@ -231,8 +255,21 @@ typedef int32x4_t vi;
 #define i_all(x) vdupq_n_s32(x)
 #define i_sub(a, b) vsubq_s32(a, b)
 #define i_and(a, b) vandq_s32(a, b)
+#define i_or(a, b) vorrq_s32(a, b)
+#define i_shift(a, bits) vshlq_n_s32(a, bits)
 #define i_bits(a) vreinterpretq_s32_f32(a)
 #define f_bits(i) vreinterpretq_f32_s32(i)
+
+static inline vi i_dot(vi u, vi s, vi to)
+{
+    const int8x16_t x = vreinterpretq_s8_s32(u), y = vreinterpretq_s8_s32(s);
+#if defined(__ARM_FEATURE_DOTPROD)
+    return vdotq_s32(to, x, y);
+#else
+    const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(x), vget_low_s8(y)));
+    return vaddq_s32(to, vpaddq_s32(low, vpaddlq_s16(vmull_s8(vget_high_s8(x), vget_high_s8(y)))));
+#endif
+}
 
 static inline void transpose(vf *v)
 {
@@ -262,6 +299,8 @@ typedef int32_t vi;
 #define f_store_row(p, a) (*(p) = (a))
 #define f_abs(a) fabsf(a)
 #define f_max(a, b) ((a) > (b) ? (a) : (b))
+#define f_min(a, b) ((a) < (b) ? (a) : (b))
+#define f_div(a, b) ((a) / (b))
 #define f_sqrt(a) sqrtf(a)
 #define f_of(i) ((float)(i))
 #define f_signed(a, i) ((i) < 0 ? -(a) : (a))
@@ -272,6 +311,15 @@ typedef int32_t vi;
 #define i_all(x) (x)
 #define i_sub(a, b) ((int32_t)((uint32_t)(a) - (uint32_t)(b)))
 #define i_and(a, b) ((a) & (b))
+#define i_or(a, b) ((a) | (b))
+#define i_shift(a, bits) ((int32_t)((uint32_t)(a) << (bits)))
+
+static inline vi i_dot(vi u, vi s, vi to)
+{
+    for (int bits = 0; bits < 32; bits += 8)
+        to += ((int8_t)((uint32_t)u >> bits & 0xff)) * ((int8_t)((uint32_t)s >> bits & 0xff));
+    return to;
+}
 
 static inline vi i_bits(vf a)
 {

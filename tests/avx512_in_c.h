@@ -10,6 +10,8 @@ typedef union {
     double d[8];
     int32_t i[16];
     uint32_t u[16];
+    int16_t h[32];
+    int8_t b[64];
     __m512 ps;
     __m512d pd;
     __m512i si;
@@ -31,6 +33,8 @@ FLOATS(e_fmadd, fmaf(a.f[n], b.f[n], c.f[n]))
 FLOATS(e_fnmadd, fmaf(-a.f[n], b.f[n], c.f[n]))
 FLOATS(e_abs, fabsf(a.f[n]))
 FLOATS(e_max, a.f[n] > b.f[n] ? a.f[n] : b.f[n])
+FLOATS(e_min, a.f[n] < b.f[n] ? a.f[n] : b.f[n])
+FLOATS(e_div, a.f[n] / b.f[n])
 FLOATS(e_sqrt, sqrtf(a.f[n]))
 
 static inline __m512 e_set1_ps(float x)
@@ -72,6 +76,42 @@ static inline __m512i e_and(__m512i x, __m512i y)
 {
     emulated a = {.si = x}, b = {.si = y}, r;
     EACH r.u[n] = a.u[n] & b.u[n];
+    return r.si;
+}
+
+static inline __m512i e_or(__m512i x, __m512i y)
+{
+    emulated a = {.si = x}, b = {.si = y}, r;
+    EACH r.u[n] = a.u[n] | b.u[n];
+    return r.si;
+}
+
+static inline __m512i e_slli(__m512i x, int bits)
+{
+    emulated a = {.si = x}, r;
+    EACH r.u[n] = a.u[n] << bits;
+    return r.si;
+}
+
+static inline __m512i e_set1_epi16(int16_t x)
+{
+    return e_set1_epi32((int32_t)((uint32_t)(uint16_t)x << 16 | (uint16_t)x));
+}
+
+static inline __m512i e_madd(__m512i x, __m512i y)
+{
+    emulated a = {.si = x}, b = {.si = y}, r;
+    EACH r.i[n] = a.h[2 * n] * b.h[2 * n] + a.h[2 * n + 1] * b.h[2 * n + 1];
+    return r.si;
+}
+
+static inline __m512i e_maddubs(__m512i x, __m512i y)
+{
+    emulated a = {.si = x}, b = {.si = y}, r;
+    for (int n = 0; n < 32; n++) {
+        const int sum = (uint8_t)a.b[2 * n] * b.b[2 * n] + (uint8_t)a.b[2 * n + 1] * b.b[2 * n + 1];
+        r.h[n] = (int16_t)(sum > INT16_MAX ? INT16_MAX : sum < INT16_MIN ? INT16_MIN : sum);
+    }
     return r.si;
 }
 
@@ -142,10 +182,17 @@ static inline __m512 e_shuffle(__m512 x, __m512 y, int quarters)
 #define _mm512_fnmadd_ps(a, b, c) e_fnmadd(a, b, c)
 #define _mm512_abs_ps(a) e_abs(a, a, a)
 #define _mm512_max_ps(a, b) e_max(a, b, b)
+#define _mm512_min_ps(a, b) e_min(a, b, b)
+#define _mm512_div_ps(a, b) e_div(a, b, b)
 #define _mm512_sqrt_ps(a) e_sqrt(a, a, a)
 #define _mm512_add_epi32(a, b) e_add_epi32(a, b)
 #define _mm512_sub_epi32(a, b) e_sub_epi32(a, b)
 #define _mm512_and_si512(a, b) e_and(a, b)
+#define _mm512_or_si512(a, b) e_or(a, b)
+#define _mm512_slli_epi32(a, bits) e_slli(a, bits)
+#define _mm512_set1_epi16(x) e_set1_epi16(x)
+#define _mm512_madd_epi16(a, b) e_madd(a, b)
+#define _mm512_maddubs_epi16(a, b) e_maddubs(a, b)
 #define _mm512_cvtepi32_ps(a) e_cvtepi32_ps(a)
 #define _mm512_cvtps_epi32(a) e_cvtps_epi32(a)
 #define _mm512_ternarylogic_epi32(a, b, c, table) e_ternary(a, b, c, table)

@@ -3,7 +3,10 @@
  * Arguments: paper|sine|scores, path ("" is the best), count, samples, sample_rate, block (0: all at once, else as a
  * stream of blocks of that size).
  * Or reads the rows of a filter and a sound, and writes what it makes of that.
- * Arguments: resample, path, up, down, taps, before, length, count. */
+ * Arguments: resample, path, up, down, taps, before, length, count.
+ * Or reads the arrays and phasors of a network and sounds, and writes what it hears in each.
+ * Arguments: atoms, path, count. */
+#include "atoms.h"
 #include "bank.h"
 
 #include <stdint.h>
@@ -78,8 +81,47 @@ static int resample(char **argv)
     return failed;
 }
 
+static int atoms(char **argv)
+{
+    const struct inversynth_path *path = find(argv[2]);
+    const struct inversynth_array *arrays;
+    const size_t kinds = inversynth_atoms_arrays(&arrays), count = strtoul(argv[3], NULL, 10);
+    unsigned char *memory = malloc(inversynth_atoms_bytes() + 64);
+    uint8_t *phasors = malloc(PHASORS);
+    float *audio = malloc(ATOMS_SAMPLES * sizeof *audio), out[PARAMETERS * LEVELS];
+    int failed = !path || !memory || !phasors || !audio;
+    if (!failed) {
+        struct inversynth_atoms *network = (void *)(memory + (64 - (uintptr_t)memory % 64));
+        inversynth_atoms_clear(network);
+        for (size_t i = 0; i < kinds && !failed; i++) {
+            const size_t size = arrays[i].rows * arrays[i].columns;
+            float *values = malloc(size * sizeof *values);
+            failed = !values || fread(values, sizeof *values, size, stdin) != size;
+            if (!failed)
+                inversynth_atoms_set(network, i, values);
+            free(values);
+        }
+        failed = failed || fread(phasors, 1, PHASORS, stdin) != PHASORS;
+        if (!failed)
+            inversynth_atoms_set_phasors(network, phasors);
+        for (size_t i = 0; i < count && !failed; i++) {
+            failed = fread(audio, sizeof *audio, ATOMS_SAMPLES, stdin) != ATOMS_SAMPLES;
+            if (!failed) {
+                inversynth_atoms_hear(path, network, audio, out);
+                failed = fwrite(out, sizeof *out, PARAMETERS * LEVELS, stdout) != PARAMETERS * LEVELS;
+            }
+        }
+    }
+    free(memory);
+    free(phasors);
+    free(audio);
+    return failed;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 4 && !strcmp(argv[1], "atoms"))
+        return atoms(argv);
     if (argc == 9 && !strcmp(argv[1], "resample"))
         return resample(argv);
     if (argc != 7)

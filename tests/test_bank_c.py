@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inversynth import _native, resampling, sampling
+from inversynth import _native, compiled, predict, resampling, sampling
 from inversynth.render import SYNTHS, synth
 from inversynth.synths.paper import NOTE_OFF_S
 
@@ -111,6 +111,43 @@ def own_resampled(path: str, rate: int, to_rate: int, count: int) -> NDArray[np.
     return out
 
 
+def shipped() -> tuple[list[NDArray[np.float32]], NDArray[np.uint8]]:
+    """What the network of the shipped model is made of."""
+    data = predict.find("paper").read_bytes()
+    made = compiled.parts(predict.read_weights(data), predict.read_facts(data).training["temperatures"])
+    assert made is not None
+    return made
+
+
+def windows() -> NDArray[np.float32]:
+    """What a network may have to hear: patches, the beginning of one, silence, noise, and what is far too loud."""
+    space, random = SYNTHS["paper"].space, np.random.default_rng(0)
+    sounds = synth("paper").render(space.values_of_levels(sampling.draw(space, 1, 0, 4, sampling.TEST)))
+    part = np.where(np.arange(16384) < 1147, sounds[0], 0)
+    one = np.where(np.arange(16384) == 16383, 1.0, 0)
+    return np.stack([*sounds, part, one, 0 * part, random.normal(0, 0.1, 16384), 1000 * sounds[1]]).astype(np.float32)
+
+
+def heard(driver: Path, path: str, run: tuple[str, ...] = ()) -> NDArray[Any]:
+    """(n, 23, 16) what the driver hears in `windows`, by the shipped model's network."""
+    arrays, phasors = shipped()
+    given = b"".join([*(array.tobytes() for array in arrays), phasors.tobytes(), windows().tobytes()])
+    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+    words = [*run, str(driver), "atoms", path, str(len(windows()))]
+    done = subprocess.run(words, input=given, capture_output=True, env=environment)
+    assert (done.returncode, b"" if run else done.stderr) == (0, b"")
+    return np.frombuffer(done.stdout, np.float32).reshape(len(windows()), 23, 16)
+
+
+def own_heard(path: str) -> NDArray[np.float32]:
+    """What the extension hears in `windows`."""
+    network = _native.Atoms(*shipped(), PATHS[path][0])
+    out = np.full((len(windows()), 23, 16), np.nan, np.float32)
+    for window, rows in zip(windows(), out, strict=True):
+        network.hear(window, rows)
+    return out
+
+
 @compilers
 @pytest.mark.parametrize("level", ["-O0", "-O3"])
 def test_the_bank_compiles_without_a_warning(compiler: str, level: str, tmp_path: Path) -> None:
@@ -139,6 +176,8 @@ def test_sanitizers_find_nothing_and_the_sound_is_the_extensions(compiler: str, 
         for path in PATHS:
             for count in (0, 1, 129, to_the_end(*rates) + 300):
                 assert np.array_equal(resampled(driver, path, *rates, count), own_resampled(path, *rates, count))
+    for path in PATHS:
+        assert np.array_equal(heard(driver, path), own_heard(path))
 
 
 @pytest.mark.parametrize("rate", [16384, 48000])
@@ -164,6 +203,14 @@ def test_the_paths_of_the_same_arithmetic_resample_to_the_same_bits_and_all_to_t
         assert np.abs(sounds - reference).max() < 1e-6
 
 
+def test_the_paths_of_the_same_arithmetic_hear_the_same_bits_and_all_the_same_patch() -> None:
+    reference = own_heard("portable")
+    fused = [own_heard(path) for path, (_, arithmetic) in PATHS.items() if arithmetic == "fma"]
+    for rows in fused:
+        assert np.array_equal(rows, fused[0])
+        assert np.abs(rows - reference).max() < 1e-3
+
+
 # -- other processors ---------------------------------------------------------------------------
 
 
@@ -185,6 +232,7 @@ def test_sixteen_lanes_give_the_bits_of_eight(block: int, tmp_path: Path) -> Non
     for rates in RATES:
         count = to_the_end(*rates)
         assert np.array_equal(resampled(driver, "avx512", *rates, count), own_resampled("avx2", *rates, count))
+    assert np.array_equal(heard(driver, "avx512"), own_heard("avx2"))
 
 
 @needs("aarch64-linux-gnu-gcc", "qemu-aarch64")
@@ -205,6 +253,10 @@ def test_neon_gives_the_bits_of_the_other_paths_that_fuse_multiply_and_add(tmp_p
         if "avx2" in PATHS:
             assert np.array_equal(sound, own_resampled("avx2", *rates, count))
         assert np.abs(sound - own_resampled("portable", *rates, count)).max() < 1e-6
+    rows = heard(driver, "portable", run=("qemu-aarch64",))
+    if "avx2" in PATHS:
+        assert np.array_equal(rows, own_heard("avx2"))
+    assert np.abs(rows - own_heard("portable")).max() < 1e-3
 
 
 @pytest.mark.skipif(not X86, reason="emulates processors of this kind")
@@ -231,3 +283,4 @@ def test_plain_c_with_one_lane_gives_the_sound_of_the_vectors(tmp_path: Path) ->
         count = to_the_end(*rates)
         sound = resampled(driver, "portable", *rates, count)
         assert np.abs(sound - own_resampled("portable", *rates, count)).max() < 1e-6
+    assert np.abs(heard(driver, "portable") - own_heard("portable")).max() < 1e-3

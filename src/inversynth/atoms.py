@@ -318,7 +318,7 @@ class Owners(layers.Layer):
 
     def build(self, shape: Any) -> None:
         count = len(ATOM) * 16
-        self.said = layers.Dense(WAVEFORMS * (1 + count), dtype=self.dtype_policy)
+        self.said = layers.Dense(WAVEFORMS * (1 + count), dtype=self.dtype_policy, name="said")
         self.said.build(shape)
         kernel = np.array(keras.ops.convert_to_numpy(self.said.kernel))
         kernel[-count:] = np.concatenate(
@@ -365,34 +365,38 @@ def _network(space: ParamSpace, audio: AudioFormat) -> keras.Model:
     candidates = Candidates(name="candidates", dtype=exact, trainable=False)
     levels, features = candidates(in_time, in_frequency, products, whitened)
 
-    x = layers.Dense(BAND_UNITS, activation="relu")(bands)
-    x = layers.Dense(GROUP_UNITS, activation="relu")(ops.reshape(x, (-1, FRAMES_A_GROUP * BAND_UNITS)))
+    x = layers.Dense(BAND_UNITS, activation="relu", name="bands")(bands)
+    x = ops.reshape(x, (-1, FRAMES_A_GROUP * BAND_UNITS))
+    x = layers.Dense(GROUP_UNITS, activation="relu", name="groups")(x)
     x = ops.reshape(x, (-1, FRAMES // FRAMES_A_GROUP * GROUP_UNITS))
     powers = layers.Rescaling(0.125)(layers.Concatenate()([in_time, in_frequency]))
-    summary = layers.Dense(UNITS, activation="relu")(layers.Concatenate()([x, powers]))
+    summary = layers.Dense(UNITS, activation="relu", name="summary")(layers.Concatenate()([x, powers]))
 
     row = WIDTH + levels.shape[1]
-    x = layers.Dense(WIDTH, activation="relu")(layers.Concatenate()([features, levels]))
-    x = ops.reshape(layers.Concatenate()([layers.Dense(WIDTH)(x), levels]), (-1, TOKENS, row))
-    said = layers.Reshape((GLOBAL_TOKENS, row))(layers.Dense(GLOBAL_TOKENS * row)(summary))
+    x = layers.Dense(WIDTH, activation="relu", name="features")(layers.Concatenate()([features, levels]))
+    x = layers.Dense(WIDTH, name="tokens")(x)
+    x = ops.reshape(layers.Concatenate()([x, levels]), (-1, TOKENS, row))
+    said = layers.Reshape((GLOBAL_TOKENS, row))(layers.Dense(GLOBAL_TOKENS * row, name="global_tokens")(summary))
     x = ops.reshape(layers.Concatenate(axis=1)([x, said]), (-1, row))  # a row a token: dense layers are quicker so
     x, levels = x[:, :WIDTH], x[:, WIDTH:]
-    for _ in range(BLOCKS):
-        x = layers.Add()([x, Attention()(Normalised()(x))])
-        y = layers.Dense(2 * WIDTH, activation="relu")(Normalised()(x))
-        x = layers.Add()([x, layers.Dense(WIDTH)(y)])
-    x = layers.Concatenate()([Normalised()(x), levels])
+    for n in range(BLOCKS):
+        y = Normalised(name=f"before_attention_{n}")(x)
+        x = layers.Add()([x, Attention(name=f"attention_{n}")(y)])
+        y = Normalised(name=f"before_dense_{n}")(x)
+        y = layers.Dense(2 * WIDTH, activation="relu", name=f"wide_{n}")(y)
+        x = layers.Add()([x, layers.Dense(WIDTH, name=f"narrow_{n}")(y)])
+    x = layers.Concatenate()([Normalised(name="normalised")(x), levels])
     atoms, owned = Owners(name="owners", dtype=exact)(x)
     heard = ops.reshape(
         ops.reshape(x, (-1, TOKENS + GLOBAL_TOKENS, row))[:, TOKENS:, :WIDTH], (-1, GLOBAL_TOKENS * WIDTH)
     )
-    owned = layers.Dense(OWNED_UNITS, activation="relu")(ops.reshape(owned, (-1, row)))
+    owned = layers.Dense(OWNED_UNITS, activation="relu", name="owned")(ops.reshape(owned, (-1, row)))
     owned = ops.reshape(owned, (-1, WAVEFORMS * OWNED_UNITS))
-    x = layers.Dense(LAST_UNITS, activation="relu")(layers.Concatenate()([summary, heard, owned]))
-    amplitudes = layers.Dense(WAVEFORMS * 16, dtype=exact)(x)
+    x = layers.Dense(LAST_UNITS, activation="relu", name="last")(layers.Concatenate()([summary, heard, owned]))
+    amplitudes = layers.Dense(WAVEFORMS * 16, dtype=exact, name="amplitudes")(x)
     amplitudes = layers.Reshape((WAVEFORMS, 1, 16), dtype=exact)(amplitudes)
     oscillators = layers.Concatenate(axis=2, dtype=exact)([atoms[:, :, :2], amplitudes, atoms[:, :, 2:]])
-    others = layers.Dense(int(space.levels.sum()) - WAVEFORMS * 4 * 16, dtype=exact)(x)
+    others = layers.Dense(int(space.levels.sum()) - WAVEFORMS * 4 * 16, dtype=exact, name="others")(x)
     logits = layers.Concatenate(name="logits", dtype=exact)([layers.Flatten(dtype=exact)(oscillators), others])
     return keras.Model(inputs, logits, name="Atoms")
 

@@ -450,11 +450,11 @@ def watched(every_s: float, tell: Callable[[float, int | None], None] | None = N
 
 
 def growth_mib(seen: Sequence[int]) -> float | None:
-    """From the first quarter to the last the growth of the memory's median, in MiB."""
+    """From the second quarter to the last the growth of the memory's median, in MiB; in the first, rings fill."""
     quarter = len(seen) // 4
     if not quarter:
         return None
-    return round(float(np.median(seen[-quarter:]) - np.median(seen[:quarter])) / MIB, 3)
+    return round(float(np.median(seen[-quarter:]) - np.median(seen[quarter : 2 * quarter])) / MIB, 3)
 
 
 # -- measuring ------------------------------------------------------------------------------------

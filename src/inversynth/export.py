@@ -144,6 +144,7 @@ def _convert(network: Any, metadata: dict[str, str]) -> bytes:
         raise UsageError(f"export needs tf2onnx ({error}); install it with: pip install 'inversynth[train]'") from None
     try:
         proto, _ = tf2onnx.convert.from_keras(network, opset=OPSET)
+        _name_weights(proto.graph, {weight.path: np.asarray(weight) for weight in network.weights})
         _in_bytes(proto.graph)
         del proto.opset_import[:]
         proto.opset_import.extend([onnx.helper.make_opsetid("", OPSET)])
@@ -153,6 +154,22 @@ def _convert(network: Any, metadata: dict[str, str]) -> bytes:
     except Exception as error:
         raise InversynthError(f"the conversion to ONNX failed: {str(error)[:200]}") from None
     return bytes(proto.SerializeToString())
+
+
+def _name_weights(graph: Any, weights: dict[str, NDArray[Any]]) -> None:
+    """Gives weights the names that they have in Keras, as far as the graph holds them as they are there."""
+    from onnx import numpy_helper
+
+    paths = {(array.shape, array.tobytes()): path for path, array in reversed(weights.items())}
+    names: dict[str, str] = {}
+    for weight in graph.initializer:
+        array = numpy_helper.to_array(weight)
+        path = paths.pop((array.shape, array.tobytes()), None)
+        if path is not None:
+            names[weight.name] = path
+            weight.name = path
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
 
 
 def _in_bytes(graph: Any) -> None:
@@ -203,12 +220,9 @@ def _in_bytes(graph: Any) -> None:
         if not all(found) or not np.array_equal(matrix, np.clip(np.rint(matrix), -BYTES_ZERO, BYTES_ZERO - 1)):
             continue
         name = product.name
-        constants = {
-            "weights": (matrix + BYTES_ZERO).astype(np.uint8),
-            "weights_zero": np.uint8(BYTES_ZERO),
-            "zero": np.int8(0),
-        }
-        graph.initializer.remove(weights[product.input[0]])
+        constants: dict[str, Any] = {"weights_zero": np.uint8(BYTES_ZERO), "zero": np.int8(0)}
+        in_bytes = numpy_helper.from_array((matrix + BYTES_ZERO).astype(np.uint8), product.input[0])
+        weights[product.input[0]].CopyFrom(in_bytes)
         for each, (last, *others) in enumerate({nodes[0].name: nodes for nodes in found}.values()):
             scaled, step = others[-1], number(others[-1].input[1])
             step = 1 / step if scaled.op_type == "Mul" else step
@@ -224,7 +238,7 @@ def _in_bytes(graph: Any) -> None:
             )
             for gone in others:
                 put(gone)
-        inputs = [f"{name}/weights", product.input[1], f"{name}/weights_zero", f"{name}/zero"]
+        inputs = [*product.input, f"{name}/weights_zero", f"{name}/zero"]
         sums = helper.make_node("MatMulInteger", inputs, [f"{name}/sums"], f"{name}/product")
         as_floats = helper.make_node("Cast", sums.output, product.output, f"{name}/cast", to=TensorProto.FLOAT)
         put(product, sums, as_floats)

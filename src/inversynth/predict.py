@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import compiled
+from ._native import Atoms
 from .errors import DamageError, MismatchError, UsageError
 from .render import Synth
 from .spec import AudioFormat, ParamSpace
@@ -33,6 +35,8 @@ METADATA = ("space", "fingerprint", "synth", "sample_rate", "samples", "model", 
 
 BATCH = 64
 WARM_UP_RUNS = 20
+TOLERANCE = 5e-3
+"""The largest difference of a probability between a network and the same natively; another network is far away."""
 
 
 # -- shipped models ------------------------------------------------------------------------------
@@ -85,7 +89,8 @@ _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE = 1, 5, 15
 _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
 _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = 5, 6, 10, 11
 _ATTRIBUTE_SPARSE = (22, 23)
-_TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
+_TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_RAW, _TENSOR_EXTERNAL, _TENSOR_LOCATION = 1, 2, 8, 9, 13, 14
+_TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<f4"), 2: np.dtype("u1")}
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
@@ -174,6 +179,34 @@ def read_metadata(data: bytes) -> dict[str, str]:
     return found
 
 
+def read_weights(data: bytes) -> dict[str, NDArray[Any]]:
+    """The float32 and uint8 weights of an ONNX file that `read_metadata` has walked, by their names."""
+    found: dict[str, NDArray[Any]] = {}
+    for number, graph in _fields(memoryview(data)):
+        for inner, tensor in _fields(graph) if number == _MODEL_GRAPH else ():
+            if inner == _GRAPH_INITIALIZER:
+                shape: list[int] = []
+                facts: dict[int, Any] = {}
+                for field, value in _fields(tensor):
+                    if field == _TENSOR_DIMS:
+                        shape += [value] if isinstance(value, int) else _varints(value)
+                    else:
+                        facts[field] = value
+                kind = _TYPES.get(facts.get(_TENSOR_TYPE, 0))
+                if kind is not None and len(facts.get(_TENSOR_RAW, b"")) == int(np.prod(shape)) * kind.itemsize:
+                    name = bytes(facts.get(_TENSOR_NAME, b"")).decode()
+                    found[name] = np.frombuffer(facts[_TENSOR_RAW], kind).reshape(shape)
+    return found
+
+
+def _varints(data: memoryview) -> list[int]:
+    found, at = [], 0
+    while at < len(data):
+        value, at = _varint(data, at)
+        found.append(value)
+    return found
+
+
 @dataclass(frozen=True)
 class Facts:
     """What a model's file says of itself; `training` is what the export knew of the run."""
@@ -256,16 +289,44 @@ class Model:
     it got), `facts`. Not for several threads at a time.
     """
 
-    def __init__(self, name: str, facts: Facts, session: Any, alone: Callable[[], Any]) -> None:
+    def __init__(
+        self,
+        name: str,
+        facts: Facts,
+        session: Any,
+        alone: Callable[[], Any],
+        compiled: Callable[[], Atoms | None] = lambda: None,
+    ) -> None:
         self.name, self.facts = name, facts
         self.space, self.audio, self.synth = facts.space, facts.audio, facts.synth
         self.device = "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
-        self._session, self._alone = session, alone
+        self._session, self._alone, self._make_compiled = session, alone, compiled
         self._window = np.zeros((1, self.audio.samples), np.float32)
         self._one = [np.zeros((1, param.levels), np.float32) for param in self.space]
+        self._rows = np.zeros((len(self.space), self.space.levels.max()), np.float32)
+        self._row = list(self._rows)
 
     def __repr__(self) -> str:
         return f"<Model {self.name} for {self.synth}, {len(self.space)} parameters, on {self.device}>"
+
+    @functools.cached_property
+    def _compiled(self) -> Atoms | None:
+        """The same network natively, if it is one that is known so, and what it hears is what the file says."""
+        found = self._make_compiled() if self.device == "cpu" else None
+        if found is None:
+            return None
+        sound = np.random.default_rng(0).normal(0, 0.1, self.audio.samples).astype(np.float32)
+        sound[self.audio.samples // 3 :] = 0
+        rows = np.empty((len(self.space), self.space.levels.max()), np.float32)
+        found.hear(sound, rows)
+        wanted = self._session.run(self.space.names, {"audio": sound[None]})
+        same = all(np.abs(row - one[0]).max() <= TOLERANCE for row, one in zip(rows, wanted, strict=True))
+        return found if same else None
+
+    @property
+    def engine(self) -> str:
+        """What hears one window: "native" or "onnxruntime"."""
+        return "onnxruntime" if self._compiled is None else "native"
 
     @functools.cached_property
     def _of_one(self) -> tuple[Any, Any]:
@@ -308,6 +369,9 @@ class Model:
         For the live path: nothing is checked but the shape.
         """
         self._window[0] = window
+        if self._compiled is not None:
+            self._compiled.hear(self._window[0], self._rows)
+            return self._row
         session, binding = self._of_one
         binding.bind_cpu_input("audio", self._window)  # each time: CUDA copies it here
         session.run_with_iobinding(binding)
@@ -328,10 +392,11 @@ class Model:
             )
 
 
-def load_model(path_or_name: str | Path, device: str = "auto") -> Model:
+def load_model(path_or_name: str | Path, device: str = "auto", native: bool = True) -> Model:
     """Opens a shipped model by its name, or an exported one by its path (file, or folder of `model.onnx`).
 
-    device: "cpu", "cuda", or "auto" (CUDA where it works); `Model.device` says which it got. Raises
+    device: "cpu", "cuda", or "auto" (CUDA where it works); `Model.device` says which it got. native: hear one window at
+    a time by the native kernel, where that knows the network (see `inversynth.compiled`) and it is on the CPU. Raises
     `UsageError` for what isn't there, isn't a model of this program, or needs a device that isn't there.
     """
     if device not in DEVICES:
@@ -359,4 +424,13 @@ def load_model(path_or_name: str | Path, device: str = "auto") -> Model:
         raise UsageError(f"{file} can't be used as a model: its inputs and outputs are not those of its own space")
     name = file.parent.name if file.parent in shipped().values() else f"{facts.synth}-{facts.model}".lower()
     count = session.get_inputs()[0].shape[0]
-    return Model(name, facts, session, lambda: _session(data, device, count) if isinstance(count, str) else session)
+
+    def alone() -> Any:
+        return _session(data, device, count) if isinstance(count, str) else session
+
+    def natively() -> Atoms | None:
+        if not native or facts.model != "Atoms" or facts.training.get("settings", {}).get("loss") != "softmax":
+            return None
+        return compiled.atoms(read_weights(data), facts.training.get("temperatures"))
+
+    return Model(name, facts, session, alone, natively)
