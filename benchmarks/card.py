@@ -60,6 +60,7 @@ def page(card: dict[str, Any]) -> str:
     settings = trained["settings"]
     parameters = {row["name"]: row for row in found["parameters"]["unmasked"]}
     whose = "Our" if settings["model"] in OWN else "The paper's"
+    by = ", by the native kernel" if found["inference_ms"].get("engine") == "native" else ""
     lines = [
         f"# {card['name']}",
         "",
@@ -74,7 +75,7 @@ def page(card: dict[str, Any]) -> str:
         f"the lowest loss on {settings['validation']:,} held-out sounds (epoch {trained['best_epoch']:.0f}).",
         *([f"- {trained['note']}"] if trained["note"] else []),
         f"- Validation loss over the last five epochs: {', '.join(f'{loss:.4f}' for loss in trained['last_losses'])}.",
-        f"- One window of 1 s on one thread: median {found['inference_ms']['p50']:.2f} ms, 99th percentile "
+        f"- One window of 1 s on one thread{by}: median {found['inference_ms']['p50']:.2f} ms, 99th percentile "
         f"{found['inference_ms']['p99']:.2f} ms.",
         "",
         "![Training](training.png)",

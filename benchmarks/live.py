@@ -23,7 +23,7 @@ from rich.console import Console
 from inversynth import bench
 from inversynth.errors import InversynthError
 from inversynth.machine import machine
-from inversynth.predict import WARM_UP_RUNS, _onnxruntime, default_model, find, load_model
+from inversynth.predict import WARM_UP_RUNS, Model, _onnxruntime, default_model, find, load_model
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "stage.md"
@@ -44,6 +44,11 @@ class Contender:
         """As the bridge's own model does."""
         for _ in range(runs if self._rehearsed or runs == WARM_UP_RUNS else 0):
             self.predict_one(np.zeros(self.audio.samples, np.float32))
+
+
+def with_onnxruntime(name: str) -> Model:
+    """onnxruntime as the bridge uses it for other networks."""
+    return load_model(name, "cpu", native=False)
 
 
 def with_defaults(name: str) -> Contender:
@@ -69,7 +74,7 @@ def with_keras(name: str) -> Contender:
 
 CONTENDERS: dict[str, bench.Load] = {
     "inversynth": bench.load_on_cpu,
-    "onnxruntime, the bridge's options": lambda name: load_model(name, "cpu", native=False),
+    "onnxruntime, the bridge's options": with_onnxruntime,
     "onnxruntime, default options": with_defaults,
     "keras.predict": with_keras,
 }

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -192,10 +193,10 @@ def read_weights(data: bytes) -> dict[str, NDArray[Any]]:
                         shape += [value] if isinstance(value, int) else _varints(value)
                     else:
                         facts[field] = value
-                kind = _TYPES.get(facts.get(_TENSOR_TYPE, 0))
-                if kind is not None and len(facts.get(_TENSOR_RAW, b"")) == int(np.prod(shape)) * kind.itemsize:
-                    name = bytes(facts.get(_TENSOR_NAME, b"")).decode()
-                    found[name] = np.frombuffer(facts[_TENSOR_RAW], kind).reshape(shape)
+                kind, raw = _TYPES.get(facts.get(_TENSOR_TYPE, 0)), facts.get(_TENSOR_RAW, b"")
+                if kind is not None and len(raw) == math.prod(shape) * kind.itemsize > 0:
+                    name = bytes(facts.get(_TENSOR_NAME, b"")).decode(errors="replace")
+                    found[name] = np.frombuffer(raw, kind).reshape(shape)
     return found
 
 

@@ -193,8 +193,8 @@ def _of_parameters(
     return found | {"chance_mpr": float(chance), "calibration": {"parameters": rows, "pooled": metrics.pooled(rows)}}
 
 
-def inference_ms(network: Model, instrument: Synth) -> dict[str, float]:
-    """Milliseconds of one window on one thread: median and 99th percentile."""
+def inference_ms(network: Model, instrument: Synth) -> dict[str, float | str]:
+    """Milliseconds of one window on one thread, by `Model.engine`: median and 99th percentile."""
     space = instrument.space
     sound = instrument.render(space.values_of_levels(space.levels[None] // 2))[0]
     network.warm_up()
@@ -204,4 +204,4 @@ def inference_ms(network: Model, instrument: Synth) -> dict[str, float]:
         network.predict_one(sound)
         times[i] = time.perf_counter() - started
     p50, p99 = 1e3 * np.percentile(times, [50, 99])
-    return {"p50": float(p50), "p99": float(p99), "runs": TIMED_RUNS}
+    return {"p50": float(p50), "p99": float(p99), "runs": TIMED_RUNS, "engine": network.engine}

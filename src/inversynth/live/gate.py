@@ -32,9 +32,14 @@ class Gate:
         self._synth, self._audio = synth, audio
 
     def warm_up(self) -> None:
-        """Takes the memory that it needs."""
-        count = len(self._synth.space)
-        self(np.ones(self._audio.samples, np.float32), Estimate(np.zeros(count, np.int64), np.ones(count)))
+        """Does all that it ever does, once: first times take long. No patch of zeros resembles noise, nor a tone."""
+        count, at = len(self._synth.space), np.arange(self._audio.samples)
+        nothing = Estimate(np.zeros(count, np.int64), np.ones(count))
+        for sound in (
+            np.random.default_rng(0).normal(0, 0.1, len(at)),
+            np.sin(2 * np.pi * 440 / self._audio.sample_rate * at),
+        ):
+            self(sound.astype(np.float32), nothing)
 
     def __call__(self, heard: NDArray[np.float32], of_it: Estimate) -> bool:
         """Whether a sound (n,) from a note's beginning, of which a patch was estimated, may move."""
