@@ -76,7 +76,7 @@ class Settings:
     mode: "capture" (a patch a note) or "follow" (and while it sounds on); gain_db: how much louder than it comes in the
     input is heard; threshold_db: sound is what is above then, in dBFS; rate: predictions a second (follow); confidence,
     smooth (s): see `Tracker`, smooth by default `SMOOTH_S`; notes: send notes, of the key `note` at the onset ("fixed")
-    or of the fundamental once it is heard ("pitch"); panic: silence the receivers at the end; duration: when to stop (s).
+    or of the fundamental once it is heard ("pitch"); panic: silence the receivers at the end; duration (s): until then.
     """
 
     mode: str = "capture"
@@ -125,8 +125,8 @@ class Status:
     """A snapshot of the bridge, P parameters, for displays.
 
     level_db: the peak of what is heard in dBFS, -inf for silence; clipped: samples of the input at full scale so far;
-    sounding: whether a note does; note: its MIDI number where it is known; x, confidence: (P,) the patch that is wanted,
-    on its curves, and how probable what was heard last is, None before the first; heard: (P,) False where a parameter
+    sounding: whether a note does; note: its MIDI number where it is known; x, confidence: (P,) the patch that is
+    wanted, on its curves, and how probable what was heard last is, None before the first; heard: (P,) False where one
     has no effect in it; messages, overflows, predictions: so far; refused: predictions that moved nothing, by the gate;
     away: the audio device is waited for; refined: a background search has improved the patch.
     """
