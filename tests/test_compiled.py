@@ -79,6 +79,28 @@ def test_the_shipped_model_is_heard_natively_on_the_cpu_unless_another_way_is_as
     assert (native.engine, reference.engine) == ("native", "onnxruntime")
 
 
+def test_on_a_machine_with_cuda_it_is_so_unless_cuda_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OnCuda:
+        """A session that is said to run on a GPU."""
+
+        def __init__(self, data: bytes) -> None:
+            self._session = make(data, "cpu")
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._session, name)
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    make = predict._session
+    monkeypatch.setattr(
+        predict, "_session", lambda data, device, one=None: make(data, device, one) if device == "cpu" else OnCuda(data)
+    )
+    for device, engine in (("auto", "native"), ("cuda", "onnxruntime")):
+        model = load_model("paper", device)
+        assert (model.device, model.engine) == ("cuda", engine)
+
+
 def test_patches_are_heard_as_onnxruntime_hears_them(native: Model, reference: Model) -> None:
     assert_hears_the_same(native, reference, patches(64))
 
