@@ -397,8 +397,7 @@ def load_model(path_or_name: str | Path, device: str = "auto", native: bool = Tr
 
     device: "cpu", "cuda", or "auto" (CUDA where it works); `Model.device` says which it got. native: hear one window at
     a time by the native kernel, where that knows the network (see `inversynth.compiled`), unless the device is "cuda".
-    Raises
-    `UsageError` for what isn't there, isn't a model of this program, or needs a device that isn't there.
+    Raises `UsageError` for what isn't there, isn't a model of this program, or needs a device that isn't there.
     """
     if device not in DEVICES:
         raise UsageError(f"device {device!r} is not one of {', '.join(DEVICES)}")

@@ -195,7 +195,7 @@ def run(args: argparse.Namespace) -> int:
             stack.callback(recorder.close)
 
         say(f"listening to {source.description}, {settings.mode} mode, above {settings.threshold_db:g} dBFS")
-        say(f"model {model.name} on {model.device}")
+        say(f"model {model.name}, {'native' if model.engine == 'native' else f'onnxruntime on {model.device}'}")
         for receiver in receivers:
             profile = receiver.profile
             say(f"sending to {receiver.description}; profile {profile.name}, channel {profile.channel}")
