@@ -63,7 +63,7 @@ static inline float c_float(float a) { count++; return a; }
 #include <stdlib.h>
 #include <time.h>
 
-enum { SAMPLES = 16384, FRAMES = SAMPLES / HOP, REPEATS = 300 };
+enum { SAMPLES = 16384, TARGET_FRAMES = SAMPLES / HOP, REPEATS = 300 };
 enum { RENDER, TRANSFORM, COMPARE, COMPARE_SOUNDS, ALL, STAGES };
 
 static struct analysis a;
@@ -78,7 +78,7 @@ static void run(int stage, const struct inversynth_target *target)
         score(bank, target, scores);
         return;
     }
-    for (size_t m = 0; m < FRAMES; m++) {
+    for (size_t m = 0; m < TARGET_FRAMES; m++) {
         if (stage == RENDER)
             for (size_t n = 0; n < HOP;)
                 n += piece((struct bank *)(void *)bank, a.half[m % 2] + n * LANES, HOP - n);

@@ -66,7 +66,9 @@ cdef extern from "estimate.h" nogil:
     size_t inversynth_estimate(const float *shares, size_t levels, int choice, double *confidence)
 
 cdef extern from "atoms.h" nogil:
-    int ATOMS_SAMPLES, PARAMETERS, LEVELS
+    int ATOMS_SAMPLES
+    int PARAMETERS_ "PARAMETERS"
+    int LEVELS_ "LEVELS"
     int PHASORS_ "PHASORS"
     cdef struct inversynth_array:
         const char *name
@@ -289,7 +291,7 @@ def estimate(rows, const int64_t[::1] levels, Py_ssize_t choices, int64_t[::1] o
         out[i] = inversynth_estimate(&row[0], levels[i], levels[i] <= choices, &confidence[i])
 
 
-PHASORS = PHASORS_
+SAMPLES, PARAMETERS, LEVELS, PHASORS = ATOMS_SAMPLES, PARAMETERS_, LEVELS_, PHASORS_
 
 
 def atoms_arrays():
@@ -330,7 +332,7 @@ cdef class Atoms:
 
     def hear(self, const float[::1] audio, float[:, ::1] out):
         """Fills out (parameters, levels) with what is probable of audio (samples,)."""
-        if audio.shape[0] != ATOMS_SAMPLES or out.shape[0] != PARAMETERS or out.shape[1] != LEVELS:
-            raise ValueError(f"audio must be ({ATOMS_SAMPLES},) and out ({PARAMETERS}, {LEVELS})")
+        if audio.shape[0] != ATOMS_SAMPLES or out.shape[0] != PARAMETERS_ or out.shape[1] != LEVELS_:
+            raise ValueError(f"audio must be ({ATOMS_SAMPLES},) and out ({PARAMETERS_}, {LEVELS_})")
         with nogil:
             inversynth_atoms_hear(self.kernel, self.atoms, &audio[0], &out[0, 0])

@@ -19,63 +19,63 @@ enum { GROUP_UNITS = 32, UNITS = 128, OWNED_UNITS = 64, LAST_UNITS = 192, POWERS
 enum { SUMMARY = GROUPS * GROUP_UNITS + POWERS, TOKEN = WIDTH + ATOM, SAID = WAVEFORMS * (ATOM + 1) };
 enum { LAST = UNITS + GLOBALS * WIDTH + WAVEFORMS * OWNED_UNITS, OTHERS = (PARAMETERS - WAVEFORMS * 4) * LEVELS };
 
-/* What it is made of: MATRIX(name, rows, columns) a factor on the right, in float32, that is kept in an order of its own;
- * PLAIN(name, rows, columns) what is kept as it is. */
-#define ATOMS_ARRAYS(MATRIX, PLAIN)                           \
-    MATRIX(cosines, STRIDE, LINES)                            \
-    MATRIX(sines, STRIDE, LINES)                              \
-    MATRIX(bands, LINES, BANDS)                               \
-    MATRIX(smoothed, LINES, LINES)                            \
-    MATRIX(inverse_cosines, LINES, STRIDE + 1)                \
-    MATRIX(inverse_sines, LINES, STRIDE + 1)                  \
-    MATRIX(lowpass, 2 * ROW_SAMPLES, MOMENTS * 2 * NOTES)     \
-    PLAIN(turn_cosines, STEPS, NOTES)                         \
-    PLAIN(turn_sines, STEPS, NOTES)                           \
-    PLAIN(carriers, NOTES * HARMONICS * 2, HARMONICS_LENGTH)  \
-    PLAIN(swings, SWINGS * HARMONICS * 2, HARMONICS_LENGTH)   \
-    MATRIX(swept, LINES, SWINGS)                              \
-    MATRIX(parts, FRAMES, SEGMENTS)                           \
-    MATRIX(band_kernel, BANDS, BAND_UNITS)                    \
-    PLAIN(band_bias, 1, BAND_UNITS)                           \
-    MATRIX(group_kernel, GROUP_FRAMES *BAND_UNITS, GROUP_UNITS) \
-    PLAIN(group_bias, 1, GROUP_UNITS)                         \
-    MATRIX(summary_kernel, SUMMARY, UNITS)                    \
-    PLAIN(summary_bias, 1, UNITS)                             \
-    MATRIX(feature_kernel, FEATURES + ATOM, WIDTH)            \
-    PLAIN(feature_bias, 1, WIDTH)                             \
-    MATRIX(token_kernel, WIDTH, WIDTH)                        \
-    PLAIN(token_bias, 1, WIDTH)                               \
-    MATRIX(global_kernel, UNITS, GLOBALS *TOKEN)              \
-    PLAIN(global_bias, 1, GLOBALS *TOKEN)                     \
-    BLOCK_ARRAYS(MATRIX, PLAIN, 0)                            \
-    BLOCK_ARRAYS(MATRIX, PLAIN, 1)                            \
-    PLAIN(gamma, 1, WIDTH)                                    \
-    PLAIN(beta, 1, WIDTH)                                     \
-    MATRIX(said_kernel, TOKEN, SAID)                          \
-    PLAIN(said_bias, 1, SAID)                                 \
-    MATRIX(owned_kernel, TOKEN, OWNED_UNITS)                  \
-    PLAIN(owned_bias, 1, OWNED_UNITS)                         \
-    MATRIX(last_kernel, LAST, LAST_UNITS)                     \
-    PLAIN(last_bias, 1, LAST_UNITS)                           \
-    MATRIX(amplitude_kernel, LAST_UNITS, WAVEFORMS *LEVELS)   \
-    PLAIN(amplitude_bias, 1, WAVEFORMS *LEVELS)               \
-    MATRIX(other_kernel, LAST_UNITS, OTHERS)                  \
-    PLAIN(other_bias, 1, OTHERS)                              \
+/* What it is made of, nearly all by the names that weights have in Keras: MATRIX(name, rows, columns) a factor on the right, in
+ * float32, that is kept in an order of its own; PLAIN(name, rows, columns) what is kept as it is. */
+#define ATOMS_ARRAYS(MATRIX, PLAIN)                                     \
+    MATRIX(whitened_cosines, STRIDE, LINES)                             \
+    MATRIX(whitened_sines, STRIDE, LINES)                               \
+    MATRIX(whitened_bands, LINES, BANDS)                                \
+    MATRIX(whitened_smoothed, LINES, LINES)                             \
+    MATRIX(inverse_cosines, LINES, STRIDE + 1)                          \
+    MATRIX(inverse_sines, LINES, STRIDE + 1)                            \
+    MATRIX(demodulated_lowpass, 2 * ROW_SAMPLES, MOMENTS * 2 * NOTES)   \
+    PLAIN(demodulated_cosines, STEPS, NOTES)                            \
+    PLAIN(demodulated_sines, STEPS, NOTES)                              \
+    PLAIN(candidates_carriers, NOTES * HARMONICS * 2, HARMONICS_LENGTH) \
+    PLAIN(candidates_swings, SWINGS * HARMONICS * 2, HARMONICS_LENGTH)  \
+    MATRIX(candidates_swept, LINES, SWINGS)                             \
+    MATRIX(candidates_parts, FRAMES, SEGMENTS)                          \
+    MATRIX(bands_kernel, BANDS, BAND_UNITS)                             \
+    PLAIN(bands_bias, 1, BAND_UNITS)                                    \
+    MATRIX(groups_kernel, GROUP_FRAMES * BAND_UNITS, GROUP_UNITS)       \
+    PLAIN(groups_bias, 1, GROUP_UNITS)                                  \
+    MATRIX(summary_kernel, SUMMARY, UNITS)                              \
+    PLAIN(summary_bias, 1, UNITS)                                       \
+    MATRIX(features_kernel, FEATURES + ATOM, WIDTH)                     \
+    PLAIN(features_bias, 1, WIDTH)                                      \
+    MATRIX(tokens_kernel, WIDTH, WIDTH)                                 \
+    PLAIN(tokens_bias, 1, WIDTH)                                        \
+    MATRIX(global_tokens_kernel, UNITS, GLOBALS * TOKEN)                \
+    PLAIN(global_tokens_bias, 1, GLOBALS * TOKEN)                       \
+    BLOCK_ARRAYS(MATRIX, PLAIN, 0)                                      \
+    BLOCK_ARRAYS(MATRIX, PLAIN, 1)                                      \
+    PLAIN(normalised_gamma, 1, WIDTH)                                   \
+    PLAIN(normalised_beta, 1, WIDTH)                                    \
+    MATRIX(owners_said_kernel, TOKEN, SAID)                             \
+    PLAIN(owners_said_bias, 1, SAID)                                    \
+    MATRIX(owned_kernel, TOKEN, OWNED_UNITS)                            \
+    PLAIN(owned_bias, 1, OWNED_UNITS)                                   \
+    MATRIX(last_kernel, LAST, LAST_UNITS)                               \
+    PLAIN(last_bias, 1, LAST_UNITS)                                     \
+    MATRIX(amplitudes_kernel, LAST_UNITS, WAVEFORMS * LEVELS)           \
+    PLAIN(amplitudes_bias, 1, WAVEFORMS * LEVELS)                       \
+    MATRIX(others_kernel, LAST_UNITS, OTHERS)                           \
+    PLAIN(others_bias, 1, OTHERS)                                       \
     PLAIN(temperatures, PARAMETERS, 2)
 
-#define BLOCK_ARRAYS(MATRIX, PLAIN, n)           \
-    PLAIN(attention_gamma_##n, 1, WIDTH)         \
-    PLAIN(attention_beta_##n, 1, WIDTH)          \
-    MATRIX(asked_kernel_##n, WIDTH, 3 * WIDTH)   \
-    PLAIN(asked_bias_##n, 1, 3 * WIDTH)          \
-    MATRIX(answered_kernel_##n, WIDTH, WIDTH)    \
-    PLAIN(answered_bias_##n, 1, WIDTH)           \
-    PLAIN(dense_gamma_##n, 1, WIDTH)             \
-    PLAIN(dense_beta_##n, 1, WIDTH)              \
-    MATRIX(wide_kernel_##n, WIDTH, 2 * WIDTH)    \
-    PLAIN(wide_bias_##n, 1, 2 * WIDTH)           \
-    MATRIX(narrow_kernel_##n, 2 * WIDTH, WIDTH)  \
-    PLAIN(narrow_bias_##n, 1, WIDTH)
+#define BLOCK_ARRAYS(MATRIX, PLAIN, n)                     \
+    PLAIN(before_attention_##n##_gamma, 1, WIDTH)          \
+    PLAIN(before_attention_##n##_beta, 1, WIDTH)           \
+    MATRIX(attention_##n##_asked_kernel, WIDTH, 3 * WIDTH) \
+    PLAIN(attention_##n##_asked_bias, 1, 3 * WIDTH)        \
+    MATRIX(attention_##n##_answered_kernel, WIDTH, WIDTH)  \
+    PLAIN(attention_##n##_answered_bias, 1, WIDTH)         \
+    PLAIN(before_dense_##n##_gamma, 1, WIDTH)              \
+    PLAIN(before_dense_##n##_beta, 1, WIDTH)               \
+    MATRIX(wide_##n##_kernel, WIDTH, 2 * WIDTH)            \
+    PLAIN(wide_##n##_bias, 1, 2 * WIDTH)                   \
+    MATRIX(narrow_##n##_kernel, 2 * WIDTH, WIDTH)          \
+    PLAIN(narrow_##n##_bias, 1, WIDTH)
 
 struct inversynth_array {
     const char *name;
@@ -119,10 +119,10 @@ struct inversynth_atoms {
     float even[BEGIN * IN_PANELS(STRIDE + 1)], odd[BEGIN * IN_PANELS(STRIDE + 1)];
     float whitened[BEGIN * STRIDE];
     float demodulated[ROWS_HEARD * MOMENTS * 2 * NOTES];
-    _Alignas(64) int32_t sound[STEPS / 2 * 2 * NOTES];                 /* four bytes in each: two moments */
-    _Alignas(64) int32_t offsets[SEGMENTS * 2 * NOTES];                /* what PHASOR_ZERO adds to a segment's correlations */
-    float strength[SWINGS * NOTES];                       /* of the correlation with each atom, squared */
-    int32_t atom[IN_FOURS(TOKENS)];                       /* 16 swing + note, the strongest first */
+    _Alignas(64) int32_t sound[STEPS / 2 * 2 * NOTES];  /* four bytes in each: two moments */
+    _Alignas(64) int32_t offsets[SEGMENTS * 2 * NOTES]; /* what PHASOR_ZERO adds to a segment's correlations */
+    float strength[SWINGS * NOTES];                     /* of the correlation with each atom, squared */
+    int32_t atom[TOKENS];                               /* 16 swing + note, the strongest first */
 
     float logs[FRAMES * BANDS], grouped[FRAMES * BAND_UNITS], summary_of[IN_FOURS(SUMMARY)], taken_off[PANEL];
     float swept_power[SWINGS], heard[HARMONICS_LENGTH];

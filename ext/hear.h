@@ -5,8 +5,9 @@
 #define FLOOR_FREQUENCY 1e-3f
 #define SILENCE 1e-9f
 #define LOG_FLOOR_SQUARED 1e-6f
-#define WHOLE_STEP 0.002f                                        /* of the demodulated sound */
-#define SCALE ((float)(0.002 * DECIMATION / 78.38367176906169 / 63)) /* of correlations of whole numbers: sqrt(6144) */
+#define WHOLE_STEP 0.002f /* of the demodulated sound, in whole numbers */
+#define LARGEST 63        /* part of a phasor */
+#define SCALE (WHOLE_STEP * DECIMATION / LARGEST / 78.383672f) /* of their correlations: the root of the samples heard */
 #define LEAST_POWER 1e-12f
 #define LEAST_SHARE 1e-9f
 #define EPSILON 1e-3f
@@ -28,7 +29,7 @@ static void transform_frames(struct inversynth_atoms *a, const float *audio)
             a->falling[m * STRIDE + i] = x[1 + i] - x[FRAME - 1 - i];
         }
     }
-    const struct factor cosines = FACTOR(a->cosines, STRIDE, LINES), sines = FACTOR(a->sines, STRIDE, LINES);
+    const struct factor cosines = FACTOR(a->whitened_cosines, STRIDE, LINES), sines = FACTOR(a->whitened_sines, STRIDE, LINES);
     product(a->rising, STRIDE, a->frames, cosines, as_is, a->spectrum, 2 * LINES);
     product(a->falling, STRIDE, a->frames, sines, as_is, a->spectrum + LINES, 2 * LINES);
 }
@@ -50,7 +51,7 @@ static void whiten(struct inversynth_atoms *a)
         a->in_time[m] = sum(power, LINES) / (2 * LINES);
         most = a->in_time[m] > most ? a->in_time[m] : most;
     }
-    product(a->power, LINES, a->frames, FACTOR(a->bands, LINES, BANDS), as_is, a->logs, BANDS);
+    product(a->power, LINES, a->frames, FACTOR(a->whitened_bands, LINES, BANDS), as_is, a->logs, BANDS);
     for (size_t i = 0; i < FRAMES * BANDS; i += LANES) {
         const vf log = f_log(f_add(f_load_row(a->logs + i), f_all(LOG_FLOOR_SQUARED)));
         f_store_row(a->logs + i, f_mul_add(f_all(0.125f), log, f_all(1.0f)));
@@ -63,7 +64,7 @@ static void whiten(struct inversynth_atoms *a)
             f_store_row(a->in_frequency + k,
                         f_mul_add(weight, f_load_row(a->power + m * LINES + k), f_load_row(a->in_frequency + k)));
     }
-    product_of_one(a->in_frequency, FACTOR(a->smoothed, LINES, LINES), as_is, a->line);
+    product_of_one(a->in_frequency, FACTOR(a->whitened_smoothed, LINES, LINES), as_is, a->line);
     const vf mean = f_all(sum(a->line, LINES) / LINES + SILENCE);
     for (size_t k = 0; k < LINES; k += LANES)
         f_store_row(a->in_frequency + k, f_add(f_div(f_load_row(a->line + k), mean), f_all(FLOOR_FREQUENCY)));
@@ -127,7 +128,7 @@ static INLINE vi bytes(vi a, vi b, vi c, vi d)
 /* The sound brought down by each note, as whole numbers. */
 static void demodulate(struct inversynth_atoms *a)
 {
-    const struct factor lowpass = FACTOR(a->lowpass, 2 * ROW_SAMPLES, MOMENTS * 2 * NOTES);
+    const struct factor lowpass = FACTOR(a->demodulated_lowpass, 2 * ROW_SAMPLES, MOMENTS * 2 * NOTES);
     product(a->whitened, ROW_SAMPLES, a->moments / MOMENTS, lowpass, as_is, a->demodulated, MOMENTS * 2 * NOTES);
     memset(a->offsets, 0, sizeof a->offsets);
     for (size_t g = 0; g < NOTE_GROUPS; g++)
@@ -137,7 +138,7 @@ static void demodulate(struct inversynth_atoms *a)
                 const size_t at = (2 * pair + i) * NOTES + g * LANES;
                 const float *moment = a->demodulated + (2 * pair + i) * 2 * NOTES + g * LANES;
                 const vf x = f_load_row(moment), y = f_load_row(moment + NOTES);
-                const vf c = f_load_row(a->turn_cosines + at), s = f_load_row(a->turn_sines + at);
+                const vf c = f_load_row(a->demodulated_cosines + at), s = f_load_row(a->demodulated_sines + at);
                 re[i] = whole(f_mul_add(x, c, f_mul(y, s)));
                 im[i] = whole(f_sub_mul(x, s, f_mul(y, c)));
             }
@@ -182,10 +183,11 @@ static void correlate(struct inversynth_atoms *a)
             for (size_t segment = 0; segment < SEGMENTS; segment++)
                 for (size_t part = 0; part < 2; part++)
                     offset[part] = i_add(offset[part], i_load(OFFSETS(a, segment, g, part)));
-            for (size_t i = 0; i < SWINGS_AT_ONCE; i++) {
+            UNROLL
+            for (int i = 0; i < SWINGS_AT_ONCE; i++) {
                 const vf x = f_mul(f_of(i_sub(sums[i][0], offset[0])), f_all(SCALE));
                 const vf y = f_mul(f_of(i_sub(sums[i][1], offset[1])), f_all(SCALE));
-                f_store_row(a->strength + (swing + i) * NOTES + g * LANES, f_mul_add(x, x, f_mul(y, y)));
+                f_store_row(a->strength + (swing + (size_t)i) * NOTES + g * LANES, f_mul_add(x, x, f_mul(y, y)));
             }
         }
 }
@@ -193,7 +195,7 @@ static void correlate(struct inversynth_atoms *a)
 /* The strongest atoms, the first of equals first. Without a swing all its frequencies are one: only the first counts. */
 static void choose(struct inversynth_atoms *a)
 {
-    float strength[TOKENS + 1];
+    float strength[TOKENS];
     size_t count = 0;
     for (int32_t i = 0; i < SWINGS * NOTES; i++) {
         if (i >= LEVELS * NOTES && i / NOTES % LEVELS == 0)
@@ -236,9 +238,10 @@ static void correlate_segments(const struct inversynth_atoms *a, size_t swing, s
 static void correlate_harmonics(const struct inversynth_atoms *a, size_t swing, size_t note, float *out)
 {
     for (size_t h = 0; h < HARMONICS; h++) {
-        const float *carrier = a->carriers + (note * HARMONICS + h) * 2 * HARMONICS_LENGTH;
-        const float *phasor = a->swings + (swing * HARMONICS + h) * 2 * HARMONICS_LENGTH;
+        const float *carrier = a->candidates_carriers + (note * HARMONICS + h) * 2 * HARMONICS_LENGTH;
+        const float *phasor = a->candidates_swings + (swing * HARMONICS + h) * 2 * HARMONICS_LENGTH;
         vf re[VECTORS], im[VECTORS];
+        UNROLL
         for (int v = 0; v < VECTORS; v++)
             re[v] = im[v] = f_all(0.0f);
         for (size_t n = 0; n < HARMONICS_LENGTH; n += PANEL)
@@ -269,8 +272,8 @@ static INLINE void turn_by(float *x, float *y, float c, float s)
 static void describe(struct inversynth_atoms *a)
 {
     enum { ROW_LENGTH = IN_PANELS(FEATURES + ATOM) };
-    product_of_one(a->in_time, FACTOR(a->parts, FRAMES, SEGMENTS), as_is, a->taken_off);
-    product_of_one(a->in_frequency, FACTOR(a->swept, LINES, SWINGS), as_is, a->swept_power);
+    product_of_one(a->in_time, FACTOR(a->candidates_parts, FRAMES, SEGMENTS), as_is, a->taken_off);
+    product_of_one(a->in_frequency, FACTOR(a->candidates_swept, LINES, SWINGS), as_is, a->swept_power);
     for (size_t n = 0; n < HARMONICS_LENGTH; n++)
         a->heard[n] = a->whitened[HARMONICS_START + HARMONICS_STEP * n];
     memset(a->features, 0, sizeof a->features);
@@ -344,9 +347,10 @@ static void add_rows(float *to, size_t stride, const float *rows, size_t rows_st
 static void summarise(struct inversynth_atoms *a)
 {
     enum { GROUP = GROUP_FRAMES * BAND_UNITS, POWERS_AT = GROUPS * GROUP_UNITS };
-    product(a->logs, BANDS, FRAMES, FACTOR(a->band_kernel, BANDS, BAND_UNITS), ends_at_0(a->band_bias), a->grouped, BAND_UNITS);
-    product(a->grouped, GROUP, GROUPS, FACTOR(a->group_kernel, GROUP, GROUP_UNITS), ends_at_0(a->group_bias), a->summary_of,
-            GROUP_UNITS);
+    const struct factor bands = FACTOR(a->bands_kernel, BANDS, BAND_UNITS);
+    const struct factor groups = FACTOR(a->groups_kernel, GROUP, GROUP_UNITS);
+    product(a->logs, BANDS, FRAMES, bands, ends_at_0(a->bands_bias), a->grouped, BAND_UNITS);
+    product(a->grouped, GROUP, GROUPS, groups, ends_at_0(a->groups_bias), a->summary_of, GROUP_UNITS);
     float *powers = a->summary_of + POWERS_AT;
     for (size_t m = 0; m < FRAMES; m++)
         powers[m] = 0.125f * a->in_time[m];
@@ -359,23 +363,21 @@ static void summarise(struct inversynth_atoms *a)
 static void begin_tokens(struct inversynth_atoms *a)
 {
     enum { ROW_LENGTH = IN_PANELS(FEATURES + ATOM) };
-    product(a->features, ROW_LENGTH, TOKENS, FACTOR(a->feature_kernel, FEATURES + ATOM, WIDTH), ends_at_0(a->feature_bias), a->y,
-            WIDTH);
-    product(a->y, WIDTH, TOKENS, FACTOR(a->token_kernel, WIDTH, WIDTH), ends_with(a->token_bias), a->tokens, TOKEN);
+    const struct factor features = FACTOR(a->features_kernel, FEATURES + ATOM, WIDTH);
+    product(a->features, ROW_LENGTH, TOKENS, features, ends_at_0(a->features_bias), a->y, WIDTH);
+    product(a->y, WIDTH, TOKENS, FACTOR(a->tokens_kernel, WIDTH, WIDTH), ends_with(a->tokens_bias), a->tokens, TOKEN);
     for (size_t i = 0; i < TOKENS; i++)
         memcpy(a->tokens + i * TOKEN + WIDTH, a->features + i * ROW_LENGTH + FEATURES, ATOM * sizeof(float));
-    product_of_one(a->last_of, FACTOR(a->global_kernel, UNITS, GLOBALS * TOKEN), ends_with(a->global_bias),
+    product_of_one(a->last_of, FACTOR(a->global_tokens_kernel, UNITS, GLOBALS * TOKEN), ends_with(a->global_tokens_bias),
                    a->tokens + TOKENS * TOKEN);
 }
 
-/* Of `asked`, rows of 3 WIDTH, the answers, rows of WIDTH + PANEL. */
+/* Of `asked`, rows of 3 WIDTH, the answers, rows of WIDTH + PANEL. What fills up keys and values stays 0. */
 static void attend(struct inversynth_atoms *a, const float *asked)
 {
     enum { ROW_LENGTH = 2 * PANEL, ASKED = 3 * WIDTH, DEEP = IN_FOURS(ALL_TOKENS) };
     for (size_t head = 0; head < HEADS; head++) {
         const float *query = asked + head * HEAD, *key = query + WIDTH, *value = key + WIDTH;
-        memset(a->keys, 0, sizeof a->keys);
-        memset(a->values, 0, sizeof a->values);
         for (size_t r = 0; r < ALL_TOKENS; r++)
             for (size_t k = 0; k < HEAD; k++) {
                 a->keys[(r / PANEL * HEAD + k) * PANEL + r % PANEL] = key[r * ASKED + k];
@@ -405,15 +407,15 @@ struct block {
     const float *dense_gamma, *dense_beta;
     struct layer wide, narrow;
 };
-#define BLOCK_OF(a, n)                                                                                   \
-    {(a)->attention_gamma_##n,                                                                           \
-     (a)->attention_beta_##n,                                                                            \
-     {(a)->asked_kernel_##n, (a)->asked_bias_##n},                                                       \
-     {(a)->answered_kernel_##n, (a)->answered_bias_##n},                                                 \
-     (a)->dense_gamma_##n,                                                                               \
-     (a)->dense_beta_##n,                                                                                \
-     {(a)->wide_kernel_##n, (a)->wide_bias_##n},                                                         \
-     {(a)->narrow_kernel_##n, (a)->narrow_bias_##n}}
+#define BLOCK_OF(a, n)                                                           \
+    {(a)->before_attention_##n##_gamma,                                          \
+     (a)->before_attention_##n##_beta,                                           \
+     {(a)->attention_##n##_asked_kernel, (a)->attention_##n##_asked_bias},       \
+     {(a)->attention_##n##_answered_kernel, (a)->attention_##n##_answered_bias}, \
+     (a)->before_dense_##n##_gamma,                                              \
+     (a)->before_dense_##n##_beta,                                               \
+     {(a)->wide_##n##_kernel, (a)->wide_##n##_bias},                             \
+     {(a)->narrow_##n##_kernel, (a)->narrow_##n##_bias}}
 
 static void pass(struct inversynth_atoms *a, const struct block *by)
 {
@@ -435,7 +437,8 @@ static void pass(struct inversynth_atoms *a, const struct block *by)
 static void share_out(struct inversynth_atoms *a)
 {
     enum { ROW_LENGTH = IN_PANELS(SAID), OWNERS = IN_PANELS(ALL_TOKENS) };
-    product(a->x, TOKEN, ALL_TOKENS, FACTOR(a->said_kernel, TOKEN, SAID), ends_with(a->said_bias), a->said, ROW_LENGTH);
+    const struct factor all = FACTOR(a->owners_said_kernel, TOKEN, SAID);
+    product(a->x, TOKEN, ALL_TOKENS, all, ends_with(a->owners_said_bias), a->said, ROW_LENGTH);
     for (size_t r = 0; r < ALL_TOKENS; r++) {
         for (size_t k = 0; k < WAVEFORMS * ATOM; k += LEVELS)
             softmax(a->said + r * ROW_LENGTH + k, LEVELS);
@@ -471,9 +474,9 @@ static void conclude_patch(struct inversynth_atoms *a)
     product(a->owned, TOKEN, WAVEFORMS, FACTOR(a->owned_kernel, TOKEN, OWNED_UNITS), ends_at_0(a->owned_bias),
             a->last_of + OWNED_AT, OWNED_UNITS);
     product_of_one(a->last_of, FACTOR(a->last_kernel, LAST, LAST_UNITS), ends_at_0(a->last_bias), a->last);
-    product_of_one(a->last, FACTOR(a->amplitude_kernel, LAST_UNITS, WAVEFORMS * LEVELS), ends_with(a->amplitude_bias),
+    product_of_one(a->last, FACTOR(a->amplitudes_kernel, LAST_UNITS, WAVEFORMS * LEVELS), ends_with(a->amplitudes_bias),
                    a->amplitudes);
-    product_of_one(a->last, FACTOR(a->other_kernel, LAST_UNITS, OTHERS), ends_with(a->other_bias),
+    product_of_one(a->last, FACTOR(a->others_kernel, LAST_UNITS, OTHERS), ends_with(a->others_bias),
                    a->logits + WAVEFORMS * 4 * LEVELS);
     for (size_t w = 0; w < WAVEFORMS; w++) {
         float *logits = a->logits + w * 4 * LEVELS;
@@ -519,7 +522,7 @@ static void hear(struct inversynth_atoms *a, const float *audio, float *probabil
     const struct block blocks[BLOCKS] = {BLOCK_OF(a, 0), BLOCK_OF(a, 1)};
     for (size_t i = 0; i < BLOCKS; i++)
         pass(a, blocks + i);
-    normalise(a->tokens, TOKEN, a->gamma, a->beta, a->x, TOKEN);
+    normalise(a->tokens, TOKEN, a->normalised_gamma, a->normalised_beta, a->x, TOKEN);
     for (size_t r = 0; r < ALL_TOKENS; r++)
         memcpy(a->x + r * TOKEN + WIDTH, a->tokens + r * TOKEN + WIDTH, ATOM * sizeof(float));
     share_out(a);

@@ -114,7 +114,7 @@ def own_resampled(path: str, rate: int, to_rate: int, count: int) -> NDArray[np.
 def shipped() -> tuple[list[NDArray[np.float32]], NDArray[np.uint8]]:
     """What the network of the shipped model is made of."""
     data = predict.find("paper").read_bytes()
-    made = compiled.parts(predict.read_weights(data), predict.read_facts(data).training["temperatures"])
+    made = compiled.parts(predict.read_weights(data), predict.read_facts(data).training)
     assert made is not None
     return made
 

@@ -108,7 +108,7 @@ def test_percentiles_are_in_milliseconds() -> None:
     assert percentiles([]) is None
 
 
-def test_growth_is_between_the_first_and_the_last_quarter() -> None:
+def test_growth_is_between_the_second_and_the_last_quarter() -> None:
     mib = 1 << 20
     assert growth_mib([90 * mib] * 4 + [100 * mib] * 4 + [101 * mib] * 4 + [103 * mib] * 4) == 3.0
     assert growth_mib([100 * mib, 200 * mib, 100 * mib, 100 * mib] * 4) == 0.0  # one moment is no growth

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import onnx_file
 from lock import ticks_during
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -16,6 +18,9 @@ from inversynth import _native, compiled, predict, sampling
 from inversynth.predict import Model, load_model
 from inversynth.render import synth
 
+Made = tuple[dict[str, NDArray[Any]], dict[str, Any]]
+"""The weights of a file, and what it says of its training."""
+
 PAPER = synth("paper")
 SAMPLES = PAPER.format.samples
 
@@ -23,6 +28,11 @@ SAMPLES = PAPER.format.samples
 @pytest.fixture(scope="module")
 def data() -> bytes:
     return predict.find("paper").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def made(data: bytes) -> Made:
+    return predict.read_weights(data), predict.read_facts(data).training
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +79,28 @@ def test_the_shipped_model_is_heard_natively_on_the_cpu_unless_another_way_is_as
     assert (native.engine, reference.engine) == ("native", "onnxruntime")
 
 
+def test_on_a_machine_with_cuda_it_is_so_unless_cuda_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OnCuda:
+        """A session that is said to run on a GPU."""
+
+        def __init__(self, data: bytes) -> None:
+            self._session = make(data, "cpu")
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._session, name)
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    make = predict._session
+    monkeypatch.setattr(
+        predict, "_session", lambda data, device, one=None: make(data, device, one) if device == "cpu" else OnCuda(data)
+    )
+    for device, engine in (("auto", "native"), ("cuda", "onnxruntime")):
+        model = load_model("paper", device)
+        assert (model.device, model.engine) == ("cuda", engine)
+
+
 def test_patches_are_heard_as_onnxruntime_hears_them(native: Model, reference: Model) -> None:
     assert_hears_the_same(native, reference, patches(64))
 
@@ -99,24 +131,23 @@ def test_a_sound_leaves_nothing_for_the_next(native: Model) -> None:
         np.testing.assert_array_equal(row, before)
 
 
-def test_without_temperatures_the_probabilities_are_the_softmax_of_the_logits(data: bytes, native: Model) -> None:
-    weights = predict.read_weights(data)
-    (a, b), *others = native.facts.training["temperatures"]
-    plain, hot = compiled.atoms(weights, None), compiled.atoms(weights, [(a, b), *others])
+def test_without_temperatures_the_probabilities_are_the_softmax_of_the_logits(made: Made) -> None:
+    weights, training = made
+    plain, hot = compiled.atoms(weights, {**training, "temperatures": None}), compiled.atoms(weights, training)
     assert plain is not None
     assert hot is not None
     rows, calibrated = np.empty((2, 23, 16), np.float32)
     plain.hear(patches(1)[0], rows)
     hot.hear(patches(1)[0], calibrated)
-    for row, (offset, slope), other in zip(rows, [(a, b), *others], calibrated, strict=True):
+    for row, (offset, slope), other in zip(rows, training["temperatures"], calibrated, strict=True):
         exact = row.astype(np.float64)
         temperature = np.exp(offset - slope * np.sum(exact * np.log(np.maximum(exact, 1e-30))))
         raised = np.maximum(exact, 1e-30) ** (1 / temperature)
         np.testing.assert_allclose(other, raised / raised.sum(), atol=1e-4)
 
 
-def test_it_lets_other_threads_run(data: bytes) -> None:
-    network = compiled.atoms(predict.read_weights(data), None)
+def test_it_lets_other_threads_run(made: Made) -> None:
+    network = compiled.atoms(*made)
     assert network is not None
     sound, out = patches(1)[0], np.empty((23, 16), np.float32)
 
@@ -156,19 +187,74 @@ def test_a_file_whose_names_mislead_is_left_to_onnxruntime(data: bytes, tmp_path
     assert_hears_the_same(model, reference, patches(2))
 
 
-def test_a_network_of_other_sizes_is_none_that_is_known(data: bytes) -> None:
-    weights = predict.read_weights(data)
-    assert compiled.parts(weights, None) is not None
-    assert compiled.parts({**weights, "last/kernel": weights["last/kernel"][:, 1:]}, None) is None
-    assert compiled.parts({**weights, "matched_filters/phasors": weights["matched_filters/phasors"][:4]}, None) is None
-    assert compiled.parts(weights, [(0.0, 0.0)]) is None
-    assert compiled.parts({}, None) is None
+def test_a_file_of_another_space_is_left_to_onnxruntime(tiny_file: Path) -> None:
+    assert load_model(tiny_file, "cpu").engine == "onnxruntime"
 
 
-def test_the_kernel_refuses_arrays_and_sounds_of_another_shape(data: bytes) -> None:
-    made = compiled.parts(predict.read_weights(data), None)
-    assert made is not None
-    arrays, phasors = made
+def test_a_network_of_other_sizes_or_types_is_none_that_is_known(made: Made) -> None:
+    weights, training = made
+    assert compiled.parts(weights, training) is not None
+    phasors = weights["matched_filters/phasors"]
+    for name, array in (
+        ("last/kernel", weights["last/kernel"][:, 1:]),
+        ("whitened/inverse", weights["whitened/inverse"][0]),
+        ("matched_filters/phasors", phasors[:4]),
+        ("matched_filters/phasors", phasors.astype(np.float32)),
+    ):
+        assert compiled.parts({**weights, name: array}, training) is None
+    assert compiled.parts({}, training) is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"temperatures": [[0.0, 0.0]]},
+        {"temperatures": [[0.0], [0.0, 0.0]]},
+        {"temperatures": {}},
+        {"temperatures": [[10**400, 0.0]] * 23},
+        {"settings": None},
+        {"settings": []},
+        {"settings": {"model": "Atoms", "loss": "sigmoid"}},
+        {"settings": {"model": "Conv6XL", "loss": "softmax"}},
+    ],
+)
+def test_whatever_a_file_says_of_its_training_it_is_only_not_known(made: Made, changed: dict[str, Any]) -> None:
+    weights, training = made
+    assert compiled.parts(weights, {**training, **changed}) is None
+
+
+@pytest.mark.parametrize(
+    ("replaced", "by"),
+    [
+        (8, onnx_file.field(8, 1 << 35)),
+        (9, onnx_file.field(9, 1)),
+        (1, b"\x09" + b"\xff" * 8),
+        (1, onnx_file.field(1, b"\x01" * 100)),
+        (1, onnx_file.field(1, 1) * 100),
+        (1, onnx_file.field(1, (1 << 64) - 1)),
+        (2, onnx_file.field(2, 99)),
+        (9, onnx_file.field(9, b"")),
+    ],
+)
+def test_a_weight_that_is_written_in_another_way_is_left_out(replaced: int, by: bytes) -> None:
+    parts = {
+        1: onnx_file.field(1, 2),
+        2: onnx_file.field(2, 1),
+        8: onnx_file.field(8, "a"),
+        9: onnx_file.field(9, bytes(8)),
+    }
+
+    def weights(fields: dict[int, bytes]) -> dict[str, NDArray[Any]]:
+        return predict.read_weights(onnx_file.field(7, onnx_file.field(5, b"".join(fields.values()))))
+
+    np.testing.assert_array_equal(weights(parts)["a"], np.zeros(2, np.float32))
+    assert weights({**parts, replaced: by}) == {}
+
+
+def test_the_kernel_refuses_arrays_and_sounds_of_another_shape(made: Made) -> None:
+    parts = compiled.parts(*made)
+    assert parts is not None
+    arrays, phasors = parts
     with pytest.raises(ValueError, match=r"there must be \d+ arrays and 393216 phasors"):
         _native.Atoms(arrays[1:], phasors, 0)
     with pytest.raises(ValueError, match=r"cosines must be \(128, 80\)"):

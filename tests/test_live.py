@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 import signal
@@ -254,6 +255,13 @@ def test_the_velocity_is_that_of_the_level() -> None:
         assert abs(int(on.split()[-1]) - velocity) <= 1
 
 
+def test_with_a_gain_a_soft_input_is_heard_as_a_loud_one_is() -> None:
+    sound = join(silence(0.5), tone(0.4, 0.5), silence(0.5))
+    loud, _ = printed(Blocks([sound]), Settings(notes="fixed"))
+    soft, _ = printed(Blocks([sound / np.float32(16)]), Settings(notes="fixed", gain_db=20 * math.log10(16)))
+    assert messages(soft) == messages(loud)
+
+
 @pytest.mark.parametrize(("hz", "key"), [(440.0, 69), (261.63, 60), (880.0, 81), (98.0, 43)])
 def test_a_receiver_with_a_pitch_gets_the_fundamental(hz: float, key: int) -> None:
     sound = join(silence(0.5), tone(0.4, 0.5, hz), silence(0.5))
@@ -408,6 +416,8 @@ def test_the_priority_is_real_time_meanwhile_or_a_line_says_why_not(tmp_path: Pa
     ("settings", "message"),
     [
         ({"mode": "guess"}, "mode 'guess' is not one of capture, follow"),
+        ({"gain_db": 60.5}, "a gain of 60.5 dB is outside -60..60"),
+        ({"gain_db": math.nan}, "a gain of nan dB is outside -60..60"),
         ({"threshold_db": 3.0}, "a threshold of 3 dBFS is outside -120..0"),
         ({"rate": 0.0}, "0 predictions a second are outside 0.1..100"),
         ({"confidence": 1.5}, "a confidence of 1.5 is outside 0..1"),

@@ -66,6 +66,9 @@ def estimate(
     confidence: NDArray[np.float64],
 ) -> None: ...
 
+SAMPLES: int
+PARAMETERS: int
+LEVELS: int
 PHASORS: int
 
 def atoms_arrays() -> tuple[tuple[str, int, int], ...]: ...

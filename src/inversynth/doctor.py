@@ -101,7 +101,7 @@ def _probe_network(found: dict[str, Any]) -> None:
     found["models"] = list(predict.shipped())
     if found["models"]:
         model = predict.load_model(predict.default_model("paper"))
-        model.predict_one(np.zeros(model.audio.samples, np.float32))
+        model.predict(np.zeros((1, model.audio.samples), np.float32))
         found |= {"model": model.name, "device": model.device}
 
 

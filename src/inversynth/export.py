@@ -160,11 +160,11 @@ def _name_weights(graph: Any, weights: dict[str, NDArray[Any]]) -> None:
     """Gives weights the names that they have in Keras, as far as the graph holds them as they are there."""
     from onnx import numpy_helper
 
-    paths = {(array.shape, array.tobytes()): path for path, array in reversed(weights.items())}
+    paths = {(array.dtype, array.shape, array.tobytes()): path for path, array in reversed(weights.items())}
     names: dict[str, str] = {}
     for weight in graph.initializer:
         array = numpy_helper.to_array(weight)
-        path = paths.pop((array.shape, array.tobytes()), None)
+        path = paths.pop((array.dtype, array.shape, array.tobytes()), None)
         if path is not None:
             names[weight.name] = path
             weight.name = path

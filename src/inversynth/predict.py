@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import compiled
+from . import _native, compiled
 from ._native import Atoms
 from .errors import DamageError, MismatchError, UsageError
 from .render import Synth
@@ -91,7 +91,9 @@ _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
 _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = 5, 6, 10, 11
 _ATTRIBUTE_SPARSE = (22, 23)
 _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_RAW, _TENSOR_EXTERNAL, _TENSOR_LOCATION = 1, 2, 8, 9, 13, 14
-_TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<f4"), 2: np.dtype("u1")}
+_TYPES: dict[Any, np.dtype[Any]] = {1: np.dtype("<f4"), 2: np.dtype("u1")}
+MOST_AXES = 4
+"""Of a weight that is looked at."""
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
@@ -124,6 +126,12 @@ def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
         yield number, value
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, memoryview):
+        raise ValueError("a number where a text should be")
+    return bytes(value).decode()
+
+
 def _check_tensor(tensor: memoryview) -> None:
     for number, value in _fields(tensor):
         if number == _TENSOR_EXTERNAL or (number == _TENSOR_LOCATION and value):
@@ -134,9 +142,9 @@ def _check_node(node: memoryview) -> None:
     domain, operator = "", "?"
     for number, value in _fields(node):
         if number == _NODE_DOMAIN:
-            domain = bytes(value).decode()
+            domain = _text(value)
         elif number == _NODE_OPERATOR:
-            operator = bytes(value).decode()
+            operator = _text(value)
         elif number == _NODE_ATTRIBUTE:
             for inner, part in _fields(value):
                 if inner in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS, *_ATTRIBUTE_SPARSE):
@@ -159,7 +167,7 @@ def read_metadata(data: bytes) -> dict[str, str]:
         for number, value in _fields(memoryview(data)):
             if number == _MODEL_METADATA:
                 entry = dict(_fields(value))
-                found[bytes(entry[1]).decode()] = bytes(entry.get(2, b"")).decode()
+                found[_text(entry[1])] = _text(entry.get(2, memoryview(b"")))
             elif number in (_MODEL_FUNCTIONS, _MODEL_TRAINING):
                 raise UsageError("it brings functions of its own; only ONNX's own operators are allowed")
             elif number == _MODEL_GRAPH:
@@ -181,31 +189,30 @@ def read_metadata(data: bytes) -> dict[str, str]:
 
 
 def read_weights(data: bytes) -> dict[str, NDArray[Any]]:
-    """The float32 and uint8 weights of an ONNX file that `read_metadata` has walked, by their names."""
-    found: dict[str, NDArray[Any]] = {}
-    for number, graph in _fields(memoryview(data)):
-        for inner, tensor in _fields(graph) if number == _MODEL_GRAPH else ():
-            if inner == _GRAPH_INITIALIZER:
-                shape: list[int] = []
-                facts: dict[int, Any] = {}
-                for field, value in _fields(tensor):
-                    if field == _TENSOR_DIMS:
-                        shape += [value] if isinstance(value, int) else _varints(value)
-                    else:
-                        facts[field] = value
-                kind, raw = _TYPES.get(facts.get(_TENSOR_TYPE, 0)), facts.get(_TENSOR_RAW, b"")
-                if kind is not None and len(raw) == math.prod(shape) * kind.itemsize > 0:
-                    name = bytes(facts.get(_TENSOR_NAME, b"")).decode(errors="replace")
-                    found[name] = np.frombuffer(raw, kind).reshape(shape)
-    return found
+    """The float32 and uint8 weights, by their names, of an ONNX file that `read_metadata` has walked.
+
+    Those that are written in any way but that of an export are left out.
+    """
+    graph = next(value for number, value in _fields(memoryview(data)) if number == _MODEL_GRAPH)
+    tensors = [_weight(part) for number, part in _fields(graph) if number == _GRAPH_INITIALIZER]
+    return dict(tensor for tensor in tensors if tensor is not None)
 
 
-def _varints(data: memoryview) -> list[int]:
-    found, at = [], 0
-    while at < len(data):
-        value, at = _varint(data, at)
-        found.append(value)
-    return found
+def _weight(tensor: memoryview) -> tuple[str, NDArray[Any]] | None:
+    facts: dict[int, Any] = {}
+    shape = []
+    for number, value in _fields(tensor):
+        facts[number] = value
+        if number == _TENSOR_DIMS:
+            shape.append(value)
+    kind, name, raw = _TYPES.get(facts.get(_TENSOR_TYPE)), facts.get(_TENSOR_NAME), facts.get(_TENSOR_RAW)
+    if kind is None or not isinstance(name, memoryview) or not isinstance(raw, memoryview):
+        return None
+    if len(shape) > MOST_AXES or not all(isinstance(size, int) for size in shape):
+        return None
+    if not len(raw) == math.prod(shape) * kind.itemsize > 0:
+        return None
+    return bytes(name).decode(errors="replace"), np.frombuffer(raw, kind).reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -296,33 +303,24 @@ class Model:
         facts: Facts,
         session: Any,
         alone: Callable[[], Any],
-        compiled: Callable[[], Atoms | None] = lambda: None,
+        natively: Callable[[], Atoms | None] = lambda: None,
     ) -> None:
         self.name, self.facts = name, facts
         self.space, self.audio, self.synth = facts.space, facts.audio, facts.synth
         self.device = "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
-        self._session, self._alone, self._make_compiled = session, alone, compiled
+        self._session, self._alone, self._natively = session, alone, natively
         self._window = np.zeros((1, self.audio.samples), np.float32)
         self._one = [np.zeros((1, param.levels), np.float32) for param in self.space]
-        self._rows = np.zeros((len(self.space), self.space.levels.max()), np.float32)
-        self._row = list(self._rows)
 
     def __repr__(self) -> str:
         return f"<Model {self.name} for {self.synth}, {len(self.space)} parameters, on {self.device}>"
 
     @functools.cached_property
-    def _compiled(self) -> Atoms | None:
-        """The same network natively, if it is one that is known so, and what it hears is what the file says."""
-        found = self._make_compiled() if self.device == "cpu" else None
-        if found is None:
-            return None
-        sound = np.random.default_rng(0).normal(0, 0.1, self.audio.samples).astype(np.float32)
-        sound[self.audio.samples // 3 :] = 0
-        rows = np.empty((len(self.space), self.space.levels.max()), np.float32)
-        found.hear(sound, rows)
-        wanted = self._session.run(self.space.names, {"audio": sound[None]})
-        same = all(np.abs(row - one[0]).max() <= TOLERANCE for row, one in zip(rows, wanted, strict=True))
-        return found if same else None
+    def _compiled(self) -> tuple[Atoms, NDArray[np.float32], list[NDArray[np.float32]]] | None:
+        """The same network natively, what it fills, and the rows of that: if it is one that is known so."""
+        network = self._natively()
+        filled = np.zeros((_native.PARAMETERS, _native.LEVELS), np.float32)
+        return None if network is None else (network, filled, list(filled))
 
     @property
     def engine(self) -> str:
@@ -371,8 +369,9 @@ class Model:
         """
         self._window[0] = window
         if self._compiled is not None:
-            self._compiled.hear(self._window[0], self._rows)
-            return self._row
+            network, filled, rows = self._compiled
+            network.hear(self._window[0], filled)
+            return rows
         session, binding = self._of_one
         binding.bind_cpu_input("audio", self._window)  # each time: CUDA copies it here
         session.run_with_iobinding(binding)
@@ -397,8 +396,8 @@ def load_model(path_or_name: str | Path, device: str = "auto", native: bool = Tr
     """Opens a shipped model by its name, or an exported one by its path (file, or folder of `model.onnx`).
 
     device: "cpu", "cuda", or "auto" (CUDA where it works); `Model.device` says which it got. native: hear one window at
-    a time by the native kernel, where that knows the network (see `inversynth.compiled`) and it is on the CPU. Raises
-    `UsageError` for what isn't there, isn't a model of this program, or needs a device that isn't there.
+    a time by the native kernel, where that knows the network (see `inversynth.compiled`), unless the device is "cuda".
+    Raises `UsageError` for what isn't there, isn't a model of this program, or needs a device that isn't there.
     """
     if device not in DEVICES:
         raise UsageError(f"device {device!r} is not one of {', '.join(DEVICES)}")
@@ -430,8 +429,26 @@ def load_model(path_or_name: str | Path, device: str = "auto", native: bool = Tr
         return _session(data, device, count) if isinstance(count, str) else session
 
     def natively() -> Atoms | None:
-        if not native or facts.model != "Atoms" or facts.training.get("settings", {}).get("loss") != "softmax":
-            return None
-        return compiled.atoms(read_weights(data), facts.training.get("temperatures"))
+        network = _known(data, facts) if native and device != "cuda" else None
+        on_cpu = session.get_providers() == ["CPUExecutionProvider"]
+        return network if network and _agree(network, session if on_cpu else _session(data, "cpu"), facts) else None
 
     return Model(name, facts, session, alone, natively)
+
+
+def _known(data: bytes, facts: Facts) -> Atoms | None:
+    """The network of a model natively, if it is one that is known so."""
+    levels = facts.space.levels.tolist()
+    if facts.audio.samples != _native.SAMPLES or levels != _native.PARAMETERS * [_native.LEVELS]:
+        return None
+    return compiled.atoms(read_weights(data), facts.training)
+
+
+def _agree(network: Atoms, session: Any, facts: Facts) -> bool:
+    """Whether both hear the same in a sound that ends early: names may mislead."""
+    sound = np.random.default_rng(0).normal(0, 0.1, facts.audio.samples).astype(np.float32)
+    sound[len(sound) // 3 :] = 0
+    heard = np.empty((_native.PARAMETERS, _native.LEVELS), np.float32)
+    network.hear(sound, heard)
+    wanted = np.concatenate(session.run(facts.space.names, {"audio": sound[None]}))
+    return bool(np.abs(heard - wanted).max() <= TOLERANCE)

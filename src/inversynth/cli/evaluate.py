@@ -179,8 +179,9 @@ def _show_sounds(facts: dict[str, Any], console: Console) -> None:
         )
     console.print("F_delta grows with loudness: the paper's and ours are on different data.", highlight=False)
     times = facts["inference_ms"]
+    by = "native" if times["engine"] == "native" else f"onnxruntime on {facts['device']}"
     console.print(
-        f"one window on one thread of {facts['machine']['cpu']} ({facts['device']}): "
+        f"one window on one thread of {facts['machine']['cpu']}, {by}: "
         f"median {times['p50']:.2f} ms, 99th percentile {times['p99']:.2f} ms",
         highlight=False,
         soft_wrap=True,

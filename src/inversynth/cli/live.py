@@ -87,6 +87,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--mode", choices=MODES, help=f"a patch a note, or all the time (default: {Settings.mode})")
     how.add_argument("--rate", type=float, help=f"predictions a second in follow mode (default: {Settings.rate:g})")
     how.add_argument(
+        "--gain", dest="gain_db", type=float, metavar="DB", help="hear the input so much louder, or softer (default: 0)"
+    )
+    how.add_argument(
         "--threshold",
         dest="threshold_db",
         type=float,
@@ -136,7 +139,7 @@ class _OfOutput(argparse.Action):
             space.of_all = {**space.of_all, self.dest: value}
 
 
-SETTINGS = ("mode", "rate", "threshold_db", "confidence", "smooth", "notes", "panic", "duration")
+SETTINGS = ("mode", "gain_db", "rate", "threshold_db", "confidence", "smooth", "notes", "panic", "duration")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -192,7 +195,7 @@ def run(args: argparse.Namespace) -> int:
             stack.callback(recorder.close)
 
         say(f"listening to {source.description}, {settings.mode} mode, above {settings.threshold_db:g} dBFS")
-        say(f"model {model.name} on {model.device}")
+        say(f"model {model.name}, {'native' if model.engine == 'native' else f'onnxruntime on {model.device}'}")
         for receiver in receivers:
             profile = receiver.profile
             say(f"sending to {receiver.description}; profile {profile.name}, channel {profile.channel}")

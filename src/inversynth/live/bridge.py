@@ -47,6 +47,7 @@ PEAK_S = 0.3
 QUIET_S = 0.02
 """In silence so much of it gathers before it is heard: a note's first part is heard `STAGES_S` after its onset."""
 CLIPPED = 0.999
+MOST_GAIN_DB = 60.0
 REHEARSED_S = 0.006
 """So long before the block that makes a window due, what that will take is run once for nothing."""
 LEFT = ", like nothing the synth makes: left alone"
@@ -72,13 +73,14 @@ class Model(Protocol):
 class Settings:
     """How to listen, and what to send.
 
-    mode: "capture" (a patch a note) or "follow" (and while it sounds on); threshold_db: sound is what is above, in
-    dBFS; rate: predictions a second (follow); confidence, smooth (s): see `Tracker`, smooth by default
-    `SMOOTH_S`; notes: send notes, of the key `note` at the onset ("fixed") or of the fundamental once it is heard
-    ("pitch"); panic: silence the receivers at the end; duration: when to stop (s).
+    mode: "capture" (a patch a note) or "follow" (and while it sounds on); gain_db: how much louder than it comes in the
+    input is heard; threshold_db: sound is what is above then, in dBFS; rate: predictions a second (follow); confidence,
+    smooth (s): see `Tracker`, smooth by default `SMOOTH_S`; notes: send notes, of the key `note` at the onset ("fixed")
+    or of the fundamental once it is heard ("pitch"); panic: silence the receivers at the end; duration (s): until then.
     """
 
     mode: str = "capture"
+    gain_db: float = 0.0
     threshold_db: float = -50.0
     rate: float = 10.0
     confidence: float = 0.3
@@ -91,6 +93,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise UsageError(f"mode {self.mode!r} is not one of {', '.join(MODES)}")
+        if not abs(self.gain_db) <= MOST_GAIN_DB:
+            raise UsageError(f"a gain of {self.gain_db:g} dB is outside -{MOST_GAIN_DB:g}..{MOST_GAIN_DB:g}")
         if not -120 <= self.threshold_db < 0:
             raise UsageError(f"a threshold of {self.threshold_db:g} dBFS is outside -120..0")
         if not 0.1 <= self.rate <= 100:
@@ -120,10 +124,10 @@ def listener(settings: Settings, sample_rate: int, audio: AudioFormat) -> Captur
 class Status:
     """A snapshot of the bridge, P parameters, for displays.
 
-    level_db: the input's peak in dBFS, -inf for silence; clipped: samples at full scale so far; sounding: whether a
-    note does; note: its MIDI number where it is known; x, confidence: (P,) the patch that is wanted, on its
-    curves, and how probable what was heard last is, None before the first; heard: (P,) False where a parameter has no
-    effect in it; messages, overflows, predictions: so far; refused: predictions that moved nothing, by the gate;
+    level_db: the peak of what is heard in dBFS, -inf for silence; clipped: samples of the input at full scale so far;
+    sounding: whether a note does; note: its MIDI number where it is known; x, confidence: (P,) the patch that is
+    wanted, on its curves, and how probable what was heard last is, None before the first; heard: (P,) False where one
+    has no effect in it; messages, overflows, predictions: so far; refused: predictions that moved nothing, by the gate;
     away: the audio device is waited for; refined: a background search has improved the patch.
     """
 
@@ -213,6 +217,7 @@ class Bridge:
         self._say = say or (lambda line: None)
         self._report = report
         self._rate = source.sample_rate
+        self._gain = np.float32(10 ** (settings.gain_db / 20))
         self._senders = [Sender(receiver, recorder, number) for number, receiver in enumerate(receivers)]
         smooth_s = SMOOTH_S[settings.mode] if settings.smooth is None else settings.smooth
         self._tracker = Tracker(model.space, settings.confidence, smooth_s)
@@ -368,9 +373,11 @@ class Bridge:
         self._damaged += bad
         loudest = float(np.abs(block).max())
         self._clipped += int(np.count_nonzero(np.abs(block) >= CLIPPED)) if loudest >= CLIPPED else 0
-        self._peak = max(loudest, self._peak * 0.5 ** (len(block) / (PEAK_S * self._rate)))
+        self._peak = max(loudest * float(self._gain), self._peak * 0.5 ** (len(block) / (PEAK_S * self._rate)))
         if self._recorder is not None:
             self._recorder.audio(block)
+        if self._gain != 1:
+            block = block * self._gain
         while len(block):
             self._run_marks()
             count = len(block)

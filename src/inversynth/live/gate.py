@@ -32,7 +32,7 @@ class Gate:
         self._synth, self._audio = synth, audio
 
     def warm_up(self) -> None:
-        """Does all that it ever does, once: first times take long. No patch of zeros resembles noise, nor a tone."""
+        """Does all that it ever does: first times take long. The patch of zeros resembles neither noise nor a tone."""
         count, at = len(self._synth.space), np.arange(self._audio.samples)
         nothing = Estimate(np.zeros(count, np.int64), np.ones(count))
         for sound in (
