@@ -90,6 +90,11 @@ cdef int check(const double[:, ::1] values, float[:, ::1] out, int params) excep
     return 0
 
 
+cdef void *at_64(void *memory):
+    """The first address in memory, taken with 64 bytes more than it needs, that is a multiple of 64."""
+    return <void *>((<uintptr_t>memory + 63) // 64 * 64)
+
+
 cdef const inversynth_path *at(int number) except NULL:
     cdef const inversynth_path *found[3]
     if not 0 <= number < <int>inversynth_paths(found):
@@ -158,7 +163,7 @@ cdef class PaperStream:
         self.memory = PyMem_Malloc(inversynth_stream_bytes(kernel, self.count) + 64)
         if not self.memory:
             raise MemoryError
-        self.stream = <inversynth_stream *>((<uintptr_t>self.memory + 63) // 64 * 64)
+        self.stream = <inversynth_stream *>at_64(self.memory)
         if not self.count or values.shape[1] != PAPER_PARAMS:
             raise ValueError(f"values must be (n, {PAPER_PARAMS}), n > 0")
         inversynth_stream_prepare(self.stream, kernel, &values[0, 0], self.count, sample_rate, note_off)
@@ -202,7 +207,7 @@ cdef class PaperVoices:
         self.memory = PyMem_Malloc(inversynth_voices_bytes(kernel, count) + 64)
         if not self.memory:
             raise MemoryError
-        self.voices = <inversynth_voices *>((<uintptr_t>self.memory + 63) // 64 * 64)
+        self.voices = <inversynth_voices *>at_64(self.memory)
         self.channels = channels
         inversynth_voices_prepare(self.voices, kernel, count, &values[0], note, sample_rate, gain, channels)
 
@@ -318,7 +323,7 @@ cdef class Atoms:
         self.memory = PyMem_Malloc(inversynth_atoms_bytes() + 64)
         if not self.memory:
             raise MemoryError
-        self.atoms = <inversynth_atoms *>((<uintptr_t>self.memory + 63) // 64 * 64)
+        self.atoms = <inversynth_atoms *>at_64(self.memory)
         inversynth_atoms_clear(self.atoms)
         for i in range(count):
             values = arrays[i]

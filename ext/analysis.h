@@ -162,9 +162,8 @@ static void transform(const struct inversynth_target *t, const float *first, con
 #define OCTAVE 8388608.0
 static inline vf log_of(vf power)
 {
-    const vi x = i_bits(f_max(power, f_all(1.0f)));
-    const vi exponent = i_and(i_sub(x, i_all(0x3f3504f3)), i_all((int32_t)0xff800000u));
-    const vf y = f_sub(f_bits(i_sub(x, exponent)), f_all(1.0f));
+    vi exponent;
+    const vf y = split(f_max(power, f_all(1.0f)), &exponent);
     vf p = f_mul_add(y, f_all(-1733016.2f), f_all(2702429.8f));
     p = f_mul_add(y, p, f_all(-3082729.5f));
     p = f_mul_add(y, p, f_all(4021062.8f));

@@ -241,9 +241,8 @@ static void correlate_harmonics(const struct inversynth_atoms *a, size_t swing, 
         const float *carrier = a->candidates_carriers + (note * HARMONICS + h) * 2 * HARMONICS_LENGTH;
         const float *phasor = a->candidates_swings + (swing * HARMONICS + h) * 2 * HARMONICS_LENGTH;
         vf re[VECTORS], im[VECTORS];
-        UNROLL
-        for (int v = 0; v < VECTORS; v++)
-            re[v] = im[v] = f_all(0.0f);
+        zeros(re, VECTORS);
+        zeros(im, VECTORS);
         for (size_t n = 0; n < HARMONICS_LENGTH; n += PANEL)
             UNROLL
             for (int v = 0; v < VECTORS; v++) {

@@ -338,4 +338,20 @@ static inline vf f_bits(vi i)
 static inline void transpose(vf *v) { (void)v; }
 
 #endif
+
+/* `count` vectors of zeros. */
+static INLINE void zeros(vf *v, int count)
+{
+    UNROLL
+    for (int i = 0; i < count; i++)
+        v[i] = f_all(0.0f);
+}
+
+/* x = (1 + y) 2^n, x above 0 and y from sqrt(1/2) - 1 to sqrt(2) - 1: y, and n as the bits of x have it. */
+static INLINE vf split(vf x, vi *exponent)
+{
+    const vi bits = i_bits(x);
+    *exponent = i_and(i_sub(bits, i_all(0x3f3504f3)), i_all((int32_t)0xff800000u));
+    return f_sub(f_bits(i_sub(bits, *exponent)), f_all(1.0f));
+}
 #endif

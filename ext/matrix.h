@@ -10,9 +10,8 @@ enum { MANY = LANES == 16 ? 12 : LANES == 8 ? 6 : 2, FEW = 2 }; /* rows at a tim
 /* The natural logarithm of what is above 0: the exponent, and a polynomial from sqrt(1/2) to sqrt(2), error below 2e-7. */
 static INLINE vf f_log(vf x)
 {
-    const vi bits = i_bits(x);
-    const vi exponent = i_and(i_sub(bits, i_all(0x3f3504f3)), i_all((int32_t)0xff800000u));
-    const vf y = f_sub(f_bits(i_sub(bits, exponent)), f_all(1.0f)), z = f_mul(y, y);
+    vi exponent;
+    const vf y = split(x, &exponent), z = f_mul(y, y);
     vf p = f_mul_add(y, f_all(7.0376836292e-2f), f_all(-1.1514610310e-1f));
     p = f_mul_add(y, p, f_all(1.1676998740e-1f));
     p = f_mul_add(y, p, f_all(-1.2420140846e-1f));
@@ -61,9 +60,7 @@ static INLINE float total(const vf *row)
 static INLINE float sum(const float *x, size_t count)
 {
     vf row[VECTORS];
-    UNROLL
-    for (int v = 0; v < VECTORS; v++)
-        row[v] = f_all(0.0f);
+    zeros(row, VECTORS);
     for (size_t i = 0; i < count; i += PANEL)
         UNROLL
         for (int v = 0; v < VECTORS; v++)
@@ -119,9 +116,7 @@ static INLINE void block(const float *rows, size_t stride, const float *panel, s
     vf sums[MANY][VECTORS];
     UNROLL
     for (int r = 0; r < count; r++)
-        UNROLL
-        for (int v = 0; v < VECTORS; v++)
-            sums[r][v] = f_all(0.0f);
+        zeros(sums[r], VECTORS);
     for (size_t k = 0; k < depth; k++) {
         vf weights[VECTORS];
         UNROLL
@@ -166,9 +161,7 @@ static void product_of_one(const float *row, struct factor by, struct ending end
         vf sums[FOUR][VECTORS];
         UNROLL
         for (int i = 0; i < FOUR; i++)
-            UNROLL
-            for (int v = 0; v < VECTORS; v++)
-                sums[i][v] = f_all(0.0f);
+            zeros(sums[i], VECTORS);
         for (size_t k = 0; k < deep; k += FOUR)
             UNROLL
             for (int i = 0; i < FOUR; i++)

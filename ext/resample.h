@@ -25,9 +25,7 @@ static INLINE void multiply(const float *taps, int64_t count, const float *in, i
     vf parts[ROWS][PARTS];
     UNROLL
     for (int r = 0; r < ROWS; r++)
-        UNROLL
-        for (int p = 0; p < PARTS; p++)
-            parts[r][p] = f_all(0.0f);
+        zeros(parts[r], PARTS);
     for (int64_t i = 0; i < count; i += PARTIALS) {
         float edge[PARTIALS];
         const float *samples = edge;
