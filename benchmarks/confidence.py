@@ -3,8 +3,9 @@
     python benchmarks/confidence.py --num-examples 400
 
 The sounds of the test stream are heard one after another, each at the bridge's stages, by one tracker; what it has at
-the end of each note is rendered and compared with the note. Beside it the estimates of whole windows alone: the
-distributions' medians, their likeliest levels and their means. Writes benchmarks/confidence.json and docs/live.md.
+the end of each note is rendered and compared with the note, and with what `match` makes of it. Beside it the estimates
+of the first stage and of whole windows alone: the distributions' medians, their likeliest levels, what the gate takes
+of both, and the means. Writes benchmarks/confidence.json and docs/live.md.
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ from pages import Rows, Tables, add_options, as_markdown, concluded, shown
 from rich.console import Console
 
 from inversynth import sampling
-from inversynth.evaluation.comparing import likeliest
-from inversynth.live import STAGES_S, Tracker
+from inversynth.live import STAGES_S, Gate, Tracker
 from inversynth.live.tracking import Estimate, estimate
 from inversynth.machine import machine
 from inversynth.predict import default_model, load_model
@@ -33,39 +33,67 @@ HERE = Path(__file__).parent
 SOURCE = HERE / "confidence.json"
 PAGE = HERE.parent / "docs" / "live.md"
 CONFIDENCES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
+NEAR = 0.02
+"""A sound is as near as a match of it if its rho(STFT) is at most so much less."""
 SEED = 7
 
 
 def measure(model_name: str, count: int) -> dict[str, Any]:
-    """The mean rho(STFT) of each confidence, and of each estimate with the levels that it is off."""
+    """What each confidence reaches, and the mean rho(STFT) of each estimate, with the levels that it is off."""
     paper, model = synth("paper"), load_model(model_name, "cpu")
-    space = paper.space
-    levels = sampling.draw(space, SEED, 0, count, sampling.TEST)
-    sounds = paper.render(space.values_of_levels(levels))
-    stages = [model.predict(partly(sounds, round(1000 * stage_s))) for stage_s in STAGES_S]
-    stages.append(model.predict(sounds))
-    heard = [[estimate(space, [row[i] for row in rows]) for rows in stages] for i in range(count)]
-
-    def rho(x: NDArray[np.float64]) -> float:
-        return float(compare(sounds, paper.render(space.values_of_x(x)))["rho_stft"].mean())
-
-    confidences = {f"{least:g}": rho(sent(heard, least)) for least in CONFIDENCES}
+    space, gate = paper.space, Gate(paper, paper.format)
     steps = space.levels - 1
-    estimates = {
-        "median": np.array([notes[-1].levels for notes in heard]) / steps,
-        "likeliest level": likeliest(stages[-1]) / steps,
-        "mean": np.stack([row @ np.arange(row.shape[1]) for row in stages[-1]], axis=1) / steps,
-    }
+    levels = sampling.draw(space, SEED, 0, count, sampling.TEST)
     active = space.active(levels)
+    sounds = paper.render(space.values_of_levels(levels))
+
+    def rho(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return compare(sounds, paper.render(space.values_of_x(x)))["rho_stft"]
+
+    def heard(
+        seconds: float,
+    ) -> tuple[dict[str, dict[str, float]], list[Estimate], list[Estimate], NDArray[np.float64]]:
+        """How near the estimates of so much of the sounds come; the medians, what the gate takes, and `match`'s rho."""
+        rows = model.predict(partly(sounds, round(1000 * seconds)))
+        medians = [estimate(space, [row[i] for row in rows]) for i in range(count)]
+        peaks = [estimate(space, [row[i] for row in rows], likeliest=True) for i in range(count)]
+        taken = [
+            gate(sounds[i, : round(seconds * paper.format.sample_rate)], [peaks[i], medians[i]])[0]
+            for i in range(count)
+        ]
+        of_it = {
+            **{
+                name: np.array([found.levels for found in estimates]) / steps
+                for name, estimates in (("median", medians), ("likeliest", peaks), ("what the gate takes", taken))
+            },
+            "mean": np.stack([row @ np.arange(row.shape[1]) for row in rows], axis=1) / steps,
+        }
+        reached = {name: rho(x) for name, x in of_it.items()}
+        figures = {
+            name: {
+                "rho_stft": float(reached[name].mean()),
+                "levels_off": float(np.abs(x * steps - levels)[active].mean()),
+            }
+            for name, x in of_it.items()
+        }
+        return figures, medians, taken, reached["likeliest"]
+
+    parts = [heard(stage_s) for stage_s in STAGES_S]
+    whole, _, settled, matched = heard(paper.format.seconds)
+    notes = [list(of_it) for of_it in zip(*(medians for _, medians, _, _ in parts), settled, strict=True)]
+    confidences = {f"{least:g}": rho(sent(notes, least)) for least in CONFIDENCES}
     return {
         "machine": machine(),
         "model": model_name,
         "num_examples": count,
-        "confidences": confidences,
-        "estimates": {
-            name: {"rho_stft": rho(x), "levels_off": float(np.abs(x * steps - levels)[active].mean())}
-            for name, x in estimates.items()
+        "match": float(matched.mean()),
+        "near": NEAR,
+        "confidences": {
+            least: {"rho_stft": float(found.mean()), "as_near": float((found >= matched - NEAR).mean())}
+            for least, found in confidences.items()
         },
+        "first_stage_ms": round(1000 * STAGES_S[0]),
+        "estimates": {"first stage": parts[0][0], "whole window": whole},
     }
 
 
@@ -82,20 +110,30 @@ def sent(heard: list[list[Estimate]], least: float) -> NDArray[np.float64]:
 
 def tables(found: dict[str, Any]) -> Tables:
     """A table of the confidences, and one of the estimates."""
-    confidences: Rows = [(least, f"{rho:.3f}") for least, rho in found["confidences"].items()]
-    estimates: Rows = [
-        (name, f"{at['rho_stft']:.3f}", f"{at['levels_off']:.2f}") for name, at in found["estimates"].items()
+    confidences: Rows = [
+        (least, f"{at['rho_stft']:.3f}", f"{at['as_near']:.1%}") for least, at in found["confidences"].items()
     ]
+    stages = found["estimates"].values()
+    estimates: Rows = [
+        (name, *(text for at in stages for text in (f"{at[name]['rho_stft']:.3f}", f"{at[name]['levels_off']:.2f}")))
+        for name in found["estimates"]["whole window"]
+    ]
+    first = f"{found['first_stage_ms']} ms"
     return [
-        (("--confidence", "ρ(STFT), mean"), confidences),
-        (("estimate of a whole window", "ρ(STFT), mean", "levels off"), estimates),
+        (("--confidence", "ρ(STFT), mean", "as near as a match"), confidences),
+        (("estimate", f"{first}, ρ(STFT)", f"{first}, levels off", "whole, ρ(STFT)", "whole, levels off"), estimates),
     ]
 
 
 def markdown(found: dict[str, Any]) -> str:
     """The tables, and what they were taken on."""
-    line = f"{found['num_examples']} sounds of the test stream, one after another, heard by {found['model']}."
-    return "\n".join([line, *as_markdown(tables(found))])
+    lines = (
+        f"{found['num_examples']} sounds of the test stream, one after another, heard by {found['model']}. As near as "
+        f"a match: of how many the ρ falls short by at most {found['near']:g} of what `match` makes of them "
+        f"({found['match']:.3f} in the mean).",
+        *as_markdown(tables(found)),
+    )
+    return "\n".join(lines)
 
 
 def main(words: list[str] | None = None) -> int:

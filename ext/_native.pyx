@@ -63,7 +63,7 @@ cdef extern from "voices.h" nogil:
     inversynth_played inversynth_voices_played(inversynth_voices *voices)
 
 cdef extern from "estimate.h" nogil:
-    size_t inversynth_estimate(const float *shares, size_t levels, int choice, double *confidence)
+    size_t inversynth_estimate(const float *shares, size_t levels, int likeliest, int choice, double *confidence)
 
 cdef extern from "atoms.h" nogil:
     int ATOMS_SAMPLES
@@ -283,7 +283,9 @@ def resample(const float[:, ::1] rows, Py_ssize_t up, Py_ssize_t down, Py_ssize_
             kernel.resample(&filter, &sound[0] if sound.shape[0] else NULL, sound.shape[0], &out[0], out.shape[0])
 
 
-def estimate(rows, const int64_t[::1] levels, Py_ssize_t choices, int64_t[::1] out, double[::1] confidence):
+def estimate(
+    rows, const int64_t[::1] levels, bint likeliest, Py_ssize_t choices, int64_t[::1] out, double[::1] confidence
+):
     """Fills out (P,) and confidence (P,) from P rows (levels,); a row of at most `choices` levels is a choice."""
     cdef const float[::1] row
     cdef Py_ssize_t i
@@ -293,7 +295,7 @@ def estimate(rows, const int64_t[::1] levels, Py_ssize_t choices, int64_t[::1] o
         row = rows[i]
         if row.shape[0] != levels[i] or not levels[i]:
             raise ValueError(f"row {i} has {row.shape[0]} levels, not {levels[i]}")
-        out[i] = inversynth_estimate(&row[0], levels[i], levels[i] <= choices, &confidence[i])
+        out[i] = inversynth_estimate(&row[0], levels[i], likeliest, levels[i] <= choices, &confidence[i])
 
 
 SAMPLES, PARAMETERS, LEVELS, PHASORS = ATOMS_SAMPLES, PARAMETERS_, LEVELS_, PHASORS_

@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 
-/* The median of `levels` > 0 shares, and how probable it and its neighbours are; of a choice the likeliest (the first of
- * several), by itself. It is 0 where the shares are NaN. */
-size_t inversynth_estimate(const float *shares, size_t levels, int choice, double *confidence);
+/* The median of `levels` > 0 shares, or the likeliest (the first of several), and how probable it and its neighbours are;
+ * of a choice always the likeliest, by itself. It is 0 where the shares are NaN. */
+size_t inversynth_estimate(const float *shares, size_t levels, int likeliest, int choice, double *confidence);
 
 #endif

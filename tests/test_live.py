@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -295,9 +296,37 @@ class Nothing(Gate):
     def warm_up(self) -> None:
         pass
 
-    def __call__(self, heard: Sound, of_it: Estimate) -> bool:
+    def __call__(self, heard: Sound, estimates: Sequence[Estimate]) -> tuple[Estimate, bool]:
         assert len(heard) in (round(0.07 * RATE), RATE // 4, RATE // 2, RATE)
-        return False
+        assert len(estimates) == (2 if len(heard) == RATE else 1)
+        return estimates[0], False
+
+
+class Last(Nothing):
+    """Lets all move, and takes the last estimate."""
+
+    def __call__(self, heard: Sound, estimates: Sequence[Estimate]) -> tuple[Estimate, bool]:
+        return estimates[-1], True
+
+
+class Torn(Loudness):
+    """Whose levels are 0, 7 or 15: 0 is the likeliest, 7 the median."""
+
+    def predict_one(self, window: Sound) -> list[Sound]:
+        row = np.zeros(16, np.float32)
+        row[[0, 7, 15]] = 0.4, 0.3, 0.3
+        return [row, row]
+
+
+@pytest.mark.parametrize(("gate", "expected"), [(None, [7, 0]), (Last(), [7])])
+def test_part_of_a_note_moves_to_the_medians_and_all_of_it_to_the_likeliest_or_to_what_the_gate_takes(
+    gate: Gate | None, expected: list[int]
+) -> None:
+    out, model = io.StringIO(), Torn()
+    receiver = Receiver(of_space("sine", model.space), TextSink(out))
+    live.Bridge(Blocks([tone(1.2)]), model, [receiver], Settings(confidence=0.0), gate).run(threading.Event())
+    sent = [int(text.split()[4]) for _, text in messages(out.getvalue().splitlines())]
+    assert sent[:: len(model.space)] == [round(127 * level / 15) for level in expected]
 
 
 def test_what_the_gate_refuses_moves_nothing_and_its_note_ends() -> None:
@@ -454,7 +483,7 @@ def test_a_file_becomes_a_midi_file_with_the_levels_that_the_model_hears(
     sine = synth("sine")
     sound, _ = soundfile.read(target, dtype="float32")
     rows = [np.exp(sound @ matrix) for matrix in onnx_file.weights(sine)]
-    levels = [int(np.argmax(row.cumsum() >= row.sum() / 2)) for row in rows]  # the medians
+    levels = [int(row.argmax()) for row in rows]
     expected = {param.midi: round(127 * at / 15) for param, at in zip(sine.space, levels, strict=True)}
 
     messages = [m for m in mido.MidiFile(out) if m.type == "control_change"]

@@ -9,7 +9,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from inversynth import sampling
+from inversynth.live import Estimate, Gate
 from inversynth.predict import Model, default_model, load_model, shipped
+from inversynth.render import synth
 from sounds import RATE, join, silence
 
 
@@ -43,6 +46,21 @@ def test_what_is_no_note_moves_nothing(what: str, model: Model, benchmark: Modul
     else:
         assert counts.heard > 5  # and refused
     assert benchmark.moved(model, iter([piece]), "capture", anything=True).messages > 0 or not counts.heard
+
+
+def test_the_estimate_whose_patch_resembles_a_sound_most_is_taken_and_it_passes_if_it_is_sure() -> None:
+    paper = synth("paper")
+    levels = sampling.draw(paper.space, 3, 0, 3)
+    sound = paper.render(paper.space.values_of_levels(levels[1:2]))[0]
+    gate, sure = Gate(paper, paper.format), np.ones(len(paper.space))
+    estimates = [Estimate(row, sure) for row in levels]
+    assert gate(sound, estimates) == (estimates[1], True)
+    assert gate(sound, estimates[:2]) == (estimates[1], True)
+    assert gate(sound[:4096], estimates[1:]) == (estimates[1], True)
+    assert gate(sound, [estimates[0]]) == (estimates[0], False)
+    unsure = [Estimate(row, 0.3 * sure) for row in levels]
+    assert gate(sound[:4096], unsure) == (unsure[1], False)
+    assert gate(np.zeros_like(sound), estimates) == (estimates[0], False)
 
 
 def test_sounds_of_the_synth_move_it(model: Model, benchmark: ModuleType) -> None:

@@ -38,12 +38,19 @@ def levels(tracker: Tracker, at_s: float = 1e9) -> list[float]:
     return [round(float(x * (p.levels - 1)), 6) for x, p in zip(tracker.x(at_s), SPACE, strict=True)]
 
 
-def test_the_first_patch_is_taken_whole_however_unsure_it_is() -> None:
-    tracker = Tracker(SPACE, 0.9, 1.0)
+def test_the_first_note_is_taken_whole_however_unsure_it_is() -> None:
+    tracker = Tracker(SPACE, 0.9, 0.0)
     assert not tracker.known
     hear(tracker, sure(3, 2, 100, share=0.6), 0.0)
     assert tracker.known
     assert levels(tracker, 0.0) == [3, 2, 100]
+    hear(tracker, sure(9, 1, 20, share=0.6), 1.0)
+    assert levels(tracker, 1.0) == [9, 1, 20]
+    hear(tracker, sure(10, 1, 21, share=0.6), 2.0, settle=True)
+    assert levels(tracker, 2.0) == [10, 1, 21]
+    hear(tracker, sure(3, 2, 100, share=0.6), 3.0)  # of the next note
+    hear(tracker, sure(3, 2, 100, share=0.6), 4.0, settle=True)
+    assert levels(tracker, 4.0) == [10, 1, 21]
 
 
 def test_the_estimate_is_the_median_and_of_a_choice_the_likeliest() -> None:
@@ -55,19 +62,28 @@ def test_the_estimate_is_the_median_and_of_a_choice_the_likeliest() -> None:
     np.testing.assert_allclose(confidence, [0.4, 0.4, 1.0], atol=1e-6)
 
 
+def test_the_likeliest_level_is_as_probable_as_it_is_with_its_neighbours() -> None:
+    rows = sure(0, 0, 0)
+    rows[0][[0, 1, 8, 9, 10]] = 0.3, 0.1, 0.2, 0.2, 0.2
+    found, confidence = estimate(SPACE, rows, likeliest=True)
+    assert found.tolist() == [0, 0, 0]
+    np.testing.assert_allclose(confidence, [0.4, 1.0, 1.0], atol=1e-6)
+
+
 def test_the_estimate_is_what_numpy_makes_of_the_distributions() -> None:
     random = np.random.default_rng(4)
     for number in range(200):
         space = (SPACE, PAPER)[number % 2]
         rows = [random.dirichlet(np.full(param.levels, 0.2)).astype(np.float32) for param in space]
-        found, confidence = estimate(space, rows)
+        likeliest = number % 3 == 0
+        found, confidence = estimate(space, rows, likeliest)
         for row, at, sure_of_it in zip(rows, found, confidence, strict=True):
             shares = row.astype(np.float64)
             if len(row) <= CHOICES:
                 assert (at, sure_of_it) == (row.argmax(), shares.max())
             else:
                 below = np.cumsum(shares)
-                assert at == np.argmax(below >= 0.5 * below[-1])
+                assert at == (shares.argmax() if likeliest else np.argmax(below >= 0.5 * below[-1]))
                 assert sure_of_it == pytest.approx(shares[max(at - 1, 0) : at + 2].sum(), rel=1e-12)
 
 
@@ -80,7 +96,7 @@ def test_rows_of_another_space_are_refused() -> None:
 
 def test_a_parameter_moves_only_where_the_network_is_sure() -> None:
     tracker = Tracker(SPACE, 0.5, 0.0)
-    hear(tracker, sure(3, 2, 100), 0.0)
+    hear(tracker, sure(3, 2, 100), 0.0, settle=True)
     unsure, certain = sure(9, 1, 20, share=0.2), sure(9, 1, 20, share=0.6)
     hear(tracker, [unsure[0], certain[1], unsure[2]], 1.0)
     assert levels(tracker) == [3, 1, 100]
@@ -90,7 +106,7 @@ def test_a_parameter_moves_only_where_the_network_is_sure() -> None:
 
 def test_the_neighbours_of_a_level_count_but_not_those_of_a_choice() -> None:
     tracker = Tracker(SPACE, 0.9, 0.0)
-    hear(tracker, sure(3, 2, 100), 0.0)
+    hear(tracker, sure(3, 2, 100), 0.0, settle=True)
     rows = sure(9, 1, 20)
     rows[0][[8, 9, 10]] = 0.3, 0.4, 0.3
     rows[1][:] = 0.3, 0.4, 0.3, 0

@@ -61,6 +61,7 @@ def resample(
 def estimate(
     rows: Sequence[NDArray[np.float32]],
     levels: NDArray[np.int64],
+    likeliest: bool,
     choices: int,
     out: NDArray[np.int64],
     confidence: NDArray[np.float64],

@@ -246,10 +246,9 @@ class TimedSink:
 class Open(live.Gate):
     """Takes as long as the gate, and lets everything pass: any model sends."""
 
-    def __call__(self, heard: NDArray[np.float32], of_it: live.Estimate) -> bool:
-        """True."""
-        super().__call__(heard, of_it)
-        return True
+    def __call__(self, heard: NDArray[np.float32], estimates: Sequence[live.Estimate]) -> tuple[live.Estimate, bool]:
+        """What the gate takes, and True."""
+        return super().__call__(heard, estimates)[0], True
 
 
 class TimedModel:

@@ -418,11 +418,13 @@ class Bridge:
         rows = self._model.predict_one(window)
         self._inference_s[self._predictions % KEPT] = time.perf_counter() - began
         self._predictions += 1
-        of_it = estimate(self._model.space, rows)
+        kinds = (True, False) if event.whole else (False,)
+        estimates = [estimate(self._model.space, rows, likeliest) for likeliest in kinds]
+        of_it = estimates[0]
         if not event.sliding:  # which is of a note that was accepted, or not, by its beginning
             self._number += len(event.sound) <= self._length
             self._length = math.inf if event.whole else len(event.sound)
-            self._accepted = self._gate is None or self._gate(window[:count], of_it)
+            of_it, self._accepted = (of_it, True) if self._gate is None else self._gate(window[:count], estimates)
         if self._settings.notes == "pitch" and self._sounding and self._key is None:
             self._note = pitch(window[:count], audio.sample_rate).note
             if self._note is not None and self._accepted:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,16 +41,19 @@ class Gate:
             np.random.default_rng(0).normal(0, 0.1, len(at)),
             np.sin(2 * np.pi * 440 / self._audio.sample_rate * at),
         ):
-            self(sound.astype(np.float32), nothing)
+            self(sound.astype(np.float32), [nothing])
 
-    def __call__(self, heard: NDArray[np.float32], of_it: Estimate) -> bool:
-        """Whether a sound (n,) from a note's beginning, of which a patch was estimated, may move."""
+    def __call__(self, heard: NDArray[np.float32], estimates: Sequence[Estimate]) -> tuple[Estimate, bool]:
+        """Of estimates of a sound (n,), a note's beginning, the one that resembles it most, and whether it may move."""
         if not heard.any():
-            return False
-        found = self._synth.scorer(heard)(self._synth.space.values_of_levels(of_it.levels[None]), workers=1)
-        rho, off = found.rho_stft[0], found.convergence[0]
+            return estimates[0], False
+        levels = np.stack([of_it.levels for of_it in estimates])
+        found = self._synth.scorer(heard)(self._synth.space.values_of_levels(levels), workers=1)
+        best = int(np.argmax(found.rho_stft))
+        rho, off = found.rho_stft[best], found.convergence[best]
         alike = (rho >= LEAST_RHO and off <= MOST_OFF) or off <= MOST_CONVERGENCE
-        if alike and of_it.confidence.mean() >= LEAST_CONFIDENCE:
-            return True
+        if alike and estimates[best].confidence.mean() >= LEAST_CONFIDENCE:
+            return estimates[best], True
         rate = self._audio.sample_rate
-        return len(heard) >= LEAST_STEADY_S * rate and pitch(heard, rate).steady >= LEAST_STEADY
+        steady = len(heard) >= LEAST_STEADY_S * rate and pitch(heard, rate).steady >= LEAST_STEADY
+        return estimates[best], steady

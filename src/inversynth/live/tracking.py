@@ -28,14 +28,15 @@ class Estimate(NamedTuple):
     confidence: Floats
 
 
-def estimate(space: ParamSpace, rows: Sequence[NDArray[np.float32]]) -> Estimate:
+def estimate(space: ParamSpace, rows: Sequence[NDArray[np.float32]], likeliest: bool = False) -> Estimate:
     """What P distributions (levels,) say of a patch.
 
-    The estimate is the distribution's median; of a switch or a choice the likeliest level, without neighbours. The
-    sounds of medians come nearer than those of the likeliest levels and of the means: see benchmarks/confidence.py.
+    The estimate is the distribution's median, or the likeliest level, which is what `match` takes; of a switch or a
+    choice always the likeliest, without neighbours. While little of a note has been heard the sounds of medians come
+    nearer: see benchmarks/confidence.py.
     """
     found = Estimate(np.empty(len(space), np.int64), np.empty(len(space)))
-    _native.estimate(rows, space.levels, CHOICES, *found)
+    _native.estimate(rows, space.levels, likeliest, CHOICES, *found)
     return found
 
 
@@ -53,7 +54,7 @@ class Tracker:
         self._not_envelope = np.array([name not in ENVELOPE for name in space.names])
         self._from = self._goal = np.zeros(len(space))
         self._since = np.zeros(len(space))
-        self.known = False
+        self.known = self._settled = False
         """Whether anything was heard yet."""
         self.confidence = np.zeros(len(space))
         """(P,) how probable the estimates are that were heard last."""
@@ -62,14 +63,17 @@ class Tracker:
         """Takes an estimate as of a time.
 
         settle: this is the last word on a note, and what is sure moves to where it is heard, however near; sliding:
-        the note's beginning wasn't in the window. The first patch is taken whole: there is nothing to keep.
+        the note's beginning wasn't in the window. Until a note is settled the unsure moves as well: there is nothing to
+        keep that is known better.
         """
         goal, self.confidence = heard.levels / self._steps, heard.confidence
         moves = np.abs(goal - self._goal) * self._steps >= (0.5 if settle else self._far)
-        moves &= self.confidence >= self._least
+        if self._settled:
+            moves &= self.confidence >= self._least
         if sliding:
             moves &= self._not_envelope
         self._move(goal, moves if self.known else np.ones(len(goal), bool), at_s)
+        self._settled |= settle
 
     def settle(self, x: Floats, at_s: float) -> None:
         """Moves to a patch (P,) x that is known better than by hearing."""
