@@ -24,10 +24,13 @@ from inversynth import bench
 from inversynth.errors import InversynthError
 from inversynth.machine import machine
 from inversynth.predict import WARM_UP_RUNS, Model, _onnxruntime, default_model, find, load_model
+from inversynth.realtime import STAYS_AWAKE, awake
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "stage.md"
 RIVAL_PERIOD = 256
+PART = 12
+"""Where processors sleep as they like the soak takes that part of the time."""
 
 Predict = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 
@@ -83,33 +86,39 @@ CONTENDED = tuple((part, key) for part in ("path_ms", "inference_ms") for key in
 
 
 def measure(model: str, periods: list[int], seconds: float, soak_s: float) -> dict[str, Any]:
-    """All figures: each period, each contender at `RIVAL_PERIOD`, and the soak."""
+    """All figures: each period, each contender at `RIVAL_PERIOD`, and the soak; and where no processor sleeps."""
     simulate = not bench.has_jack()
     found: dict[str, Any] = {"machine": machine(), "model": model, "sample_rate": bench.RATE_HZ, "seconds": seconds}
 
     def at(load: bench.Load, period: int) -> dict[str, Any]:
         return bench.apart(bench.measure, load, model, period, seconds, simulate)
 
+    def soak(seconds: float) -> dict[str, Any]:
+        return bench.apart(bench.soak, bench.load_on_cpu, model, RIVAL_PERIOD, seconds, simulate)
+
     found["periods"] = [at(bench.load_on_cpu, period) for period in periods]
     found["contenders"] = {name: at(load, RIVAL_PERIOD) for name, load in CONTENDERS.items()}
     if soak_s:
-        found["soak"] = bench.apart(bench.soak, bench.load_on_cpu, model, RIVAL_PERIOD, soak_s, simulate)
+        found["soak"] = soak(soak_s / PART)
+    if STAYS_AWAKE:
+        with awake():
+            found["awake"] = {"periods": [at(bench.load_on_cpu, period) for period in periods]}
+            if soak_s:
+                found["awake"]["soak"] = soak(soak_s)
     return found
 
 
 def tables(found: dict[str, Any]) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
     """The budgets at each period, and the contenders."""
-    rows = found["periods"]
-    budgets = [
-        (budget.name, *(_cell(budget, row) for row in rows), f"{budget.most:g} {budget.unit}".rstrip())
-        for budget in bench.BUDGETS
-    ]
+    head = ("samples a block", *(str(row["period_samples"]) for row in found["periods"]), "budget")
+    waking = [(("with --awake", *head[1:]), _budgets(found["awake"]["periods"]))] if "awake" in found else []
     contenders = [
         (name, *(_figure(row, *at) for at in CONTENDED), f"{row['busy_percent']:.0f}")
         for name, row in found["contenders"].items()
     ]
     return [
-        (("samples a block", *(str(row["period_samples"]) for row in rows), "budget"), budgets),
+        (head, _budgets(found["periods"])),
+        *waking,
         (
             (
                 f"with {RIVAL_PERIOD} samples a block",
@@ -121,6 +130,13 @@ def tables(found: dict[str, Any]) -> list[tuple[tuple[str, ...], list[tuple[str,
             ),
             contenders,
         ),
+    ]
+
+
+def _budgets(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    return [
+        (budget.name, *(_cell(budget, row) for row in rows), f"{budget.most:g} {budget.unit}".rstrip())
+        for budget in bench.BUDGETS
     ]
 
 
@@ -141,8 +157,9 @@ def markdown(found: dict[str, Any]) -> str:
         f"{found['seconds']:g} s a part; heard through {last['device']}, sent to {last['midi']}.",
         *as_markdown(tables(found)),
     ]
-    if "soak" in found:
-        lines += ["", "The soak: " + "; ".join(bench.soak_lines(found["soak"])[:-1]) + "."]
+    for name, of_it in (("A soak", found), ("A soak with `--awake`", found.get("awake", {}))):
+        if "soak" in of_it:
+            lines += ["", f"{name}: " + "; ".join(bench.soak_lines(of_it["soak"])[:-1]) + "."]
     return "\n".join(lines)
 
 
@@ -152,7 +169,8 @@ def main() -> int:
     parser.add_argument("--model", default=default_model("paper"), help="a shipped model or an ONNX file")
     parser.add_argument("--periods", type=int, nargs="+", default=list(bench.PERIODS), metavar="SAMPLES")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each of three parts of a period (default: 60)")
-    parser.add_argument("--soak", type=float, default=0.0, metavar="SECONDS", help="and a soak, so long")
+    soak = f"and a soak, so long with --awake, and 1/{PART} of it without"
+    parser.add_argument("--soak", type=float, default=0.0, metavar="SECONDS", help=soak)
     add_options(parser, HERE / "live.json")
     args = parser.parse_args()
     try:

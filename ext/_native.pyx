@@ -62,6 +62,9 @@ cdef extern from "voices.h" nogil:
                                    unsigned long flags, void *voices)
     inversynth_played inversynth_voices_played(inversynth_voices *voices)
 
+cdef extern from "spin.h" nogil:
+    void inversynth_spin()
+
 cdef extern from "estimate.h" nogil:
     size_t inversynth_estimate(const float *shares, size_t levels, int likeliest, int choice, double *confidence)
 
@@ -296,6 +299,12 @@ def estimate(
         if row.shape[0] != levels[i] or not levels[i]:
             raise ValueError(f"row {i} has {row.shape[0]} levels, not {levels[i]}")
         out[i] = inversynth_estimate(&row[0], levels[i], likeliest, levels[i] <= choices, &confidence[i])
+
+
+def spin():
+    """Never returns: keeps the processor of the calling thread from sleeping, without the interpreter's lock."""
+    with nogil:
+        inversynth_spin()
 
 
 SAMPLES, PARAMETERS, LEVELS, PHASORS = ATOMS_SAMPLES, PARAMETERS_, LEVELS_, PHASORS_

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,7 @@ def resample(
     out: NDArray[np.float32],
     path: int,
 ) -> None: ...
+def spin() -> NoReturn: ...
 def estimate(
     rows: Sequence[NDArray[np.float32]],
     levels: NDArray[np.int64],

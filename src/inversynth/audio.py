@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from .devices import pick, quiet
 from .errors import InversynthError, UsageError
 from .processes import CONTEXT, Helper
+from .realtime import hurry, undisturbed
 from .spec import AudioFormat
 
 
@@ -423,9 +424,11 @@ def serve(pipe: Connection, line: Line, device: str, sample_rate: int | None, bl
         return
     pipe.send(Opened(row["name"], f"{row['name']} ({row['hostapi']}, {rate} Hz)", rate))
     pipe.recv()
-    stream.start()
-    while stream.active and not pipe.poll(0.1):
-        pass
+    with undisturbed():
+        stream.start()
+        hurry()  # or others, running before this thread, keep from the callback the interpreter's lock that it holds
+        while stream.active and not pipe.poll(0.1):
+            pass
 
 
 def find_device(rows: Sequence[dict[str, Any]], device: str, what: str = "input") -> dict[str, Any]:
@@ -442,7 +445,13 @@ def find_device(rows: Sequence[dict[str, Any]], device: str, what: str = "input"
 def _open(row: dict[str, Any], sample_rate: int, block_samples: int, line: Line) -> Any:
     sounddevice = _sounddevice()
 
+    hurried = False
+
     def callback(block: NDArray[np.float32], frames: int, times: Any, status: Any) -> None:
+        nonlocal hurried
+        if not hurried:
+            hurried = True
+            hurry()  # with ALSA PortAudio's thread is like any other
         line.write(block[:, 0], time.perf_counter(), status.input_overflow)
 
     try:

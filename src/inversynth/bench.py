@@ -177,8 +177,8 @@ class Simulated(Source):
         while not self._over.is_set():
             count += 1
             self.clock.sleep_until(began + count * self._period / self.sample_rate)
-            at = np.arange((count - 1) * self._period, count * self._period)
-            self.deliver(np.take(self.sound, at, mode="wrap"))
+            at = np.arange((count - 1) * self._period, count * self._period) % len(self.sound)
+            self.deliver(self.sound[at])
 
     def read(self) -> NDArray[np.float32] | None:
         began = self.clock.now()
@@ -335,7 +335,7 @@ def _play(made: list[NDArray[np.float32]], turn: Any, ready: Any, over: Any) -> 
         if before != turn.value:
             at, before = 0, turn.value
             sound = made[before % len(made)]
-        out[:, 0] = np.take(sound, np.arange(at, at + frames), mode="wrap")
+        out[:, 0] = sound[np.arange(at, at + frames) % len(sound)]
         at += frames
 
     with (

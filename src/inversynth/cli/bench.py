@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="instead, run so long with 20 times the messages, and watch memory and losses; 3600 is an hour",
     )
+    listen.add_argument("--awake", action="store_true", help="as with live --awake, let no processor sleep (Linux)")
     listen.add_argument("--out", type=Path, metavar="FILE.json", help="where to write the figures")
 
 
@@ -39,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from ..files import to_json, writing
     from ..machine import machine
     from ..predict import default_model, find
+    from ..realtime import awake
 
     periods = _periods(args.periods, bench.PERIODS)
     for seconds in (args.seconds, args.soak):
@@ -48,8 +50,10 @@ def run(args: argparse.Namespace) -> int:
     find(model)
     simulate = args.simulated or not bench.has_jack()
     found: dict[str, Any] = {"machine": machine(), "model": model, "sample_rate": bench.RATE_HZ}
+    found["awake"] = args.awake
     with contextlib.ExitStack() as stack:
         file = None if args.out is None else stack.enter_context(writing(args.out))
+        stack.enter_context(awake(args.awake))
         if args.soak is not None:
             period = periods[0] if args.periods else 256
             found["soak"] = bench.apart(bench.soak, bench.load_on_cpu, model, period, args.soak, simulate)

@@ -119,6 +119,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--panic", action="store_true", default=None, help="silence the receivers at the end")
     how.add_argument("--record", metavar="SESSION", help="keep what is heard and sent in a folder")
     how.add_argument("--quiet", action="store_true", help="no display")
+    how.add_argument("--awake", action="store_true", help="let no processor sleep, lest it wakes too late (Linux)")
     how.add_argument("--duration", type=float, metavar="SECONDS", help="stop by itself (default: never)")
 
 
@@ -149,6 +150,7 @@ def run(args: argparse.Namespace) -> int:
     from ..midi import Receiver
     from ..predict import default_model, digest, load_model
     from ..profiles import to_toml
+    from ..realtime import awake
     from ..render import synth
 
     if args.list_devices or args.list_ports:
@@ -167,6 +169,7 @@ def run(args: argparse.Namespace) -> int:
     profiles = _profiles(args, target) if args.outputs or not session else _kept_profiles(session, target.space)
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(awake(args.awake))
         named = args.model or default_model(args.synth)
         model = load_model(named, args.device)
         model.require(target)

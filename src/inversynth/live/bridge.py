@@ -18,9 +18,9 @@ from ..errors import UsageError
 from ..listening import Capture, Event, Follow, Heard, Onset, Release, clean, fit, fit_part
 from ..midi import Receiver
 from ..pitch import pitch
+from ..realtime import hurry, relax, undisturbed
 from ..spec import AudioFormat, ParamSpace
 from .gate import Gate
-from .realtime import hurry, relax, undisturbed
 from .refining import Refiner
 from .sending import Sender
 from .session import Mark, Recorder, Session
@@ -83,7 +83,7 @@ class Settings:
     gain_db: float = 0.0
     threshold_db: float = -50.0
     rate: float = 10.0
-    confidence: float = 0.3
+    confidence: float = 0.2
     smooth: float | None = None
     notes: str | None = None
     note: int = NOTE
