@@ -130,7 +130,8 @@ def markdown(found: dict[str, Any]) -> str:
     lines = (
         f"{found['num_examples']} sounds of the test stream, one after another, heard by {found['model']}. As near as "
         f"a match: of how many the ρ falls short by at most {found['near']:g} of what `match` makes of them "
-        f"({found['match']:.3f} in the mean).",
+        f"({found['match']:.3f} in the mean): at 0 all are, since the gate takes the better of that patch and another. "
+        "What falls short beyond has kept something of the notes before.",
         *as_markdown(tables(found)),
     )
     return "\n".join(lines)

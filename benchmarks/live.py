@@ -29,8 +29,8 @@ from inversynth.realtime import STAYS_AWAKE, awake
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "stage.md"
 RIVAL_PERIOD = 256
-PART = 12
-"""Where processors sleep as they like the soak takes that part of the time."""
+SHORTER = 12
+"""Without --awake the soak is so many times shorter."""
 
 Predict = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 
@@ -99,7 +99,7 @@ def measure(model: str, periods: list[int], seconds: float, soak_s: float) -> di
     found["periods"] = [at(bench.load_on_cpu, period) for period in periods]
     found["contenders"] = {name: at(load, RIVAL_PERIOD) for name, load in CONTENDERS.items()}
     if soak_s:
-        found["soak"] = soak(soak_s / PART)
+        found["soak"] = soak(soak_s / SHORTER)
     if STAYS_AWAKE:
         with awake():
             found["awake"] = {"periods": [at(bench.load_on_cpu, period) for period in periods]}
@@ -169,7 +169,7 @@ def main() -> int:
     parser.add_argument("--model", default=default_model("paper"), help="a shipped model or an ONNX file")
     parser.add_argument("--periods", type=int, nargs="+", default=list(bench.PERIODS), metavar="SAMPLES")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each of three parts of a period (default: 60)")
-    soak = f"and a soak, so long with --awake, and 1/{PART} of it without"
+    soak = f"and a soak, so long with --awake, and 1/{SHORTER} of it without"
     parser.add_argument("--soak", type=float, default=0.0, metavar="SECONDS", help=soak)
     add_options(parser, HERE / "live.json")
     args = parser.parse_args()

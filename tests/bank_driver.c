@@ -8,6 +8,7 @@
  * Arguments: atoms, path, count. */
 #include "atoms.h"
 #include "bank.h"
+#include "spin.h" /* to be compiled as strictly; tests/test_realtime.py runs it */
 
 #include <stdint.h>
 #include <stdio.h>

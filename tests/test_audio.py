@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -272,7 +273,8 @@ class Pipe:
 
 def served(device: str, sample_rate: int | None, again: bool = False) -> tuple[Any, audio.Line]:
     pipe, line = Pipe(), audio.Line(1000)
-    audio.serve(pipe, line, device, sample_rate, 50, again)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(1) as thread:  # which gets real-time priority
+        thread.submit(audio.serve, pipe, line, device, sample_rate, 50, again).result()  # type: ignore[arg-type]
     (said,) = pipe.sent
     return said, line
 

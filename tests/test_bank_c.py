@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,15 @@ compilers = pytest.mark.parametrize("compiler", [pytest.param(name, marks=needs(
 
 
 def built(compiler: str, folder: Path, *options: str) -> Path:
-    driver = folder / "driver"
-    sources = map(str, [*SOURCES, ROOT / "tests" / "bank_driver.c"])
-    subprocess.run([compiler, *STRICT, *options, *sources, "-o", str(driver), "-lm"], check=True)
+    driver, sources = folder / "driver", [*SOURCES, ROOT / "tests" / "bank_driver.c"]
+    objects = [str(folder / f"{source.stem}.o") for source in sources]
+
+    def compile_(source: Path, target: str) -> None:
+        subprocess.run([compiler, *STRICT, *options, "-c", str(source), "-o", target], check=True)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(compile_, sources, objects))
+    subprocess.run([compiler, *options, *objects, "-o", str(driver), "-lm"], check=True)
     return driver
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 import jack_server
 from inversynth import profiles
 from inversynth.midi import ControlChange, PortSink, Profile, Receiver
-from inversynth.midi.profile import Setting
+from inversynth.midi.profile import Control, Setting
 from inversynth.predict import default_model, shipped
 from inversynth.render import synth
 from jack_server import PATIENCE_S, RATE, Process, Recorder, Server, until
@@ -78,6 +78,15 @@ class Driven:
             if count == 4:  # a busy JACK server loses a message now and then
                 self.receiver.forget()
                 self.strike()
+        return found
+
+    def steady_hz(self) -> float:
+        """The centroid once it stays."""
+        found = 0.0
+        for _ in range(10):
+            before, found = found, centroid_hz(self.recorder.record(RECORDED_S))
+            if abs(found - before) <= 0.01 * before:
+                break
         return found
 
 
@@ -202,14 +211,24 @@ def test_the_instrument_sounds_with_a_recording_that_live_hears(
 
 HARMONICS = {70: 0.5, 71: 1.5, 72: 1, 73: 2, 74: 3, 75: 4, 76: 5, 77: 6, 78: 8}
 """What the drawbar at each control change adds: the ratios of the Hammond organ's, from 16' to 1'."""
+LENT = ("saw_frequency", "tri_frequency", "sqr_frequency")
+"""Parameters that drive the drawbars which the profile leaves alone."""
 
 
 @pytest.fixture
 def organ(server: Server, recorder: Recorder) -> Iterator[Driven]:
     """setBfree with a key down, no drawbar out, and neither its rotating speaker nor its reverb."""
     still = ("-U", "000000000", "whirl.bypass=1", "reverb.mix=0", "jack.connect=nothing")
+    profile = profiles.load("setbfree")
+    left = [other.address for other in profile.others if other.name.startswith("upper.drawbar")]
+    lent = dict(zip(LENT, left, strict=True))
+    controls = [
+        Control.of(param, lent[param.name]).within(127, 0) if param.name in lent else control
+        for param, control in zip(profile.space, profile.controls, strict=True)
+    ]
+    profile = replace(profile, controls=tuple(controls))
     start = partial(server.started, lambda: server.start("setBfree", "-C", "-P", *still), ":midi_in", "")
-    with driving(server, recorder, profiles.load("setbfree"), start, "setBfree:out_left") as driven:
+    with driving(server, recorder, profile, start, "setBfree:out_left") as driven:
         driven.strike()
         yield driven
 
@@ -217,7 +236,7 @@ def organ(server: Server, recorder: Recorder) -> Iterator[Driven]:
 @needs(shutil.which("setBfree"), "setbfree")
 def test_an_organ_sounds_with_the_drawbar_that_is_pulled(organ: Driven) -> None:
     drawbars = {control.param.name: control.address for control in organ.receiver.profile.driven}
-    assert len(drawbars) >= 6
+    assert {address.number for address in drawbars.values() if isinstance(address, ControlChange)} == set(HARMONICS)
     for pulled, address in drawbars.items():
         assert isinstance(address, ControlChange)
         organ.set(**{name: float(name == pulled) for name in drawbars})
@@ -240,9 +259,23 @@ HELD = {
             "Oscillator Detune": 8192,  # the 7 of 0 to 14
         }.items()
     },
-    **{f"Operator 2 Envelope Generator {what} {i}": WHOLE for what in ("Rate", "Level") for i in (1, 2, 3)},
+    **{
+        f"Operator {operator} Envelope Generator {what} {i}": WHOLE
+        for operator in (2, 3, 4, 5, 6)
+        for what in ("Rate", "Level")
+        for i in (1, 2, 3)
+    },
 }
-"""Settings beside the profile's: operators 1 and 2 in tune, and at their levels as long as the key is down."""
+"""Settings beside the profile's: operator 1 in tune, and all at their levels as long as the key is down."""
+COARSE = {
+    "sin": ("sin_frequency", 16),
+    "sin_mod": ("sin_mod_frequency", 17),
+    "saw": ("saw_frequency", 18),
+    "tri": ("tri_frequency", 19),
+    "sqr": ("sqr_frequency", 80),
+    "sqr_mod": ("sqr_mod_frequency", 81),
+}
+"""Of each operator of hexter's, from 1 to 6, by whose amplitude it is heard: its frequency, and the control change."""
 
 
 @pytest.fixture(scope="module")
@@ -282,3 +315,24 @@ def test_hexter_follows_in_pitch_by_control_changes_and_in_brightness_by_nrpn(he
         hexter.set(sin_mod_amplitude=x)
         hexter.strike()
         assert hexter.heard_hz(ratio * NOTE_HZ) == pytest.approx(ratio * NOTE_HZ, rel=0.01)
+
+
+@needs(HEXTER.exists(), "hexter")
+@needs(shutil.which("gcc"), "gcc")
+@needs(Path("/usr/include/dssi.h").exists(), "dssi-dev")
+@needs(Path("/usr/include/jack/jack.h").exists(), "libjack-jackd2-dev")
+def test_each_of_hexters_control_changes_is_heard_there_and_back(hexter: Driven) -> None:
+    driven = {control.param.name: control.address for control in hexter.receiver.profile.driven}
+    hexter.set(**{name: 0.04 for name, _ in COARSE.values()})  # once the key's frequency
+    hexter.set(**{f"{operator}_amplitude": 0.8 for operator in COARSE})
+    hexter.strike()
+    for name, number in COARSE.values():
+        assert driven[name] == ControlChange(number)
+        heard_hz = []
+        for x in (0.04, 0.2, 0.04):
+            hexter.set(**{name: x})
+            hexter.strike()
+            heard_hz.append(hexter.steady_hz())
+        there, back = heard_hz[1] / heard_hz[0], heard_hz[2] / heard_hz[0]
+        assert abs(there - 1) > 0.2
+        assert back == pytest.approx(1, abs=0.08)

@@ -48,9 +48,20 @@ def test_the_first_note_is_taken_whole_however_unsure_it_is() -> None:
     assert levels(tracker, 1.0) == [9, 1, 20]
     hear(tracker, sure(10, 1, 21, share=0.6), 2.0, settle=True)
     assert levels(tracker, 2.0) == [10, 1, 21]
-    hear(tracker, sure(3, 2, 100, share=0.6), 3.0)  # of the next note
-    hear(tracker, sure(3, 2, 100, share=0.6), 4.0, settle=True)
-    assert levels(tracker, 4.0) == [10, 1, 21]
+    hear(tracker, sure(3, 2, 100, share=0.6), 3.0, sliding=True)
+    tracker.begin()
+    hear(tracker, sure(3, 2, 100, share=0.6), 4.0)
+    hear(tracker, sure(3, 2, 100, share=0.6), 5.0, settle=True)
+    assert levels(tracker, 5.0) == [10, 1, 21]
+
+
+def test_the_first_note_is_over_when_another_begins() -> None:
+    tracker = Tracker(SPACE, 0.9, 0.0)
+    tracker.begin()
+    hear(tracker, sure(3, 2, 100, share=0.6), 0.0)
+    tracker.begin()
+    hear(tracker, sure(9, 1, 20, share=0.6), 0.4)
+    assert levels(tracker, 0.4) == [3, 2, 100]
 
 
 def test_the_estimate_is_the_median_and_of_a_choice_the_likeliest() -> None:

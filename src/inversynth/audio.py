@@ -426,7 +426,7 @@ def serve(pipe: Connection, line: Line, device: str, sample_rate: int | None, bl
     pipe.recv()
     with undisturbed():
         stream.start()
-        hurry()  # or others, running before this thread, keep from the callback the interpreter's lock that it holds
+        hurry()  # while this thread holds the interpreter's lock, what keeps it from running keeps the callback, too
         while stream.active and not pipe.poll(0.1):
             pass
 

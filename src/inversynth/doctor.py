@@ -268,7 +268,12 @@ def governor_found(folder: Path) -> Iterator[Finding]:
     """The frequency governors below a folder as Linux shows them in /sys/devices/system/cpu."""
     names = sorted({file.read_text().strip() for file in folder.glob("cpu[0-9]*/cpufreq/scaling_governor")})
     if not names:
-        yield Finding(OPTIONAL, "CPU governor", "not to be seen here (a virtual machine?)")
+        yield Finding(
+            OPTIONAL,
+            "CPU governor",
+            "not to be seen here (a virtual machine?)",
+            "inversynth live --awake, if there are overflows",
+        )
     elif names == ["performance"]:
         yield Finding(OK, "CPU governor", "performance")
     else:

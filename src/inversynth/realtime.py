@@ -9,13 +9,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
+from queue import SimpleQueue
 
 from . import _native
-from .errors import UsageError
+from .errors import UsageError, one_line
 from .processes import Helper
 
 PRIORITY = 3
 """Of SCHED_FIFO: above all that isn't real-time, below JACK's threads, which run at 5 in its clients by default."""
+RESET = getattr(os, "SCHED_RESET_ON_FORK", 0)
 SWITCH_S = 5e-4
 
 
@@ -23,25 +25,25 @@ def hurry() -> str | None:
     """Gives the calling thread real-time priority, unless it has some; returns why not, if it couldn't."""
     if not hasattr(os, "sched_setscheduler"):
         return "this system has no SCHED_FIFO"
-    if os.sched_getparam(0).sched_priority:
-        return None
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY))
+        if not os.sched_getparam(0).sched_priority:
+            os.sched_setscheduler(0, os.SCHED_FIFO | RESET, os.sched_param(PRIORITY))
     except OSError:
         return "not allowed; add yourself to the group `audio`, or `rtprio 95` to /etc/security/limits.d/audio.conf"
     return None
 
 
 def relax() -> None:
-    """Gives the calling thread the usual priority again."""
+    """Takes back what `hurry` gave the calling thread."""
     if hasattr(os, "sched_setscheduler"):
         with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+            if os.sched_getparam(0).sched_priority == PRIORITY:
+                os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """No garbage collection, and quicker turns between threads, while the bridge runs."""
+    """No garbage collection meanwhile, and quicker turns between threads."""
     collecting, turns = gc.isenabled(), sys.getswitchinterval()
     gc.collect()
     gc.freeze()
@@ -57,35 +59,47 @@ def undisturbed() -> Iterator[None]:
 
 
 STAYS_AWAKE = hasattr(os, "SCHED_IDLE")
-"""Whether this system has a priority for what yields to all else, as Linux has."""
+"""Whether this system has a priority for what only fills the time of others, as Linux has."""
 
 
 @contextlib.contextmanager
-def awake(wanted: bool = True) -> Iterator[None]:
-    """No processor sleeps meanwhile, if so wanted: what it is needed for begins at once.
+def awake() -> Iterator[None]:
+    """No processor sleeps meanwhile: what it is needed for begins at once.
 
-    A helper process keeps each busy with nothing, at a priority that yields to all else (SCHED_IDLE). Raises
-    `UsageError` where there is no such.
+    A helper process keeps each that this one may use busy with nothing, at the least priority there is (SCHED_IDLE).
+    Raises `UsageError` where there is none, or it isn't allowed.
     """
-    if not wanted:
-        yield
-        return
     if not STAYS_AWAKE:
         raise UsageError("processors can be kept awake on Linux alone: this system has no SCHED_IDLE")
     helper = Helper(_stay_awake)
     try:
+        try:
+            error = helper.pipe.recv()
+        except EOFError:
+            error = "the process that was to do it has ended"
+        if error is not None:
+            raise UsageError(f"processors can't be kept awake: {error}")
         yield
     finally:
         helper.end()
 
 
 def _stay_awake(pipe: Connection) -> None:
-    for processor in os.sched_getaffinity(0):
-        threading.Thread(target=_occupy, args=(processor,), daemon=True).start()
+    spinning: SimpleQueue[str | None] = SimpleQueue()
+    processors = os.sched_getaffinity(0)
+    for processor in processors:
+        threading.Thread(target=_occupy, args=(processor, spinning), daemon=True).start()
+    errors = [spinning.get() for _ in processors]
+    pipe.send(next((error for error in errors if error is not None), None))
     pipe.recv()  # the end of the pipe
 
 
-def _occupy(processor: int) -> None:
-    os.sched_setaffinity(0, {processor})
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+def _occupy(processor: int, spinning: SimpleQueue[str | None]) -> None:
+    try:
+        os.sched_setaffinity(0, {processor})
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    except OSError as error:
+        spinning.put(one_line(error))
+        return
+    spinning.put(None)
     _native.spin()

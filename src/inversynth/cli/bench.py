@@ -50,10 +50,11 @@ def run(args: argparse.Namespace) -> int:
     find(model)
     simulate = args.simulated or not bench.has_jack()
     found: dict[str, Any] = {"machine": machine(), "model": model, "sample_rate": bench.RATE_HZ}
-    found["awake"] = args.awake
+    found["kept_awake"] = args.awake
     with contextlib.ExitStack() as stack:
         file = None if args.out is None else stack.enter_context(writing(args.out))
-        stack.enter_context(awake(args.awake))
+        if args.awake:
+            stack.enter_context(awake())
         if args.soak is not None:
             period = periods[0] if args.periods else 256
             found["soak"] = bench.apart(bench.soak, bench.load_on_cpu, model, period, args.soak, simulate)

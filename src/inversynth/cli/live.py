@@ -169,7 +169,8 @@ def run(args: argparse.Namespace) -> int:
     profiles = _profiles(args, target) if args.outputs or not session else _kept_profiles(session, target.space)
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(awake(args.awake))
+        if args.awake:
+            stack.enter_context(awake())
         named = args.model or default_model(args.synth)
         model = load_model(named, args.device)
         model.require(target)

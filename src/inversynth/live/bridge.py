@@ -83,7 +83,7 @@ class Settings:
     gain_db: float = 0.0
     threshold_db: float = -50.0
     rate: float = 10.0
-    confidence: float = 0.2
+    confidence: float = 0.3
     smooth: float | None = None
     notes: str | None = None
     note: int = NOTE
@@ -227,7 +227,7 @@ class Bridge:
         self._anew()
         self._number = 0  # of the latest note that was heard
         self._length: float = math.inf  # of what was heard of it
-        self._accepted = False
+        self._accepted, self._likeliest = gate is None, False  # the latest note; what it settled on
         self._notes = self._predictions = self._refused = self._refined = self._damaged = self._clipped = 0
         self._last_refined = False
         self._sounding, self._note, self._level = False, settings.note if settings.notes == "fixed" else None, 0.0
@@ -418,13 +418,17 @@ class Bridge:
         rows = self._model.predict_one(window)
         self._inference_s[self._predictions % KEPT] = time.perf_counter() - began
         self._predictions += 1
-        kinds = (True, False) if event.whole else (False,)
+        kinds = (True, False) if event.whole else (event.sliding and self._likeliest,)
         estimates = [estimate(self._model.space, rows, likeliest) for likeliest in kinds]
         of_it = estimates[0]
         if not event.sliding:  # which is of a note that was accepted, or not, by its beginning
-            self._number += len(event.sound) <= self._length
+            if len(event.sound) <= self._length:
+                self._number += 1
+                self._tracker.begin()
             self._length = math.inf if event.whole else len(event.sound)
-            of_it, self._accepted = (of_it, True) if self._gate is None else self._gate(window[:count], estimates)
+            if self._gate is not None:
+                of_it, self._accepted = self._gate(window[:count], estimates)
+            self._likeliest = event.whole and of_it is estimates[0]
         if self._settings.notes == "pitch" and self._sounding and self._key is None:
             self._note = pitch(window[:count], audio.sample_rate).note
             if self._note is not None and self._accepted:

@@ -54,26 +54,31 @@ class Tracker:
         self._not_envelope = np.array([name not in ENVELOPE for name in space.names])
         self._from = self._goal = np.zeros(len(space))
         self._since = np.zeros(len(space))
-        self.known = self._settled = False
+        self.known = False
         """Whether anything was heard yet."""
+        self._keeps = False  # what the network isn't sure of
         self.confidence = np.zeros(len(space))
         """(P,) how probable the estimates are that were heard last."""
+
+    def begin(self) -> None:
+        """A note begins."""
+        self._keeps = self.known
 
     def hear(self, heard: Estimate, at_s: float, settle: bool = False, sliding: bool = False) -> None:
         """Takes an estimate as of a time.
 
         settle: this is the last word on a note, and what is sure moves to where it is heard, however near; sliding:
-        the note's beginning wasn't in the window. Until a note is settled the unsure moves as well: there is nothing to
-        keep that is known better.
+        the note's beginning wasn't in the window. Until the first note is settled or another begins, the unsure moves,
+        too: there is nothing to keep that is known better.
         """
         goal, self.confidence = heard.levels / self._steps, heard.confidence
         moves = np.abs(goal - self._goal) * self._steps >= (0.5 if settle else self._far)
-        if self._settled:
+        if self._keeps:
             moves &= self.confidence >= self._least
         if sliding:
             moves &= self._not_envelope
         self._move(goal, moves if self.known else np.ones(len(goal), bool), at_s)
-        self._settled |= settle
+        self._keeps |= settle
 
     def settle(self, x: Floats, at_s: float) -> None:
         """Moves to a patch (P,) x that is known better than by hearing."""
