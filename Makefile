@@ -16,7 +16,7 @@ demo: $(VENV)/.demo
 	@echo "Open out/demo/recording/report.html in a browser: the sounds, the pictures, the knobs."
 
 test: $(VENV)/.test lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -12,17 +12,6 @@ import machines
 import onnx_file
 from inversynth.render import synth
 
-IN_TIME = ("audio", "bench", "closed_loop", "doctor", "engines", "live", "midi", "play", "realtime")
-"""Modules whose names begin so open sound servers and ports, or keep time."""
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For tests in several processes: what keeps time shares one, and so do the tests of each other module."""
-    for item in items:
-        module = item.path.stem.removeprefix("test_")
-        item.add_marker(pytest.mark.xdist_group("in time" if module.startswith(IN_TIME) else module))
-
 
 @pytest.fixture(scope="session")
 def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
