@@ -36,8 +36,17 @@ def needs(*programs: str) -> pytest.MarkDecorator:
 compilers = pytest.mark.parametrize("compiler", [pytest.param(name, marks=needs(name)) for name in ("gcc", "clang")])
 
 
-def built(compiler: str, folder: Path, *options: str) -> Path:
-    driver, sources = folder / "driver", [*SOURCES, ROOT / "tests" / "bank_driver.c"]
+def require(compiler: str, folder: Path, *options: str) -> None:
+    """Skips where the compiler lacks these options."""
+    probe = folder / "probe.c"
+    probe.write_text("int main(void) { return 0; }\n")
+    if subprocess.run([compiler, *options, str(probe), "-o", str(folder / "probe")], capture_output=True).returncode:
+        pytest.skip(f"{compiler} can't do {' '.join(options)} here")
+
+
+def built(compiler: str, folder: Path, *options: str, source: str = "bank_driver.c") -> Path:
+    """A driver from tests/ with all of the bank."""
+    driver, sources = folder / "driver", [*SOURCES, ROOT / "tests" / source]
     objects = [str(folder / f"{source.stem}.o") for source in sources]
 
     def compile_(source: Path, target: str) -> None:
@@ -166,11 +175,7 @@ def test_the_bank_compiles_without_a_warning(compiler: str, level: str, tmp_path
 
 @compilers
 def test_sanitizers_find_nothing_and_the_sound_is_the_extensions(compiler: str, tmp_path: Path) -> None:
-    probe = tmp_path / "probe.c"
-    probe.write_text("int main(void) { return 0; }\n")
-    command = [compiler, *SANITIZED, str(probe), "-o", str(tmp_path / "probe")]
-    if subprocess.run(command, capture_output=True).returncode:
-        pytest.skip(f"{compiler} has no sanitizers here")
+    require(compiler, tmp_path, *SANITIZED)
     driver = built(compiler, tmp_path, *SANITIZED)
     for samples, rate in ((1, 16384), (127, 8001), (128, 16384), (129, 44100), (12345, 16384), (40001, 48000)):
         for path in PATHS:

@@ -13,22 +13,16 @@ from numpy.typing import NDArray
 from inversynth import _native, sampling
 from inversynth.play import Voices
 from inversynth.render import kernel_path, synth
-from test_bank_c import PLAIN, ROOT, SANITIZED, SOURCES, STRICT, needs
+from test_bank_c import PLAIN, SANITIZED, built, needs, require
 
 PAPER = synth("paper")
 EVENT = np.dtype([("at", "u8"), ("value", "f8"), ("kind", "i4"), ("index", "i4")])
 
 
-def built(compiler: str, folder: Path, *options: str) -> Path:
+def voices_driver(compiler: str, folder: Path, *options: str) -> Path:
     """The driver; skips where the compiler lacks these options."""
-    probe = folder / "probe.c"
-    probe.write_text("int main(void) { return 0; }\n")
-    if subprocess.run([compiler, *options, str(probe), "-o", str(folder / "probe")], capture_output=True).returncode:
-        pytest.skip(f"{compiler} can't do {' '.join(options)} here")
-    driver = folder / "driver"
-    sources = map(str, [*SOURCES, ROOT / "tests" / "voices_driver.c"])
-    subprocess.run([compiler, *STRICT, *options, *sources, "-o", str(driver), "-lm", "-pthread"], check=True)
-    return driver
+    require(compiler, folder, *options)
+    return built(compiler, folder, *options, "-pthread", source="voices_driver.c")
 
 
 def storm(count: int, samples: int, seed: int = 5) -> NDArray[np.void]:
@@ -77,7 +71,7 @@ def patch() -> NDArray[np.float64]:
 def test_sanitizers_find_nothing_and_the_sound_is_the_extensions(
     compiler: str, path: str, options: tuple[str, ...], tmp_path: Path
 ) -> None:
-    driver, samples = built(compiler, tmp_path, *SANITIZED, *options), 30000
+    driver, samples = voices_driver(compiler, tmp_path, *SANITIZED, *options), 30000
     events = storm(300, samples)
     voices = Voices(PAPER, patch(), 48000, 4, 20 * np.log10(0.25))
     for event in events:
@@ -91,6 +85,6 @@ def test_sanitizers_find_nothing_and_the_sound_is_the_extensions(
 
 @needs("gcc")
 def test_one_thread_may_push_while_another_plays(tmp_path: Path) -> None:
-    driver = built("gcc", tmp_path, *PLAIN, "-DPLAIN", "-g", "-fsanitize=thread", "-fno-sanitize-recover=all")
+    driver = voices_driver("gcc", tmp_path, *PLAIN, "-DPLAIN", "-g", "-fsanitize=thread", "-fno-sanitize-recover=all")
     events = storm(20000, 100)
     assert np.isfinite(driven(driver, "portable", events, 48000, 256, threads=True)).all()

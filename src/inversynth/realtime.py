@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 
-from . import _native
 from .errors import UsageError, one_line
 from .processes import Helper
 
@@ -95,6 +94,8 @@ def _stay_awake(pipe: Connection) -> None:
 
 
 def _occupy(processor: int, spinning: SimpleQueue[str | None]) -> None:
+    from ._native import spin  # which nothing else here needs
+
     try:
         os.sched_setaffinity(0, {processor})
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
@@ -102,4 +103,4 @@ def _occupy(processor: int, spinning: SimpleQueue[str | None]) -> None:
         spinning.put(one_line(error))
         return
     spinning.put(None)
-    _native.spin()
+    spin()
