@@ -35,6 +35,7 @@ PAGE = HERE.parent / "docs" / "live.md"
 CONFIDENCES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
 NEAR = 0.02
 """A sound is as near as a match of it if its rho(STFT) is at most so much less."""
+TAKEN = "what the gate takes"
 SEED = 7
 
 
@@ -50,37 +51,29 @@ def measure(model_name: str, count: int) -> dict[str, Any]:
     def rho(x: NDArray[np.float64]) -> NDArray[np.float64]:
         return compare(sounds, paper.render(space.values_of_x(x)))["rho_stft"]
 
-    def heard(
-        seconds: float,
-    ) -> tuple[dict[str, dict[str, float]], list[Estimate], list[Estimate], NDArray[np.float64]]:
-        """How near the estimates of so much of the sounds come; the medians, what the gate takes, and `match`'s rho."""
+    def heard(seconds: float) -> tuple[dict[str, list[Estimate]], NDArray[np.float64]]:
+        """The estimates of so much of each sound, by their kinds, and (n, P) the means of the distributions."""
         rows = model.predict(partly(sounds, round(1000 * seconds)))
-        medians = [estimate(space, [row[i] for row in rows]) for i in range(count)]
-        peaks = [estimate(space, [row[i] for row in rows], likeliest=True) for i in range(count)]
-        taken = [
-            gate(sounds[i, : round(seconds * paper.format.sample_rate)], [peaks[i], medians[i]])[0]
-            for i in range(count)
-        ]
-        of_it = {
-            **{
-                name: np.array([found.levels for found in estimates]) / steps
-                for name, estimates in (("median", medians), ("likeliest", peaks), ("what the gate takes", taken))
-            },
-            "mean": np.stack([row @ np.arange(row.shape[1]) for row in rows], axis=1) / steps,
-        }
-        reached = {name: rho(x) for name, x in of_it.items()}
-        figures = {
-            name: {
-                "rho_stft": float(reached[name].mean()),
-                "levels_off": float(np.abs(x * steps - levels)[active].mean()),
-            }
-            for name, x in of_it.items()
-        }
-        return figures, medians, taken, reached["likeliest"]
+        parts = sounds[:, : round(seconds * paper.format.sample_rate)]
+        each = [[row[i] for row in rows] for i in range(count)]
+        medians, peaks = ([estimate(space, of_it, likeliest) for of_it in each] for likeliest in (False, True))
+        taken = [gate(part, of_it)[0] for part, *of_it in zip(parts, peaks, medians, strict=True)]
+        means = np.stack([row @ np.arange(row.shape[1]) for row in rows], axis=1)
+        return {"median": medians, "likeliest": peaks, TAKEN: taken}, means
 
-    parts = [heard(stage_s) for stage_s in STAGES_S]
-    whole, _, settled, matched = heard(paper.format.seconds)
-    notes = [list(of_it) for of_it in zip(*(medians for _, medians, _, _ in parts), settled, strict=True)]
+    def figures(estimates: dict[str, list[Estimate]], means: NDArray[np.float64]) -> dict[str, dict[str, float]]:
+        guesses = {name: np.array([of_it.levels for of_it in found]) for name, found in estimates.items()}
+        return {
+            name: {
+                "rho_stft": float(rho(guess / steps).mean()),
+                "levels_off": float(np.abs(guess - levels)[active].mean()),
+            }
+            for name, guess in {**guesses, "mean": means}.items()
+        }
+
+    parts, whole = [heard(stage_s) for stage_s in STAGES_S], heard(paper.format.seconds)
+    matched = rho(np.array([of_it.levels for of_it in whole[0]["likeliest"]]) / steps)
+    notes = [list(of_it) for of_it in zip(*(part["median"] for part, _ in parts), whole[0][TAKEN], strict=True)]
     confidences = {f"{least:g}": rho(sent(notes, least)) for least in CONFIDENCES}
     return {
         "machine": machine(),
@@ -93,7 +86,7 @@ def measure(model_name: str, count: int) -> dict[str, Any]:
             for least, found in confidences.items()
         },
         "first_stage_ms": round(1000 * STAGES_S[0]),
-        "estimates": {"first stage": parts[0][0], "whole window": whole},
+        "estimates": {"first stage": figures(*parts[0]), "whole window": figures(*whole)},
     }
 
 
