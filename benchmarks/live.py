@@ -10,6 +10,7 @@ its default options, and `keras.predict` of the same architecture with fresh wei
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,8 +30,15 @@ from inversynth.realtime import STAYS_AWAKE, awake
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "stage.md"
 RIVAL_PERIOD = 256
-SHORTER = 12
-"""Without --awake the soak is so many times shorter."""
+SOAK_PERIOD = 1024
+SHORTER = 6
+"""The soaks at `RIVAL_PERIOD` are so many times shorter."""
+
+STALLS = {
+    "stalls of the machine": "count",
+    "the longest, ms": "max_ms",
+    "overflows just after one": "overflows",
+}
 
 Predict = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 
@@ -93,31 +101,32 @@ def measure(model: str, periods: list[int], seconds: float, soak_s: float) -> di
     def at(load: bench.Load, period: int) -> dict[str, Any]:
         return bench.apart(bench.measure, load, model, period, seconds, simulate)
 
-    def soak(seconds: float) -> dict[str, Any]:
-        return bench.apart(bench.soak, bench.load_on_cpu, model, RIVAL_PERIOD, seconds, simulate)
+    def soak(period: int, seconds: float, kept_awake: bool) -> None:
+        if seconds:
+            row = bench.apart(bench.soak, bench.load_on_cpu, model, period, seconds, simulate)
+            found.setdefault("soaks", []).append(row | {"kept_awake": kept_awake})
 
     found["periods"] = [at(bench.load_on_cpu, period) for period in periods]
     found["contenders"] = {name: at(load, RIVAL_PERIOD) for name, load in CONTENDERS.items()}
-    if soak_s:
-        found["soak"] = soak(soak_s / SHORTER)
-    if STAYS_AWAKE:
-        with awake():
-            found["awake"] = {"periods": [at(bench.load_on_cpu, period) for period in periods]}
-            if soak_s:
-                found["awake"]["soak"] = soak(soak_s)
+    soak(RIVAL_PERIOD, soak_s / SHORTER, False)
+    with awake() if STAYS_AWAKE else contextlib.nullcontext():
+        if STAYS_AWAKE:
+            found["awake"] = [at(bench.load_on_cpu, period) for period in periods]
+            soak(RIVAL_PERIOD, soak_s / SHORTER, True)
+        soak(SOAK_PERIOD, soak_s, STAYS_AWAKE)
     return found
 
 
 def tables(found: dict[str, Any]) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
-    """The budgets at each period, and the contenders."""
+    """The budgets at each period, the contenders, and the soaks."""
     head = ("samples a block", *(str(row["period_samples"]) for row in found["periods"]), "budget")
-    waking = [(("with --awake", *head[1:]), _budgets(found["awake"]["periods"]))] if "awake" in found else []
+    waking = [(("with --awake", *head[1:]), _figures(found["awake"]))] if "awake" in found else []
     contenders = [
         (name, *(_figure(row, *at) for at in CONTENDED), f"{row['busy_percent']:.0f}")
         for name, row in found["contenders"].items()
     ]
     return [
-        (head, _budgets(found["periods"])),
+        (head, _figures(found["periods"])),
         *waking,
         (
             (
@@ -130,14 +139,31 @@ def tables(found: dict[str, Any]) -> list[tuple[tuple[str, ...], list[tuple[str,
             ),
             contenders,
         ),
+        *([_soaks(found["soaks"])] if "soaks" in found else []),
     ]
 
 
-def _budgets(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    return [
+def _soaks(rows: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    head = (f"{row['period_samples']} samples{', --awake' if row['kept_awake'] else ''}" for row in rows)
+    lines = {
+        "seconds": [f"{row['seconds']:.0f}" for row in rows],
+        f"messages a second, to {rows[0]['outputs']} outputs": [f"{row['messages_per_s']:.0f}" for row in rows],
+    }
+    return ("soak", *head, "budget"), [*((name, *cells, "") for name, cells in lines.items()), *_figures(rows)]
+
+
+def _figures(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """The budgets that were measured, and what the machine itself did."""
+    budgets = [
         (budget.name, *(_cell(budget, row) for row in rows), f"{budget.most:g} {budget.unit}".rstrip())
         for budget in bench.BUDGETS
+        if budget.keys[0] in rows[0]
     ]
+    return budgets + [(name, *(_still(row, key) for row in rows), "") for name, key in STALLS.items()]
+
+
+def _still(row: dict[str, Any], key: str) -> str:
+    return "-" if row["stalls"] is None else f"{row['stalls'][key]:g}"
 
 
 def _cell(budget: bench.Budget, row: dict[str, Any]) -> str:
@@ -150,16 +176,13 @@ def _figure(row: dict[str, Any], part: str, key: str) -> str:
 
 
 def markdown(found: dict[str, Any]) -> str:
-    """The tables, where they were taken, and the soak."""
+    """Where they were measured, and the tables."""
     last = found["periods"][-1]
     lines = [
         f"On {found['machine']['cpu']}, {found['machine']['cores']} cores, with the model `{found['model']}`, "
         f"{found['seconds']:g} s a part; heard through {last['device']}, sent to {last['midi']}.",
         *as_markdown(tables(found)),
     ]
-    for name, of_it in (("A soak", found), ("A soak with `--awake`", found.get("awake", {}))):
-        if "soak" in of_it:
-            lines += ["", f"{name}: " + "; ".join(bench.soak_lines(of_it["soak"])[:-1]) + "."]
     return "\n".join(lines)
 
 
@@ -169,7 +192,7 @@ def main() -> int:
     parser.add_argument("--model", default=default_model("paper"), help="a shipped model or an ONNX file")
     parser.add_argument("--periods", type=int, nargs="+", default=list(bench.PERIODS), metavar="SAMPLES")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each of three parts of a period (default: 60)")
-    soak = f"and a soak, so long with --awake, and 1/{SHORTER} of it without"
+    soak = f"and soaks, so long at {SOAK_PERIOD} samples, and 1/{SHORTER} of it at {RIVAL_PERIOD}"
     parser.add_argument("--soak", type=float, default=0.0, metavar="SECONDS", help=soak)
     add_options(parser, HERE / "live.json")
     args = parser.parse_args()

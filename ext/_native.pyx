@@ -62,6 +62,29 @@ cdef extern from "voices.h" nogil:
                                    unsigned long flags, void *voices)
     inversynth_played inversynth_voices_played(inversynth_voices *voices)
 
+cdef extern from "line.h" nogil:
+    cdef struct inversynth_line:
+        pass
+    cdef struct inversynth_writer:
+        inversynth_line *line
+        void *news
+    size_t inversynth_line_bytes(size_t samples)
+    void inversynth_line_prepare(inversynth_line *line, size_t samples)
+    int inversynth_line_callback(const void *input, void *out, unsigned long samples, const void *times,
+                                 unsigned long flags, void *writer)
+    int64_t inversynth_line_waiting(inversynth_line *line)
+    double inversynth_line_take(inversynth_line *line, float *out)
+    int inversynth_line_want(inversynth_line *line, uint64_t samples)
+    uint64_t inversynth_line_overflows(inversynth_line *line)
+
+cdef extern from "tape.h" nogil:
+    cdef struct inversynth_tape:
+        const float *samples
+        const int64_t *ends
+        int64_t count, turn, turned, at
+    int inversynth_tape_callback(const void *input, void *out, unsigned long samples, const void *times,
+                                 unsigned long flags, void *tape)
+
 cdef extern from "spin.h" nogil:
     void inversynth_spin()
 
@@ -299,6 +322,82 @@ def estimate(
         if row.shape[0] != levels[i] or not levels[i]:
             raise ValueError(f"row {i} has {row.shape[0]} levels, not {levels[i]}")
         out[i] = inversynth_estimate(&row[0], levels[i], likeliest, levels[i] <= choices, &confidence[i])
+
+
+def line_bytes(Py_ssize_t samples):
+    """The memory that a line of so many samples needs."""
+    return inversynth_line_bytes(samples)
+
+
+cdef class Line:
+    """An end of a line in `memory`, which another process may have, too; see inversynth.audio.Line and line.h.
+
+    news: the address of its semaphore (or, on Windows, its handle), which the callback posts.
+    """
+
+    cdef uint8_t[::1] memory
+    cdef inversynth_writer writer
+
+    def __cinit__(self, uint8_t[::1] memory, uintptr_t news):
+        if memory.shape[0] < <Py_ssize_t>inversynth_line_bytes(1):
+            raise ValueError(f"a line needs {inversynth_line_bytes(1)} bytes or more")
+        self.memory = memory
+        self.writer = inversynth_writer(<inversynth_line *>&memory[0], <void *>news)
+
+    def prepare(self):
+        """Empties it, or makes one of new memory; only while nobody writes."""
+        inversynth_line_prepare(self.writer.line, (self.memory.shape[0] - inversynth_line_bytes(0)) // sizeof(float))
+
+    def callback(self):
+        """The addresses of a PaStreamCallback of PortAudio that writes, and of its user data; good as long as this is."""
+        return <uintptr_t>&inversynth_line_callback, <uintptr_t>&self.writer
+
+    def waiting(self):
+        """The samples of the next block; -1 without any."""
+        return inversynth_line_waiting(self.writer.line)
+
+    def take(self, float[::1] out):
+        """Copies the next block to out (waiting(),), and gives when it came (`time.perf_counter`)."""
+        cdef float nothing
+        if out.shape[0] != inversynth_line_waiting(self.writer.line):
+            raise ValueError(f"the next block has {inversynth_line_waiting(self.writer.line)} samples")
+        return inversynth_line_take(self.writer.line, &out[0] if out.shape[0] else &nothing)
+
+    def want(self, uint64_t samples):
+        """Whether so many wait; else the block with which they do will be news."""
+        return bool(inversynth_line_want(self.writer.line, samples))
+
+    def overflows(self):
+        """How many blocks were lost."""
+        return inversynth_line_overflows(self.writer.line)
+
+
+cdef class Tape:
+    """Sounds that a device plays again and again: samples (n,), one after another, and the end of each, rising."""
+
+    cdef const float[::1] samples
+    cdef const int64_t[::1] ends
+    cdef inversynth_tape tape
+
+    def __cinit__(self, const float[::1] samples, const int64_t[::1] ends):
+        cdef Py_ssize_t i
+        if not ends.shape[0] or ends[ends.shape[0] - 1] != samples.shape[0]:
+            raise ValueError(f"the last sound must end with the {samples.shape[0]} samples")
+        for i in range(ends.shape[0]):
+            if ends[i] <= (ends[i - 1] if i else 0):
+                raise ValueError(f"sound {i} has no samples")
+        self.samples, self.ends = samples, ends
+        self.tape.samples, self.tape.ends, self.tape.count = &samples[0], &ends[0], ends.shape[0]
+
+    def play(self, int64_t sound):
+        """Plays a sound from now on, from its beginning."""
+        if not 0 <= sound < self.tape.count:
+            raise ValueError(f"no sound {sound}")
+        self.tape.turn = (self.tape.turn // self.tape.count + 1) * self.tape.count + sound
+
+    def callback(self):
+        """The addresses of a PaStreamCallback of PortAudio, and of its user data; they are good as long as this is."""
+        return <uintptr_t>&inversynth_tape_callback, <uintptr_t>&self.tape
 
 
 def spin():

@@ -13,6 +13,10 @@ def silence(seconds: float) -> Sound:
     return np.zeros(round(seconds * RATE), np.float32)
 
 
+def noise(samples: int, seed: int = 0) -> Sound:
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, samples).astype(np.float32)
+
+
 def tone(seconds: float, amplitude: float = 0.5, hz: float = 440.0) -> Sound:
     """A tone that starts at full strength."""
     turns = hz / RATE * np.arange(round(seconds * RATE))

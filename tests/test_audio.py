@@ -7,8 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,17 +16,16 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from inversynth import audio, devices
+from inversynth import _native, audio, devices
 from inversynth.audio import FileSource, Ring, StreamClock
 from inversynth.errors import UsageError
+from inversynth.processes import Helper
 from inversynth.spec import AudioFormat
+from portaudio import INPUT_OVERFLOW, deliver
+from sounds import noise
 
 FORMAT = AudioFormat(16384, 1.0)
 Sound = NDArray[np.float32]
-
-
-def noise(samples: int, seed: int = 0) -> Sound:
-    return np.random.default_rng(seed).uniform(-0.5, 0.5, samples).astype(np.float32)
 
 
 # -- files ------------------------------------------------------------------------------------
@@ -208,25 +205,29 @@ class FakePortAudio:
             for i, (name, inputs) in enumerate(self._rows)
         ]
 
-    def InputStream(self, samplerate: int, callback: Callable[..., None], **_: Any) -> FakeStream:  # noqa: N802
+    @property
+    def _ffi(self) -> SimpleNamespace:
+        return SimpleNamespace(cast=lambda kind, address: address)
+
+    def _StreamBase(self, kind: str, samplerate: int, callback: int, userdata: int, **_: Any) -> FakeStream:  # noqa: N802
         if samplerate not in self.rates:
             raise self.PortAudioError("Error opening InputStream: Invalid sample rate")
-        return FakeStream(callback)
+        return FakeStream(callback, userdata)
 
     rates: tuple[int, ...] = (16384, 44100)
 
 
 class FakeStream:
-    """Delivers three blocks of two channels when it is started, the second with an overflow, and stops."""
+    """Delivers three blocks when it is started, the second with an overflow, and stops."""
 
     active = False
 
-    def __init__(self, callback: Callable[..., None]) -> None:
-        self.callback = callback
+    def __init__(self, callback: int, userdata: int) -> None:
+        self._native = callback, userdata
 
     def start(self) -> None:
         for number in range(3):
-            self.callback(noise(100, number).reshape(50, 2), 50, None, SimpleNamespace(input_overflow=number == 1))
+            deliver(*self._native, noise(50, number), INPUT_OVERFLOW if number == 1 else 0)
 
 
 def use(monkeypatch: pytest.MonkeyPatch, *rows: tuple[str, int]) -> None:
@@ -273,8 +274,7 @@ class Pipe:
 
 def served(device: str, sample_rate: int | None, again: bool = False) -> tuple[Any, audio.Line]:
     pipe, line = Pipe(), audio.Line(1000)
-    with ThreadPoolExecutor(1) as thread:  # which gets real-time priority
-        thread.submit(audio.serve, pipe, line, device, sample_rate, 50, again).result()  # type: ignore[arg-type]
+    audio.serve(pipe, line, device, sample_rate, 50, again)  # type: ignore[arg-type]
     (said,) = pipe.sent
     return said, line
 
@@ -297,12 +297,12 @@ def test_a_device_that_is_not_there_is_one_line_with_those_there_are(
     assert message in str(said)
 
 
-def test_a_device_in_its_process_delivers_its_first_channel_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_in_its_process_delivers_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, *ROWS)
     said, line = served("line", 16384)
     assert said == ("Line", "Line (Fake, 16384 Hz)", 16384)
     blocks = [block for block, _ in line.take()]
-    np.testing.assert_array_equal(blocks, [noise(100, number)[::2] for number in range(3)])
+    np.testing.assert_array_equal(blocks, [noise(50, number) for number in range(3)])
     assert (line.take_overflows(), line.take_overflows()) == (1, 0)
 
 
@@ -317,14 +317,24 @@ def test_a_device_that_is_back_may_have_another_rate(monkeypatch: pytest.MonkeyP
 # -- the line between processes -----------------------------------------------------------------
 
 
-def test_a_line_gives_blocks_back_across_its_end_with_their_times() -> None:
+def write(line: audio.Line, block: NDArray[np.float32]) -> None:
+    deliver(*line.native.callback(), block)
+
+
+def blocks_of(line: audio.Line) -> list[NDArray[np.float32]]:
+    return [block for block, _ in line.take()]
+
+
+def test_a_line_gives_blocks_back_across_its_end_with_the_times_at_which_they_came() -> None:
     line = audio.Line(10)
     for i in range(20):
-        block = noise(7 if i % 2 else 3, i)
-        line.write(block, float(i))
+        block = noise((3, 7, 10, 0)[i % 4], i)
+        before_s = time.perf_counter()
+        write(line, block)
+        after_s = time.perf_counter()
         ((got, at_s),) = line.take()
         np.testing.assert_array_equal(got, block)
-        assert at_s == i
+        assert before_s <= at_s <= after_s
     assert line.take() == []
     assert line.take_overflows() == 0
 
@@ -332,39 +342,91 @@ def test_a_line_gives_blocks_back_across_its_end_with_their_times() -> None:
 def test_a_full_line_loses_what_is_newest_and_counts_it() -> None:
     line = audio.Line(100)
     for i in range(12):
-        line.write(noise(10, i), float(i))
-    assert [at_s for _, at_s in line.take()] == list(range(10))
+        write(line, noise(10, i))
+    np.testing.assert_array_equal(blocks_of(line), [noise(10, i) for i in range(10)])
     assert line.take_overflows() == 2
-    line.write(noise(10), 12.0)
-    assert [at_s for _, at_s in line.take()] == [12.0]
+    write(line, noise(10, 12))
+    np.testing.assert_array_equal(blocks_of(line), [noise(10, 12)])
+    write(line, noise(101))
+    assert (line.take(), line.take_overflows()) == ([], 1)
+
+
+def test_a_line_holds_so_many_blocks_however_short() -> None:
+    line = audio.Line(1 << 20)
+    for _ in range((1 << 14) + 3):
+        write(line, noise(1))
+    assert (len(line.take()), line.take_overflows()) == (1 << 14, 3)
+
+
+def test_a_cleared_line_is_as_new() -> None:
+    line = audio.Line(100)
+    for _ in range(11):
+        write(line, noise(10))
+    line.clear()
+    assert (line.take(), line.take_overflows()) == ([], 0)
+    write(line, noise(100))
+    np.testing.assert_array_equal(blocks_of(line), [noise(100)])
+
+
+def _write_blocks(pipe: Any, line: audio.Line) -> None:
+    for i in range(3):
+        write(line, noise(40, i))
+    pipe.recv()
+
+
+def test_what_another_process_writes_into_a_line_is_taken_here_and_wakes_who_waits() -> None:
+    line = audio.Line(1000)
+    helper = Helper(_write_blocks, line)
+    try:
+        line.wait(60.0, 120)
+        np.testing.assert_array_equal(blocks_of(line), [noise(40, i) for i in range(3)])
+    finally:
+        helper.end()
 
 
 def test_a_line_that_waits_returns_when_something_comes_or_its_time_is_over() -> None:
     line = audio.Line(100)
     line.wait(0.01)
-    line.write(noise(10), 0.0)
-    line.write(noise(10), 1.0)
+    write(line, noise(10))
+    write(line, noise(10))
     line.wait(1e6)
     assert len(line.take()) == 2
-    line.wait(0.01)  # both are known
+    began = time.perf_counter()
+    line.wait(0.05)  # both are known
+    assert time.perf_counter() - began > 0.05
 
 
 def test_a_line_that_waits_for_many_samples_returns_when_they_have_come() -> None:
     line, began = audio.Line(100), time.perf_counter()
     line.wait(0.0, 25)
-    line.write(noise(10), 0.0)
-    line.write(noise(10), 1.0)
+    write(line, noise(10, 0))
+    write(line, noise(10, 1))
     line.wait(0.05, 25)
     assert time.perf_counter() - began > 0.05
-    line.write(noise(10), 2.0)
+    write(line, noise(10, 2))
     line.wait(1e6, 25)
-    assert [at_s for _, at_s in line.take()] == [0.0, 1.0, 2.0]
+    np.testing.assert_array_equal(blocks_of(line), [noise(10, i) for i in range(3)])
     line.wait(0.0, 25)
-    line.write(noise(10), 3.0)
-    line.wait(0.0)  # now anything will do
-    line.write(noise(10), 4.0)
+    write(line, noise(10, 3))
+    line.wait(1e6)  # now anything will do, and it is there already
+    write(line, noise(10, 4))
     line.wait(1e6)
-    assert [at_s for _, at_s in line.take()] == [3.0, 4.0]
+    np.testing.assert_array_equal(blocks_of(line), [noise(10, i) for i in (3, 4)])
+
+
+@pytest.mark.parametrize("size", [0, 100])
+def test_an_end_of_a_line_has_memory_enough(size: int) -> None:
+    with pytest.raises(ValueError, match=r"a line needs \d+ bytes or more"):
+        _native.Line(np.zeros(size, np.uint8), 0)
+
+
+def test_a_block_is_taken_whole() -> None:
+    line = audio.Line(100)
+    with pytest.raises(ValueError, match="the next block has -1 samples"):
+        line.native.take(np.zeros(10, np.float32))
+    write(line, noise(10))
+    with pytest.raises(ValueError, match="the next block has 10 samples"):
+        line.native.take(np.zeros(9, np.float32))
 
 
 def test_quiet_discards_what_c_libraries_write(capfd: pytest.CaptureFixture[str]) -> None:

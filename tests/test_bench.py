@@ -19,11 +19,14 @@ import pytest
 from numpy.typing import NDArray
 
 import jack_server
-from inversynth import bench
+from inversynth import _native, bench
 from inversynth.audio import Source, WallClock
 from inversynth.bench import BUDGETS, Budget, Timed, first_after_s, growth_mib, onsets, path_s, percentiles
 from inversynth.cli import main
 from inversynth.errors import InversynthError
+from inversynth.realtime import Stall
+from portaudio import asked
+from sounds import noise
 
 ROOT = Path(__file__).parents[1]
 
@@ -192,6 +195,48 @@ def test_the_figures_agree_with_each_other(measured: tuple[str, str, dict[str, A
     assert row["first_message_ms"]["count"] <= row["notes"]
     assert row["idle_percent"] > 0
     assert {"cpu", "python"} <= set(measured[2]["machine"])
+
+
+def test_an_overflow_is_the_machines_if_it_stood_still_within_four_blocks_before() -> None:
+    seen = [Stall(10.0, 0.003), Stall(20.0, 0.0214)]
+    lost_s = [9.999, 10.0, 10.02, 10.022, 20.001, 20.002]
+    assert bench.stalled(seen, lost_s, 0.005) == {"count": 2, "max_ms": 21.4, "overflows": 4}
+    assert bench.stalled([], lost_s, 0.005) == {"count": 0, "max_ms": 0.0, "overflows": 0}
+    assert bench.stalled(None, lost_s, 0.005) is None
+
+
+def test_a_player_is_heard_from_the_beginning_of_each_sound() -> None:
+    made = [noise(5, 0), noise(7, 1)]
+    tape = _native.Tape(np.concatenate(made), np.cumsum([5, 7]))
+
+    def played(samples: int) -> NDArray[np.float32]:
+        return asked(*tape.callback(), samples)
+
+    np.testing.assert_array_equal(played(12), made[0][np.arange(12) % 5])
+    tape.play(1)
+    np.testing.assert_array_equal(played(16), made[1][np.arange(16) % 7])
+    tape.play(1)
+    np.testing.assert_array_equal(np.concatenate([played(3), played(6)]), made[1][np.arange(9) % 7])
+    tape.play(0)
+    np.testing.assert_array_equal(played(6), made[0][np.arange(6) % 5])
+
+
+@pytest.mark.parametrize(
+    ("ends", "message"),
+    [
+        ([], "the last sound must end with the 5 samples"),
+        ([4], "the last sound must end with the 5 samples"),
+        ([3, 3, 5], "sound 1 has no samples"),
+        ([0, 5], "sound 0 has no samples"),
+        ([6, 5], "sound 1 has no samples"),
+        ([-1, 5], "sound 0 has no samples"),
+    ],
+)
+def test_a_tape_holds_whole_sounds(ends: list[int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _native.Tape(noise(5), np.array(ends, np.int64))
+    with pytest.raises(ValueError, match="no sound 2"):
+        _native.Tape(noise(5), np.array([3, 5])).play(2)
 
 
 def test_a_soak_sends_twenty_times_the_messages(tiny_file: Path, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -18,7 +20,7 @@ import soundfile
 from inversynth import live
 from inversynth.cli import main
 from inversynth.errors import UsageError
-from inversynth.realtime import PRIORITY, STAYS_AWAKE, _occupy, awake, hurry, relax
+from inversynth.realtime import PRIORITY, STAYS_AWAKE, _occupy, awake, hurry, hurrying, relax, stalls
 from sounds import RATE, tone
 
 linux = pytest.mark.skipif(not STAYS_AWAKE, reason="this system has no SCHED_IDLE")
@@ -95,7 +97,7 @@ def state(process: int) -> str | None:
 @linux
 def test_what_the_system_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     told: SimpleQueue[str | None] = SimpleQueue()
-    _occupy(max(os.sched_getaffinity(0)) + 1000, told)  # there is no such processor
+    _occupy(max(os.sched_getaffinity(0)) + 1000, os.SCHED_IDLE, sys.exit, told)  # there is no such processor
     refusal = told.get()
     assert refusal is not None
     helper = SimpleNamespace(pipe=SimpleNamespace(recv=lambda: refusal), end=lambda: None)
@@ -147,3 +149,50 @@ def test_a_thread_that_has_real_time_priority_keeps_it() -> None:
         except PermissionError:
             pytest.skip("real-time priority isn't allowed here")
     assert found == (None, os.SCHED_RR, PRIORITY + 5)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="this system has no SCHED_FIFO")
+def test_a_processor_that_is_kept_from_who_watches_it_has_stood_still() -> None:
+    with stalls(0.02) as seen:
+        if seen is None:
+            pytest.skip("real-time priority isn't allowed here")
+        helper = next(child for child in multiprocessing.active_children() if child.name == "_watch")
+        assert helper.pid is not None
+        os.kill(helper.pid, signal.SIGSTOP)
+        began_s = time.perf_counter()
+        time.sleep(0.1)
+        os.kill(helper.pid, signal.SIGCONT)
+        ended_s = time.perf_counter()
+        time.sleep(0.1)
+    assert seen is not None
+    found = [stall for stall in seen if stall.length_s > 0.08]
+    assert len(found) == len(os.sched_getaffinity(0))
+    assert all(began_s < stall.end_s - 0.08 and stall.end_s < ended_s + 0.05 for stall in found)
+
+
+def test_without_such_a_priority_nothing_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_setscheduler", raising=False)
+    with stalls(0.02) as seen:
+        assert seen is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system doesn't tell of its threads")
+def test_threads_that_begin_meanwhile_are_hurried_and_no_others() -> None:
+    over = threading.Event()
+
+    def begun() -> threading.Thread:
+        thread = threading.Thread(target=over.wait)
+        thread.start()
+        return thread
+
+    before = begun()
+    with hurrying():
+        meanwhile = begun()
+    try:
+        priority = [os.sched_getparam(thread.native_id or 0).sched_priority for thread in (before, meanwhile)]
+        if hurry(meanwhile.native_id or 0) is not None:
+            pytest.skip("real-time priority isn't allowed here")
+        assert priority == [0, PRIORITY]
+        assert os.sched_getparam(0).sched_priority == 0
+    finally:
+        over.set()

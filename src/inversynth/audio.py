@@ -19,10 +19,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _native
 from .devices import pick, quiet
 from .errors import InversynthError, UsageError
 from .processes import CONTEXT, Helper
-from .realtime import hurry, undisturbed
+from .realtime import hurrying
 from .spec import AudioFormat
 
 
@@ -316,8 +317,6 @@ def _resampler(rate: int, to_rate: int) -> Any:
 # -- the process of an input ---------------------------------------------------------------------
 
 LIKELY_RATE = 48000
-SLOTS = 1 << 14
-"""Blocks that may wait."""
 
 
 class Opened(NamedTuple):
@@ -328,79 +327,57 @@ class Opened(NamedTuple):
     sample_rate: int
 
 
+class Callback(Protocol):
+    """What PortAudio calls, in C."""
+
+    def callback(self) -> tuple[int, int]:
+        """The addresses of a PaStreamCallback, and of its user data."""
+
+
 class Line:
-    """A ring of blocks in memory that two processes share: one writes, the other takes, without a lock."""
+    """A ring of blocks in memory that two processes share: a callback writes, the other takes, without a lock."""
 
     def __init__(self, samples: int) -> None:
-        self._memory = [CONTEXT.RawArray(kind, size) for kind, size in (("f", samples), ("d", SLOTS), ("q", SLOTS))]
-        self._shared = CONTEXT.RawArray("q", 5)
+        self._memory = CONTEXT.RawArray("B", _native.line_bytes(samples))
         self._news = CONTEXT.Semaphore(0)
         self._view()
+        self.clear()
 
     def __getstate__(self) -> Any:
-        return self._memory, self._shared, self._news
+        return self._memory, self._news
 
     def __setstate__(self, state: Any) -> None:
-        self._memory, self._shared, self._news = state
+        self._memory, self._news = state
         self._view()
 
     def _view(self) -> None:
-        self._samples = np.frombuffer(self._memory[0], np.float32)
-        # The rest is read and written number by number, which NumPy is slower at. Counts: blocks written, blocks taken,
-        # the end of what was taken, overflows, the end that is waited for.
-        self._times_s, self._ends, self._counts = self._memory[1], self._memory[2], self._shared
-        self._end = self._known = 0
-
-    def write(self, block: NDArray[np.float32], at_s: float, overflow: bool = False) -> None:
-        """Copies a block (samples,) that came at `at_s`, if there is room; else it is lost, and counted."""
-        counts, size, count = self._counts, len(self._samples), len(block)
-        if overflow:
-            counts[3] += 1
-        if self._end + count - counts[2] > size or counts[0] - counts[1] >= SLOTS:
-            counts[3] += 1
-            return
-        at = self._end % size
-        first = min(count, size - at)
-        self._samples[at : at + first] = block[:first]
-        self._samples[: count - first] = block[first:]
-        self._end += count
-        slot = counts[0] % SLOTS
-        self._ends[slot], self._times_s[slot] = self._end, at_s
-        counts[0] += 1
-        if self._end >= counts[4]:
-            self._news.release()
+        semaphore: Any = self._news
+        self.native = _native.Line(np.frombuffer(self._memory, np.uint8), semaphore._semlock.handle)
+        self._known = 0
 
     def wait(self, seconds: float, samples: int = 0) -> None:
-        """Returns when a block has come, with which so many samples wait, at the latest after so many seconds."""
-        self._counts[4] = self._counts[2] + samples
-        if self._news.acquire(timeout=seconds):
+        """Returns when so many samples wait, at least one, at the latest after so many seconds."""
+        if self.native.want(samples) or self._news.acquire(timeout=seconds):
             while self._news.acquire(block=False):
                 pass
 
     def take(self) -> list[tuple[NDArray[np.float32], float]]:
         """Copies of the blocks that have come, and when (`time.perf_counter`)."""
-        counts, size = self._counts, len(self._samples)
         blocks = []
-        while counts[1] < counts[0]:
-            slot = counts[1] % SLOTS
-            end, begin = self._ends[slot], counts[2]
-            at = begin % size
-            first = min(end - begin, size - at)
-            block = np.concatenate([self._samples[at : at + first], self._samples[: end - begin - first]])
-            blocks.append((block, self._times_s[slot]))
-            counts[2] = end
-            counts[1] += 1
+        while (samples := self.native.waiting()) >= 0:
+            block = np.empty(samples, np.float32)
+            blocks.append((block, self.native.take(block)))
         return blocks
 
     def take_overflows(self) -> int:
         """How many blocks were lost since the last call."""
-        known, self._known = self._known, self._counts[3]
+        known, self._known = self._known, self.native.overflows()
         return self._known - known
 
     def clear(self) -> None:
         """As new; only while nobody writes."""
-        self._counts[:] = [0] * len(self._counts)
-        self._end = self._known = 0
+        self.native.prepare()
+        self._known = 0
 
 
 def serve(pipe: Connection, line: Line, device: str, sample_rate: int | None, block_samples: int, again: bool) -> None:
@@ -413,22 +390,21 @@ def serve(pipe: Connection, line: Line, device: str, sample_rate: int | None, bl
         row = rows[[row["name"] for row in rows].index(device)] if again else find_device(rows, device)
         own = round(row["default_samplerate"])
         try:
-            stream = _open(row, sample_rate or own, block_samples, line)
+            stream = open_stream("input", row, sample_rate or own, block_samples, 1, line.native)
             rate = sample_rate or own
         except UsageError:
             if not again:
                 raise
-            stream, rate = _open(row, own, block_samples, line), own
+            stream, rate = open_stream("input", row, own, block_samples, 1, line.native), own
     except (InversynthError, ValueError) as error:
         pipe.send(error)
         return
     pipe.send(Opened(row["name"], f"{row['name']} ({row['hostapi']}, {rate} Hz)", rate))
     pipe.recv()
-    with undisturbed():
+    with hurrying():
         stream.start()
-        hurry()  # while this thread holds the interpreter's lock, what keeps it from running keeps the callback, too
-        while stream.active and not pipe.poll(0.1):
-            pass
+    while stream.active and not pipe.poll(0.1):
+        pass
 
 
 def find_device(rows: Sequence[dict[str, Any]], device: str, what: str = "input") -> dict[str, Any]:
@@ -442,28 +418,28 @@ def find_device(rows: Sequence[dict[str, Any]], device: str, what: str = "input"
     raise UsageError(f"no audio {what} {device}; there are {there}")
 
 
-def _open(row: dict[str, Any], sample_rate: int, block_samples: int, line: Line) -> Any:
+def open_stream(
+    kind: str, row: dict[str, Any], sample_rate: int, block_samples: int, channels: int, native: Callback
+) -> Any:
+    """A stream of sounddevice of the `kind` "input" or "output" that calls C alone: no Python runs in its thread.
+
+    row: of `list_devices`; native: lives as long as the stream. Raises `UsageError` if it can't be opened.
+    """
     sounddevice = _sounddevice()
-
-    hurried = False
-
-    def callback(block: NDArray[np.float32], frames: int, times: Any, status: Any) -> None:
-        nonlocal hurried
-        if not hurried:
-            hurried = True
-            hurry()  # with ALSA PortAudio's thread is like any other
-        line.write(block[:, 0], time.perf_counter(), status.input_overflow)
-
+    cast, (callback, state) = sounddevice._ffi.cast, native.callback()
     try:
         with quiet():
-            return sounddevice.InputStream(
+            # The base class of sounddevice's streams is for those who bring a callback in C.
+            return sounddevice._StreamBase(
+                kind,
                 device=row["index"],
-                channels=1,
+                channels=channels,
                 samplerate=sample_rate,
                 blocksize=block_samples,
                 dtype="float32",
                 latency="low",
-                callback=callback,
+                callback=cast("void *", callback),
+                userdata=cast("void *", state),
             )
     except (sounddevice.PortAudioError, ValueError) as error:
         reason = str(error).split(": ", 1)[-1]

@@ -22,20 +22,22 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import live, sampling
-from .audio import DeviceSource, Source, WallClock
+from . import _native, live, sampling
+from .audio import DeviceSource, Source, WallClock, find_device, list_devices, open_stream, serve
 from .devices import quiet
 from .errors import InversynthError, UsageError, one_line
 from .midi import PortSink, Receiver, Sink
 from .predict import WARM_UP_RUNS, Model, load_model
-from .processes import no_interrupts
+from .processes import Helper, no_interrupts
 from .profiles import of_space
+from .realtime import Stall, stalls
 from .render import synth
 
 RATE_HZ = 48000
@@ -52,13 +54,13 @@ ALL = live.Settings(confidence=0.0, smooth=0.0)
 """Settings with which every prediction that differs is sent, at once."""
 SOAK_OUTPUTS = 20
 """Receivers at once in a soak: so many times the messages of one."""
+STALLED_BLOCKS = 4
+"""JACK tells its clients of an overflow by another thread, and PortAudio ours with one of the next blocks."""
 DRAINING_S = 2e-3
 """A control change takes half of this on a MIDI cable."""
 TOOLS = ("jackd", "jack_lsp", "jack_connect")
 POLL_S = 1e-3
 WAIT_S = 20.0
-PLAYER = "player"
-"""The process that plays, which is no part of the bridge."""
 MIB = 1 << 20
 
 
@@ -114,7 +116,8 @@ def sounds(name: str, rate: int) -> dict[str, NDArray[np.float32]]:
 
 
 class Timed(Source):
-    """A source that remembers when each block came, and what was read; `newest_s` is when the last block read came."""
+    """A source that remembers when each block came, and what was read; `newest_s` is when the last block read came,
+    `lost_s` when each overflow was told of."""
 
     def until(self, stop: threading.Event, seconds: float, keep: bool = True, sound: bool = False) -> None:
         """Is to set `stop` so many seconds after its start; without `keep` nothing is remembered, and what was read
@@ -124,6 +127,7 @@ class Timed(Source):
         self._timer.daemon = True
         self.times_s, self.ends = array("d"), array("q")
         self.heard: list[NDArray[np.float32]] = []
+        self.lost_s: list[float] = []
         self.newest_s = 0.0
         self._cpu_s = self._wall_s = 0.0
         self._delivered = self._taken = 0
@@ -145,7 +149,8 @@ class Timed(Source):
         super().deliver(block)
 
     def read(self) -> NDArray[np.float32] | None:
-        block = super().read()
+        overflows, block = self.overflows, super().read()
+        self.lost_s += [self.delivered_s or time.perf_counter()] * (self.overflows - overflows)
         if self.keep and block is not None and len(block):
             self._taken += len(block)
             self.newest_s = self.times_s[bisect_left(self.ends, self._taken)]
@@ -299,23 +304,25 @@ def jack(name: str, period: int) -> Iterator[Hear]:
     """A JACK server of its own with a dummy driver, and a process that plays into it."""
     os.environ |= {"JACK_DEFAULT_SERVER": f"inversynth-bench-{os.getpid()}", "JACK_NO_START_SERVER": "1"}
     words = ["jackd", "-R", "-n", os.environ["JACK_DEFAULT_SERVER"], "-d", "dummy", "-r", str(RATE_HZ)]
-    context = multiprocessing.get_context("spawn")
-    turn, ready, over = context.RawValue("i", 0), context.Event(), context.Event()
     made = sounds(name, RATE_HZ)
     with contextlib.ExitStack() as stack:
         server = subprocess.Popen([*words, "-p", str(period)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         stack.callback(server.wait)
         stack.callback(server.terminate)
         _wait_for("system:capture_1")
-        player = context.Process(target=_play, args=(list(made.values()), turn, ready, over), name=PLAYER)
-        player.start()
-        stack.callback(player.join)
-        stack.callback(over.set)
-        if not ready.wait(WAIT_S):
-            raise InversynthError(f"the player did not start within {WAIT_S:g} s")
+        player = Helper(play_sounds, list(made.values()))
+        stack.callback(player.end, WAIT_S)
 
         def play(what: str) -> None:
-            turn.value = len(made) * (turn.value // len(made) + 1) + list(made).index(what)
+            player.pipe.send(list(made).index(what))
+
+        try:
+            play("silence")
+            if not player.pipe.poll(WAIT_S):
+                raise InversynthError(f"the player did not start within {WAIT_S:g} s")
+            player.pipe.recv()
+        except (EOFError, OSError):
+            raise InversynthError("the player has ended") from None
 
         def hear(what: str) -> Timed:
             play("silence")
@@ -324,26 +331,16 @@ def jack(name: str, period: int) -> Iterator[Hear]:
         yield hear
 
 
-def _play(made: list[NDArray[np.float32]], turn: Any, ready: Any, over: Any) -> None:
-    """Plays one sound, from its beginning at each new `turn`, whose remainder says which; a process's main function."""
-    import sounddevice
-
-    at, before, sound = 0, 0, np.zeros(1, np.float32)
-
-    def callback(out: NDArray[np.float32], frames: int, times: Any, status: Any) -> None:
-        nonlocal at, before, sound
-        if before != turn.value:
-            at, before = 0, turn.value
-            sound = made[before % len(made)]
-        out[:, 0] = sound[np.arange(at, at + frames) % len(sound)]
-        at += frames
-
-    with (
-        quiet(),
-        sounddevice.OutputStream(device="system", channels=1, samplerate=RATE_HZ, dtype="float32", callback=callback),
-    ):
-        ready.set()
-        over.wait()
+def play_sounds(pipe: Connection, made: list[NDArray[np.float32]]) -> None:
+    """Plays one sound after another, each over and over until the pipe gives the number of the next."""
+    tape = _native.Tape(np.concatenate(made), np.cumsum([len(sound) for sound in made]))
+    row = find_device(list_devices("output"), "system", "output")
+    stream = open_stream("output", row, RATE_HZ, 0, 1, tape)
+    tape.play(pipe.recv())
+    stream.start()
+    pipe.send(None)
+    while True:
+        tape.play(pipe.recv())
 
 
 def _wait_for(ending: str) -> str:
@@ -408,11 +405,11 @@ def first_after_s(begins_s: ArrayLike, sent_s: ArrayLike) -> NDArray[np.float64]
 
 
 def cpu_s() -> float:
-    """The time on a processor of this process and, on Linux, of its child processes but the player (proc(5))."""
+    """The time on a processor of this process and, on Linux, of that of its device (proc(5))."""
     spent = time.process_time()
     for child in multiprocessing.active_children():
         file = Path(f"/proc/{child.pid}/stat")
-        if child.name != PLAYER and file.exists():
+        if child.name == serve.__name__ and file.exists():
             fields = file.read_text().rpartition(")")[2].split()
             spent += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     return spent
@@ -448,6 +445,18 @@ def watched(every_s: float, tell: Callable[[float, int | None], None] | None = N
         thread.join()
 
 
+def stalled(seen: Sequence[Stall] | None, lost_s: Sequence[float], block_s: float) -> dict[str, Any] | None:
+    """Of the machine's stalls how many there were, the longest in ms, and how many overflows came just after one.
+
+    lost_s: when each overflow was told of; that is at most `STALLED_BLOCKS` blocks late. None where none can be seen.
+    """
+    if seen is None:
+        return None
+    after = sum(any(0 <= at_s - stall.end_s <= STALLED_BLOCKS * block_s for stall in seen) for at_s in lost_s)
+    longest = max((stall.length_s for stall in seen), default=0.0)
+    return {"count": len(seen), "max_ms": round(longest * 1e3, 2), "overflows": after}
+
+
 def growth_mib(seen: Sequence[int]) -> float | None:
     """From the second quarter to the last the growth of the memory's median, in MiB; in the first, rings fill."""
     quarter = len(seen) // 4
@@ -475,11 +484,19 @@ def load_on_cpu(name: str) -> Model:
 
 
 def measure(load: Load, name: str, period: int, seconds: float, simulate: bool) -> dict[str, Any]:
-    """The figures at one period: milliseconds, percent, counts. Each of three parts takes `seconds`."""
+    """The figures at one period: milliseconds, percent, counts. Each of three parts takes `seconds`.
+
+    Beside the overflows: how often the machine itself stood still for half a block or longer.
+    """
     model = load(name)
     profile = of_space(model.synth, synth(model.synth).space)
     found: dict[str, Any] = {"period_samples": period}
-    with (simulated if simulate else jack)(model.synth, period) as hear, _port() as port:
+    block_s, lost_s = period / RATE_HZ, list[float]()
+    with (
+        (simulated if simulate else jack)(model.synth, period) as hear,
+        _port() as port,
+        stalls(block_s / 2) as still,
+    ):
 
         def part(what: str, settings: live.Settings) -> tuple[Timed, TimedSink, TimedModel, live.Summary]:
             source, sink = hear(what), TimedSink(port, keep=True)
@@ -495,6 +512,7 @@ def measure(load: Load, name: str, period: int, seconds: float, simulate: bool) 
                     found["idle_percent" if what == "silence" else "busy_percent"] = source.share()
             finally:
                 source.close()
+            lost_s.extend(source.lost_s)
             found["overflows"] = found.get("overflows", 0) + summary.overflows
             found["messages"] = found.get("messages", 0) + len(sink.times_s)
             return source, sink, timed, summary
@@ -516,12 +534,13 @@ def measure(load: Load, name: str, period: int, seconds: float, simulate: bool) 
             first_after_s([source.came_s(int(sample)) for sample in begins], sink.times_s)
         )
         part("silence", settings)
+    found["stalls"] = stalled(still, lost_s, block_s)
     return found
 
 
 def soak(load: Load, name: str, period: int, seconds: float, simulate: bool, tell: bool = True) -> dict[str, Any]:
-    """The bridge in follow mode for so long, with `SOAK_OUTPUTS` receivers: memory, messages, overflows."""
-    model = load(name)
+    """The bridge in follow mode for so long, with `SOAK_OUTPUTS` receivers: memory, messages, overflows and stalls."""
+    model, block_s = load(name), period / RATE_HZ
     with (simulated if simulate else jack)(model.synth, period) as hear, _port() as port:
         source, sink = hear("patches"), TimedSink(port, keep=False)
         stop = threading.Event()
@@ -535,7 +554,7 @@ def soak(load: Load, name: str, period: int, seconds: float, simulate: bool, tel
             print(f"{at_s:7.0f} s  {sent} messages, {source.overflows} overflows{memory}", file=sys.stderr, flush=True)
 
         try:
-            with watched(min(60.0, seconds / 40), line if tell else None) as seen:
+            with watched(min(60.0, seconds / 40), line if tell else None) as seen, stalls(block_s / 2) as still:
                 summary = live.run(source, model, receivers, replace(ALL, mode="follow"), stop)
         finally:
             source.close()
@@ -550,6 +569,7 @@ def soak(load: Load, name: str, period: int, seconds: float, simulate: bool, tel
         "predictions": summary.predictions,
         "blocks": summary.blocks,
         "overflows": summary.overflows,
+        "stalls": stalled(still, source.lost_s, block_s),
         "memory_mib": [round(held / MIB, 2) for held in seen],
         "growth_mib": growth_mib(seen),
     }
@@ -567,6 +587,12 @@ def soak_lines(found: dict[str, Any]) -> list[str]:
             verdict = "not to be seen here" if figure is None else f"{budget.shown(figure)} {budget.unit}".rstrip()
             within = "" if figure is None else ", met" if budget.met(figure) else ", not met"
             lines.append(f"{budget.name}: {verdict} (budget {budget.most:g} {budget.unit}".rstrip() + f"{within})")
+    still = found["stalls"]
+    if still is not None:
+        lines.append(
+            f"the machine itself stood still for half a block or longer: {still['count']} times, at most "
+            f"{still['max_ms']:g} ms; overflows just after that: {still['overflows']}"
+        )
     return [*lines, f"heard through: {found['device']}; sent to: {found['midi']}"]
 
 

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _native
-from .audio import _sounddevice, find_device, list_devices
+from .audio import _sounddevice, find_device, list_devices, open_stream
 from .devices import pick, quiet
 from .errors import InversynthError, UsageError, one_line
 from .midi import LOOK_S as PORT_LOOK_S
@@ -45,6 +45,7 @@ from .midi.messages import (
     RESET,
     SYSEX,
 )
+from .realtime import hurrying
 from .render import Synth
 from .spec import AudioFormat
 
@@ -421,33 +422,12 @@ class Output:
         self.description = f"{row['name']} ({row['hostapi']}, {voices.sample_rate} Hz, {voices.channels} channels)"
         self._voices, self._gone = voices, False
         self._patience_s = self.CLOSE_S + 2 * block_samples / voices.sample_rate
-        sounddevice = _sounddevice()
-        cast, (callback, state) = sounddevice._ffi.cast, voices.native.callback()
-        try:
-            with quiet():
-                # The base class of sounddevice's streams is for those who bring a callback in C.
-                self._stream = sounddevice._StreamBase(
-                    "output",
-                    device=row["index"],
-                    channels=voices.channels,
-                    samplerate=voices.sample_rate,
-                    blocksize=block_samples,
-                    dtype="float32",
-                    latency="low",
-                    callback=cast("void *", callback),
-                    userdata=cast("void *", state),
-                )
-        except (sounddevice.PortAudioError, ValueError) as error:
-            reason = str(error).split(": ", 1)[-1]
-            raise UsageError(
-                f"can't open {row['name']!r} at {voices.sample_rate} Hz ({reason}); "
-                f"its own rate is {row['default_samplerate']:g} Hz: try without --sample-rate"
-            ) from None
+        self._stream = open_stream("output", row, voices.sample_rate, block_samples, voices.channels, voices.native)
         self._blocks, self._asked = 0, time.monotonic()
 
     def start(self) -> None:
         """From now on it is heard."""
-        with quiet():
+        with quiet(), hurrying():
             self._stream.start()
         self._asked = time.monotonic()
 

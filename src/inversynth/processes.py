@@ -18,11 +18,14 @@ class Helper:
     """A process that runs `work(pipe, *args)`, and our end of its pipe.
 
     Ctrl-C doesn't reach it, and what it or a C library in it prints goes nowhere; it is to end when its pipe does.
+    It has the name of `work`.
     """
 
     def __init__(self, work: Callable[..., None], *args: Any) -> None:
         self.pipe, theirs = CONTEXT.Pipe()
-        self._process: SpawnProcess = CONTEXT.Process(target=_run, args=(work, theirs, *args), daemon=True)
+        self._process: SpawnProcess = CONTEXT.Process(
+            target=_run, args=(work, theirs, *args), name=work.__name__, daemon=True
+        )
         with no_interrupts():
             self._process.start()
         theirs.close()

@@ -1,4 +1,8 @@
-"""Priority for the threads between the audio device and the ports, and processors that are awake when they begin."""
+"""Priority for the threads between the audio device and the ports, and processors that are awake when they begin.
+
+And a look at what no priority helps against: a processor that stands still, as that of a virtual machine does while its
+host needs it.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,12 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
+from pathlib import Path
 from queue import SimpleQueue
+from typing import NamedTuple, NoReturn
 
 from .errors import UsageError, one_line
 from .processes import Helper
@@ -20,13 +27,16 @@ RESET = getattr(os, "SCHED_RESET_ON_FORK", 0)
 SWITCH_S = 5e-4
 
 
-def hurry() -> str | None:
-    """Gives the calling thread real-time priority, unless it has some; returns why not, if it couldn't."""
+def hurry(thread: int = 0) -> str | None:
+    """Gives the calling thread real-time priority, unless it has some; returns why not, if it couldn't.
+
+    thread: the system's number (`threading.get_native_id`) of another one (Linux).
+    """
     if not hasattr(os, "sched_setscheduler"):
         return "this system has no SCHED_FIFO"
     try:
-        if not os.sched_getparam(0).sched_priority:
-            os.sched_setscheduler(0, os.SCHED_FIFO | RESET, os.sched_param(PRIORITY))
+        if not os.sched_getparam(thread).sched_priority:
+            os.sched_setscheduler(thread, os.SCHED_FIFO | RESET, os.sched_param(PRIORITY))
     except OSError:
         return "not allowed; add yourself to the group `audio`, or `rtprio 95` to /etc/security/limits.d/audio.conf"
     return None
@@ -38,6 +48,23 @@ def relax() -> None:
         with contextlib.suppress(OSError):
             if os.sched_getparam(0).sched_priority == PRIORITY:
                 os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+@contextlib.contextmanager
+def hurrying() -> Iterator[None]:
+    """Threads of this process that begin meanwhile have real-time priority afterwards, if they may (Linux).
+
+    For those of PortAudio: with ALSA the thread of its callback is like any other.
+    """
+    before = _threads()
+    yield
+    for thread in _threads() - before:
+        hurry(thread)
+
+
+def _threads() -> set[int]:
+    tasks = Path("/proc/self/task")
+    return {int(task.name) for task in tasks.iterdir()} if tasks.is_dir() else set()
 
 
 @contextlib.contextmanager
@@ -84,23 +111,83 @@ def awake() -> Iterator[None]:
 
 
 def _stay_awake(pipe: Connection) -> None:
-    spinning: SimpleQueue[str | None] = SimpleQueue()
-    processors = os.sched_getaffinity(0)
-    for processor in processors:
-        threading.Thread(target=_occupy, args=(processor, spinning), daemon=True).start()
-    errors = [spinning.get() for _ in processors]
-    pipe.send(next((error for error in errors if error is not None), None))
+    from ._native import spin  # which nothing else here needs
+
+    pipe.send(_on_each_processor(spin, os.SCHED_IDLE))
     pipe.recv()  # the end of the pipe
 
 
-def _occupy(processor: int, spinning: SimpleQueue[str | None]) -> None:
-    from ._native import spin  # which nothing else here needs
+def _on_each_processor(work: Callable[[], NoReturn], policy: int) -> str | None:
+    """Begins a thread on each processor that this process may use, of the policy's highest priority.
 
+    Returns why not, if that wasn't allowed.
+    """
+    told: SimpleQueue[str | None] = SimpleQueue()
+    processors = os.sched_getaffinity(0)
+    for processor in processors:
+        threading.Thread(target=_occupy, args=(processor, policy, work, told), daemon=True).start()
+    return next((error for error in [told.get() for _ in processors] if error is not None), None)
+
+
+def _occupy(processor: int, policy: int, work: Callable[[], NoReturn], told: SimpleQueue[str | None]) -> None:
     try:
         os.sched_setaffinity(0, {processor})
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        os.sched_setscheduler(0, policy, os.sched_param(os.sched_get_priority_max(policy)))
     except OSError as error:
-        spinning.put(one_line(error))
+        told.put(one_line(error))
         return
-    spinning.put(None)
-    spin()
+    told.put(None)
+    work()
+
+
+# -- a machine that stands still ----------------------------------------------------------------
+
+STEP_S = 1e-3
+
+
+class Stall(NamedTuple):
+    """A processor that stood still: until when (`time.perf_counter`), and how long at least, in seconds."""
+
+    end_s: float
+    length_s: float
+
+
+@contextlib.contextmanager
+def stalls(least_s: float) -> Iterator[list[Stall] | None]:
+    """What it gives holds, at the end, each time that a processor stood still for at least so long meanwhile.
+
+    A helper process has a thread on each that this one may use, of the highest priority there is, which notes when it
+    woke late from a sleep of `STEP_S`. None where there is no such priority, or it isn't allowed.
+    """
+    if not hasattr(os, "sched_setscheduler"):
+        yield None
+        return
+    helper = Helper(_watch, least_s)
+    try:
+        allowed = helper.pipe.recv() is None
+        found = list[Stall]()
+        yield found if allowed else None
+        if allowed:
+            helper.pipe.send(None)
+            found += helper.pipe.recv()
+    finally:
+        helper.end()
+
+
+def _watch(pipe: Connection, least_s: float) -> None:
+    found: list[Stall] = []
+    with undisturbed():
+        pipe.send(_on_each_processor(lambda: _look(least_s, found), os.SCHED_FIFO))
+        pipe.recv()
+        pipe.send(sorted(found))
+
+
+def _look(least_s: float, found: list[Stall]) -> NoReturn:
+    due_s = time.perf_counter()
+    while True:
+        due_s += STEP_S
+        time.sleep(max(0.0, due_s - time.perf_counter()))
+        now_s = time.perf_counter()
+        if now_s - due_s >= least_s:
+            found.append(Stall(now_s, now_s - due_s))
+        due_s = max(due_s, now_s - STEP_S)  # what is later than a step isn't made up for
