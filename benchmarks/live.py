@@ -31,14 +31,8 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "stage.md"
 RIVAL_PERIOD = 256
 SOAK_PERIOD = 1024
-SHORTER = 6
+SHORTER = 12
 """The soaks at `RIVAL_PERIOD` are so many times shorter."""
-
-STALLS = {
-    "stalls of the machine": "count",
-    "the longest, ms": "max_ms",
-    "overflows just after one": "overflows",
-}
 
 Predict = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 
@@ -159,11 +153,7 @@ def _figures(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         for budget in bench.BUDGETS
         if budget.keys[0] in rows[0]
     ]
-    return budgets + [(name, *(_still(row, key) for row in rows), "") for name, key in STALLS.items()]
-
-
-def _still(row: dict[str, Any], key: str) -> str:
-    return "-" if row["stalls"] is None else f"{row['stalls'][key]:g}"
+    return budgets + [(*cells, "") for cells in bench.stall_rows(rows)]
 
 
 def _cell(budget: bench.Budget, row: dict[str, Any]) -> str:

@@ -27,6 +27,8 @@ struct inversynth_line {
     float sample[];
 };
 
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "a lock would be one process's alone");
+
 static double now_s(void)
 {
 #ifdef _WIN32

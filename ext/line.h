@@ -10,7 +10,7 @@
 
 struct inversynth_line;
 
-/* The memory of a line of so many samples, at a multiple of 8; all zero, it is an empty one once it was prepared. */
+/* The memory of a line of so many samples, at a multiple of 8; `prepare` makes an empty one of it. */
 size_t inversynth_line_bytes(size_t samples);
 void inversynth_line_prepare(struct inversynth_line *line, size_t samples);
 

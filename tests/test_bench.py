@@ -95,6 +95,22 @@ def test_a_sample_sounded_before_its_block_came(monkeypatch: pytest.MonkeyPatch)
     assert source.newest_s == 10.3
 
 
+def test_an_overflow_came_with_the_blocks_that_were_read_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = TimedPushed("blocks", 1000, 100, WallClock())  # whose ring holds 8 s
+    source.until(threading.Event(), 1.0, keep=False)
+    for i in range(83):
+        monkeypatch.setattr(time, "perf_counter", lambda i=i: float(i))
+        source.deliver(np.zeros(100, np.float32))
+    assert source.read() is not None
+    assert (source.overflows, source.lost_s) == (3, [(0.0, 82.0)] * 3)
+    source.deliver(np.zeros(100, np.float32))
+    source.read()
+    source.overflows += 1  # as a device tells of one
+    source.deliver(np.zeros(100, np.float32))
+    source.read()
+    assert source.lost_s[3:] == [(82.0, 82.0)]
+
+
 def test_without_keeping_nothing_grows() -> None:
     source = TimedPushed("blocks", 1000, 100, WallClock())
     source.until(threading.Event(), 1.0, keep=False)
@@ -197,12 +213,17 @@ def test_the_figures_agree_with_each_other(measured: tuple[str, str, dict[str, A
     assert {"cpu", "python"} <= set(measured[2]["machine"])
 
 
-def test_an_overflow_is_the_machines_if_it_stood_still_within_four_blocks_before() -> None:
+def test_an_overflow_is_the_machines_if_it_stood_still_then_or_within_four_blocks_before() -> None:
     seen = [Stall(10.0, 0.003), Stall(20.0, 0.0214)]
-    lost_s = [9.999, 10.0, 10.02, 10.022, 20.001, 20.002]
+    lost_s = [(9.99, 9.996), (9.99, 9.998), (10.0, 10.0), (10.02, 10.03), (10.021, 10.04), (19.9, 20.1)]
     assert bench.stalled(seen, lost_s, 0.005) == {"count": 2, "max_ms": 21.4, "overflows": 4}
     assert bench.stalled([], lost_s, 0.005) == {"count": 0, "max_ms": 0.0, "overflows": 0}
     assert bench.stalled(None, lost_s, 0.005) is None
+    assert bench.stall_rows([{"stalls": bench.stalled(seen, lost_s, 0.005)}, {}]) == [
+        ("stalls of the machine", "2", "-"),
+        ("the longest, ms", "21.4", "-"),
+        ("overflows with one", "4", "-"),
+    ]
 
 
 def test_a_player_is_heard_from_the_beginning_of_each_sound() -> None:

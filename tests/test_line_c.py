@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from test_bank_c import PLAIN, ROOT, SANITIZED, STRICT, compilers, require
 BLOCKS, ROUNDS = 100_000, 20_000
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the driver's semaphore is Linux's")
 @compilers
 @pytest.mark.parametrize(
     "options", [PLAIN, SANITIZED, (*PLAIN, "-g", "-fsanitize=thread")], ids=["plain", "address", "thread"]

@@ -329,15 +329,33 @@ def test_part_of_a_note_moves_to_the_medians_and_all_of_it_to_the_likeliest_or_t
     assert sent[:: len(model.space)] == [round(127 * level / 15) for level in expected]
 
 
-def test_what_the_gate_refuses_moves_nothing_and_its_note_ends() -> None:
+def test_what_the_gate_refuses_moves_nothing_and_its_note_ends_when_it_cannot_be_steady_either() -> None:
     out, lines = io.StringIO(), list[str]()
     sound = join(silence(0.2), tone(3.0), silence(0.2))
     summary, _ = run(Blocks([sound]), [TextSink(out)], Settings(notes="fixed"), gate=Nothing(), say=lines.append)
     found = messages(out.getvalue().splitlines())
     assert [text.split()[2] for _, text in found] == ["on", "off"]
-    assert found[1][0] == pytest.approx(1.2, abs=0.001)
+    assert found[1][0] == pytest.approx(0.7, abs=0.001)
     assert (summary.notes, summary.predictions, summary.refused) == (0, 4, 4)
     assert lines == ["    1.20 s  note 1, like nothing the synth makes: left alone"]
+
+
+class Later(Nothing):
+    """Refuses all of a note but the whole."""
+
+    def __call__(self, heard: Sound, estimates: Sequence[Estimate]) -> tuple[Estimate, bool]:
+        return estimates[0], len(heard) == RATE
+
+
+@pytest.mark.parametrize("notes", ["fixed", "pitch"])
+def test_a_note_that_is_known_later_sounds_from_then_on(notes: str) -> None:
+    out = io.StringIO()
+    run(Blocks([join(silence(0.2), tone(1.6), silence(0.2))]), [TextSink(out)], Settings(notes=notes), gate=Later())
+    keys = [(at, text) for at, text in messages(out.getvalue().splitlines()) if "cc" not in text]
+    whole = [text.split()[2:4] for _, text in keys]
+    assert whole == [["on", "69"], ["off", "69"]] * (2 if notes == "fixed" else 1)
+    at_s = [0.21, 0.7, 1.2, 1.85] if notes == "fixed" else [1.2, 1.85]
+    assert [at for at, _ in keys] == pytest.approx(at_s, abs=0.007)
 
 
 # -- the status ---------------------------------------------------------------------------------

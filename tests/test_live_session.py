@@ -15,7 +15,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from inversynth import live
+from inversynth import __version__, live
 from inversynth.audio import Source, StreamClock, WallClock
 from inversynth.cli import main
 from inversynth.errors import InversynthError, UsageError
@@ -173,11 +173,18 @@ def test_the_command_keeps_a_session_and_compares_it_run_again(
     assert main(["live", "--replay", str(folder), "--fast", "--dry-run"]) == 0
     assert capsys.readouterr().out == printed
 
-    assert "is not the one" not in capsys.readouterr().err
+    assert "may differ" not in capsys.readouterr().err
     facts = json.loads((folder / "session.json").read_text())
-    (folder / "session.json").write_text(json.dumps({**facts, "model_sha256": "0" * 64}))
-    assert main(["live", "--replay", str(folder), "--fast"]) == 0
-    assert "is not the one that the session was recorded with" in capsys.readouterr().err
+    assert facts["version"] == __version__
+    for changes, said in (
+        ({"model_sha256": "0" * 64}, "is not the one that the session was recorded with: its messages may differ"),
+        ({"version": "0.0.9"}, f"recorded by inversynth 0.0.9, this is {__version__}: its messages may differ"),
+        ({"version": None}, f"recorded by inversynth before 0.1.0, this is {__version__}: its messages may differ"),
+    ):
+        changed_facts = {name: value for name, value in {**facts, **changes}.items() if value is not None}
+        (folder / "session.json").write_text(json.dumps(changed_facts))
+        assert main(["live", "--replay", str(folder), "--fast"]) == 0
+        assert said in capsys.readouterr().err
 
     log = (folder / "log.jsonl").read_text().splitlines()
     changed = next(number for number, line in enumerate(log) if '"message"' in line)

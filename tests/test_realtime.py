@@ -97,7 +97,7 @@ def state(process: int) -> str | None:
 @linux
 def test_what_the_system_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     told: SimpleQueue[str | None] = SimpleQueue()
-    _occupy(max(os.sched_getaffinity(0)) + 1000, os.SCHED_IDLE, sys.exit, told)  # there is no such processor
+    _occupy(max(os.sched_getaffinity(0)) + 1000, os.SCHED_IDLE, 0, sys.exit, told)  # there is no such processor
     refusal = told.get()
     assert refusal is not None
     helper = SimpleNamespace(pipe=SimpleNamespace(recv=lambda: refusal), end=lambda: None)
@@ -151,10 +151,10 @@ def test_a_thread_that_has_real_time_priority_keeps_it() -> None:
     assert found == (None, os.SCHED_RR, PRIORITY + 5)
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="this system has no SCHED_FIFO")
+@linux
 def test_a_processor_that_is_kept_from_who_watches_it_has_stood_still() -> None:
     with stalls(0.02) as seen:
-        if seen is None:
+        if seen() is None:
             pytest.skip("real-time priority isn't allowed here")
         helper = next(child for child in multiprocessing.active_children() if child.name == "_watch")
         assert helper.pid is not None
@@ -164,16 +164,28 @@ def test_a_processor_that_is_kept_from_who_watches_it_has_stood_still() -> None:
         os.kill(helper.pid, signal.SIGCONT)
         ended_s = time.perf_counter()
         time.sleep(0.1)
-    assert seen is not None
-    found = [stall for stall in seen if stall.length_s > 0.08]
+        found = [stall for stall in seen() or () if stall.length_s > 0.08]
     assert len(found) == len(os.sched_getaffinity(0))
     assert all(began_s < stall.end_s - 0.08 and stall.end_s < ended_s + 0.05 for stall in found)
 
 
 def test_without_such_a_priority_nothing_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "sched_setscheduler", raising=False)
+    monkeypatch.setattr("inversynth.realtime.STAYS_AWAKE", False)
     with stalls(0.02) as seen:
-        assert seen is None
+        assert seen() is None
+
+
+@linux
+def test_nor_after_its_helper_has_died_or_was_not_allowed_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    with stalls(0.02) as seen:
+        helper = next(child for child in multiprocessing.active_children() if child.name == "_watch")
+        helper.kill()
+        helper.join()
+        assert seen() is None
+    refused = SimpleNamespace(pipe=SimpleNamespace(send=lambda what: None, recv=lambda: None), end=lambda: None)
+    monkeypatch.setattr("inversynth.realtime.Helper", lambda *_: refused)
+    with stalls(0.02) as seen:
+        assert seen() is None
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system doesn't tell of its threads")

@@ -353,10 +353,10 @@ class Line:
     def _view(self) -> None:
         semaphore: Any = self._news
         self.native = _native.Line(np.frombuffer(self._memory, np.uint8), semaphore._semlock.handle)
-        self._known = 0
+        self._known = self.native.overflows()
 
     def wait(self, seconds: float, samples: int = 0) -> None:
-        """Returns when so many samples wait, at least one, at the latest after so many seconds."""
+        """Returns when so many samples wait, at least one, or so many seconds are over; perhaps earlier."""
         if self.native.want(samples) or self._news.acquire(timeout=seconds):
             while self._news.acquire(block=False):
                 pass
@@ -479,7 +479,7 @@ def list_devices(what: str = "input", instead: str = "--file") -> list[dict[str,
 
 def _sounddevice() -> Any:
     try:
-        with quiet():
+        with quiet(), hurrying():  # with JACK the thread of the callback begins here
             import sounddevice
     except (OSError, ImportError) as error:
         raise UsageError(

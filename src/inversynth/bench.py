@@ -117,7 +117,7 @@ def sounds(name: str, rate: int) -> dict[str, NDArray[np.float32]]:
 
 class Timed(Source):
     """A source that remembers when each block came, and what was read; `newest_s` is when the last block read came,
-    `lost_s` when each overflow was told of."""
+    `lost_s` when the first and the last block came of those with which an overflow was told."""
 
     def until(self, stop: threading.Event, seconds: float, keep: bool = True, sound: bool = False) -> None:
         """Is to set `stop` so many seconds after its start; without `keep` nothing is remembered, and what was read
@@ -127,7 +127,8 @@ class Timed(Source):
         self._timer.daemon = True
         self.times_s, self.ends = array("d"), array("q")
         self.heard: list[NDArray[np.float32]] = []
-        self.lost_s: list[float] = []
+        self.lost_s: list[tuple[float, float]] = []
+        self._came_s = array("d")
         self.newest_s = 0.0
         self._cpu_s = self._wall_s = 0.0
         self._delivered = self._taken = 0
@@ -142,15 +143,18 @@ class Timed(Source):
         return round(100 * (cpu_s() - self._cpu_s) / (time.perf_counter() - self._wall_s), 2)
 
     def deliver(self, block: NDArray[np.float32]) -> None:
+        self._came_s.append(self.delivered_s or time.perf_counter())
         if self.keep:
             self._delivered += len(block)
-            self.times_s.append(self.delivered_s or time.perf_counter())
+            self.times_s.append(self._came_s[-1])
             self.ends.append(self._delivered)
         super().deliver(block)
 
     def read(self) -> NDArray[np.float32] | None:
-        overflows, block = self.overflows, super().read()
-        self.lost_s += [self.delivered_s or time.perf_counter()] * (self.overflows - overflows)
+        block = super().read()
+        if self._came_s:
+            self.lost_s += [(self._came_s[0], self._came_s[-1])] * (self.overflows - len(self.lost_s))
+            del self._came_s[:]
         if self.keep and block is not None and len(block):
             self._taken += len(block)
             self.newest_s = self.times_s[bisect_left(self.ends, self._taken)]
@@ -314,15 +318,16 @@ def jack(name: str, period: int) -> Iterator[Hear]:
         stack.callback(player.end, WAIT_S)
 
         def play(what: str) -> None:
-            player.pipe.send(list(made).index(what))
+            try:
+                player.pipe.send(list(made).index(what))
+            except OSError:
+                raise InversynthError("the player has ended") from None
 
-        try:
-            play("silence")
-            if not player.pipe.poll(WAIT_S):
-                raise InversynthError(f"the player did not start within {WAIT_S:g} s")
-            player.pipe.recv()
-        except (EOFError, OSError):
-            raise InversynthError("the player has ended") from None
+        play("silence")
+        if not player.pipe.poll(WAIT_S):
+            raise InversynthError(f"the player did not start within {WAIT_S:g} s")
+        if (error := player.pipe.recv()) is not None:
+            raise error
 
         def hear(what: str) -> Timed:
             play("silence")
@@ -332,15 +337,21 @@ def jack(name: str, period: int) -> Iterator[Hear]:
 
 
 def play_sounds(pipe: Connection, made: list[NDArray[np.float32]]) -> None:
-    """Plays one sound after another, each over and over until the pipe gives the number of the next."""
+    """Plays one sound after another, each over and over until the pipe gives the number of the next.
+
+    Tells by the pipe that it plays, or the error.
+    """
     tape = _native.Tape(np.concatenate(made), np.cumsum([len(sound) for sound in made]))
-    row = find_device(list_devices("output"), "system", "output")
-    stream = open_stream("output", row, RATE_HZ, 0, 1, tape)
     tape.play(pipe.recv())
-    stream.start()
-    pipe.send(None)
-    while True:
-        tape.play(pipe.recv())
+    try:
+        stream = open_stream("output", find_device(list_devices("output"), "system", "output"), RATE_HZ, 0, 1, tape)
+    except UsageError as error:
+        pipe.send(error)
+        return
+    with stream:
+        pipe.send(None)
+        while True:
+            tape.play(pipe.recv())
 
 
 def _wait_for(ending: str) -> str:
@@ -445,16 +456,27 @@ def watched(every_s: float, tell: Callable[[float, int | None], None] | None = N
         thread.join()
 
 
-def stalled(seen: Sequence[Stall] | None, lost_s: Sequence[float], block_s: float) -> dict[str, Any] | None:
-    """Of the machine's stalls how many there were, the longest in ms, and how many overflows came just after one.
+def stalled(
+    seen: Sequence[Stall] | None, lost_s: Sequence[tuple[float, float]], block_s: float
+) -> dict[str, Any] | None:
+    """Of the machine's stalls how many there were, the longest in ms, and how many overflows came with one.
 
-    lost_s: when each overflow was told of; that is at most `STALLED_BLOCKS` blocks late. None where none can be seen.
+    lost_s: see `Timed`; an overflow is told of at most `STALLED_BLOCKS` blocks late. None where no stall can be seen.
     """
     if seen is None:
         return None
-    after = sum(any(0 <= at_s - stall.end_s <= STALLED_BLOCKS * block_s for stall in seen) for at_s in lost_s)
+    late_s = STALLED_BLOCKS * block_s
+    spans = [(stall.end_s - stall.length_s, stall.end_s + late_s) for stall in seen]
+    after = sum(any(last >= begin and first <= end for begin, end in spans) for first, last in lost_s)
     longest = max((stall.length_s for stall in seen), default=0.0)
     return {"count": len(seen), "max_ms": round(longest * 1e3, 2), "overflows": after}
+
+
+def stall_rows(rows: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """The name and, of each row of figures, the cell of what `stalled` found; - where that can't be seen."""
+    names = {"count": "stalls of the machine", "max_ms": "the longest, ms", "overflows": "overflows with one"}
+    found = [row.get("stalls") for row in rows]
+    return [(name, *("-" if stalls is None else f"{stalls[key]:g}" for stalls in found)) for key, name in names.items()]
 
 
 def growth_mib(seen: Sequence[int]) -> float | None:
@@ -484,19 +506,11 @@ def load_on_cpu(name: str) -> Model:
 
 
 def measure(load: Load, name: str, period: int, seconds: float, simulate: bool) -> dict[str, Any]:
-    """The figures at one period: milliseconds, percent, counts. Each of three parts takes `seconds`.
-
-    Beside the overflows: how often the machine itself stood still for half a block or longer.
-    """
+    """The figures at one period: milliseconds, percent, counts. Each of three parts takes `seconds`."""
     model = load(name)
     profile = of_space(model.synth, synth(model.synth).space)
     found: dict[str, Any] = {"period_samples": period}
-    block_s, lost_s = period / RATE_HZ, list[float]()
-    with (
-        (simulated if simulate else jack)(model.synth, period) as hear,
-        _port() as port,
-        stalls(block_s / 2) as still,
-    ):
+    with (simulated if simulate else jack)(model.synth, period) as hear, _port() as port:
 
         def part(what: str, settings: live.Settings) -> tuple[Timed, TimedSink, TimedModel, live.Summary]:
             source, sink = hear(what), TimedSink(port, keep=True)
@@ -512,7 +526,6 @@ def measure(load: Load, name: str, period: int, seconds: float, simulate: bool) 
                     found["idle_percent" if what == "silence" else "busy_percent"] = source.share()
             finally:
                 source.close()
-            lost_s.extend(source.lost_s)
             found["overflows"] = found.get("overflows", 0) + summary.overflows
             found["messages"] = found.get("messages", 0) + len(sink.times_s)
             return source, sink, timed, summary
@@ -534,12 +547,14 @@ def measure(load: Load, name: str, period: int, seconds: float, simulate: bool) 
             first_after_s([source.came_s(int(sample)) for sample in begins], sink.times_s)
         )
         part("silence", settings)
-    found["stalls"] = stalled(still, lost_s, block_s)
     return found
 
 
 def soak(load: Load, name: str, period: int, seconds: float, simulate: bool, tell: bool = True) -> dict[str, Any]:
-    """The bridge in follow mode for so long, with `SOAK_OUTPUTS` receivers: memory, messages, overflows and stalls."""
+    """The bridge in follow mode for so long, with `SOAK_OUTPUTS` receivers: memory, messages, overflows.
+
+    And, beside the overflows, how often a processor stood still for half a block or longer (`stalled`).
+    """
     model, block_s = load(name), period / RATE_HZ
     with (simulated if simulate else jack)(model.synth, period) as hear, _port() as port:
         source, sink = hear("patches"), TimedSink(port, keep=False)
@@ -554,8 +569,9 @@ def soak(load: Load, name: str, period: int, seconds: float, simulate: bool, tel
             print(f"{at_s:7.0f} s  {sent} messages, {source.overflows} overflows{memory}", file=sys.stderr, flush=True)
 
         try:
-            with watched(min(60.0, seconds / 40), line if tell else None) as seen, stalls(block_s / 2) as still:
+            with watched(min(60.0, seconds / 40), line if tell else None) as seen, stalls(block_s / 2) as stood:
                 summary = live.run(source, model, receivers, replace(ALL, mode="follow"), stop)
+                still = stalled(stood(), source.lost_s, block_s)
         finally:
             source.close()
     return {
@@ -569,7 +585,7 @@ def soak(load: Load, name: str, period: int, seconds: float, simulate: bool, tel
         "predictions": summary.predictions,
         "blocks": summary.blocks,
         "overflows": summary.overflows,
-        "stalls": stalled(still, source.lost_s, block_s),
+        "stalls": still,
         "memory_mib": [round(held / MIB, 2) for held in seen],
         "growth_mib": growth_mib(seen),
     }
@@ -587,12 +603,7 @@ def soak_lines(found: dict[str, Any]) -> list[str]:
             verdict = "not to be seen here" if figure is None else f"{budget.shown(figure)} {budget.unit}".rstrip()
             within = "" if figure is None else ", met" if budget.met(figure) else ", not met"
             lines.append(f"{budget.name}: {verdict} (budget {budget.most:g} {budget.unit}".rstrip() + f"{within})")
-    still = found["stalls"]
-    if still is not None:
-        lines.append(
-            f"the machine itself stood still for half a block or longer: {still['count']} times, at most "
-            f"{still['max_ms']:g} ms; overflows just after that: {still['overflows']}"
-        )
+    lines += [f"{name}: {cell}" for name, cell in stall_rows([found])]
     return [*lines, f"heard through: {found['device']}; sent to: {found['midi']}"]
 
 

@@ -113,26 +113,25 @@ def awake() -> Iterator[None]:
 def _stay_awake(pipe: Connection) -> None:
     from ._native import spin  # which nothing else here needs
 
-    pipe.send(_on_each_processor(spin, os.SCHED_IDLE))
+    pipe.send(_on_each_processor(spin, os.SCHED_IDLE, 0))
     pipe.recv()  # the end of the pipe
 
 
-def _on_each_processor(work: Callable[[], NoReturn], policy: int) -> str | None:
-    """Begins a thread on each processor that this process may use, of the policy's highest priority.
-
-    Returns why not, if that wasn't allowed.
-    """
+def _on_each_processor(work: Callable[[], NoReturn], policy: int, priority: int) -> str | None:
+    """Begins a thread on each processor that this process may use; returns why not, if that wasn't allowed."""
     told: SimpleQueue[str | None] = SimpleQueue()
     processors = os.sched_getaffinity(0)
     for processor in processors:
-        threading.Thread(target=_occupy, args=(processor, policy, work, told), daemon=True).start()
+        threading.Thread(target=_occupy, args=(processor, policy, priority, work, told), daemon=True).start()
     return next((error for error in [told.get() for _ in processors] if error is not None), None)
 
 
-def _occupy(processor: int, policy: int, work: Callable[[], NoReturn], told: SimpleQueue[str | None]) -> None:
+def _occupy(
+    processor: int, policy: int, priority: int, work: Callable[[], NoReturn], told: SimpleQueue[str | None]
+) -> None:
     try:
         os.sched_setaffinity(0, {processor})
-        os.sched_setscheduler(0, policy, os.sched_param(os.sched_get_priority_max(policy)))
+        os.sched_setscheduler(0, policy, os.sched_param(priority))
     except OSError as error:
         told.put(one_line(error))
         return
@@ -143,6 +142,8 @@ def _occupy(processor: int, policy: int, work: Callable[[], NoReturn], told: Sim
 # -- a machine that stands still ----------------------------------------------------------------
 
 STEP_S = 1e-3
+WATCH_PRIORITY = 90
+"""Of SCHED_FIFO: above all audio, and allowed where `rtprio 95` is."""
 
 
 class Stall(NamedTuple):
@@ -153,23 +154,30 @@ class Stall(NamedTuple):
 
 
 @contextlib.contextmanager
-def stalls(least_s: float) -> Iterator[list[Stall] | None]:
-    """What it gives holds, at the end, each time that a processor stood still for at least so long meanwhile.
+def stalls(least_s: float) -> Iterator[Callable[[], list[Stall] | None]]:
+    """What it gives tells, as long as this lasts, when a processor has stood still for so long since it began.
 
-    A helper process has a thread on each that this one may use, of the highest priority there is, which notes when it
-    woke late from a sleep of `STEP_S`. None where there is no such priority, or it isn't allowed.
+    A helper process has a thread on each that this one may use, above all others that are real-time, which notes when
+    it woke late from a sleep of `STEP_S`: one that is shorter by less than that may be missed. None where there is no
+    such priority, or it isn't allowed, or the helper has ended.
     """
-    if not hasattr(os, "sched_setscheduler"):
-        yield None
+    if not STAYS_AWAKE:
+        yield lambda: None
         return
     helper = Helper(_watch, least_s)
-    try:
-        allowed = helper.pipe.recv() is None
-        found = list[Stall]()
-        yield found if allowed else None
-        if allowed:
+
+    def seen() -> list[Stall] | None:
+        with contextlib.suppress(EOFError, OSError):
             helper.pipe.send(None)
-            found += helper.pipe.recv()
+            found: list[Stall] | None = helper.pipe.recv()
+            return None if found is None else [stall for stall in found if stall.end_s - stall.length_s >= began_s]
+        return None
+
+    try:
+        with contextlib.suppress(EOFError, OSError):
+            helper.pipe.recv()
+        began_s = time.perf_counter()
+        yield seen
     finally:
         helper.end()
 
@@ -177,9 +185,11 @@ def stalls(least_s: float) -> Iterator[list[Stall] | None]:
 def _watch(pipe: Connection, least_s: float) -> None:
     found: list[Stall] = []
     with undisturbed():
-        pipe.send(_on_each_processor(lambda: _look(least_s, found), os.SCHED_FIFO))
-        pipe.recv()
-        pipe.send(sorted(found))
+        error = _on_each_processor(lambda: _look(least_s, found), os.SCHED_FIFO, WATCH_PRIORITY)
+        pipe.send(None)
+        while True:
+            pipe.recv()
+            pipe.send(sorted(found) if error is None else None)
 
 
 def _look(least_s: float, found: list[Stall]) -> NoReturn:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from .. import __version__
 from ..errors import UsageError
 from . import list_ends, say
 
@@ -176,6 +177,8 @@ def run(args: argparse.Namespace) -> int:
         model.require(target)
         if session is not None and session.facts.get("model_sha256", digest(named)) != digest(named):
             say(f"model {model.name} is not the one that the session was recorded with: its messages may differ")
+        if session is not None and (version := session.facts.get("version", "before 0.1.0")) != __version__:
+            say(f"the session was recorded by inversynth {version}, this is {__version__}: its messages may differ")
         source = _source(args, session)
         stack.callback(source.close)
         receivers: list[Receiver] = []
@@ -211,6 +214,7 @@ def run(args: argparse.Namespace) -> int:
                 source.sample_rate,
                 {
                     **bridge.facts,
+                    "version": __version__,
                     "synth": target.name,
                     "model": named,
                     "model_sha256": digest(named),

@@ -20,7 +20,7 @@ from ..midi import Receiver
 from ..pitch import pitch
 from ..realtime import hurry, relax, undisturbed
 from ..spec import AudioFormat, ParamSpace
-from .gate import Gate
+from .gate import LEAST_STEADY_S, Gate
 from .refining import Refiner
 from .sending import Sender
 from .session import Mark, Recorder, Session
@@ -429,10 +429,12 @@ class Bridge:
             if self._gate is not None:
                 of_it, self._accepted = self._gate(window[:count], estimates)
             self._likeliest = event.whole and of_it is estimates[0]
-        if self._settings.notes == "pitch" and self._sounding and self._key is None:
-            self._note = pitch(window[:count], audio.sample_rate).note
-            if self._note is not None and self._accepted:
-                self._key_down(at, self._note)
+        if self._settings.notes is not None and self._sounding and self._key is None:
+            key: int | None = self._settings.note
+            if self._settings.notes == "pitch":
+                key = self._note = pitch(window[:count], audio.sample_rate).note
+            if key is not None and self._accepted:
+                self._key_down(at, key)
         if self._accepted:
             self._tracker.hear(of_it, at_s, settle=event.whole, sliding=event.sliding)
             self._last_refined = False
@@ -442,8 +444,8 @@ class Bridge:
                 self._refiner.ask(self._number, window, rows)
         else:
             self._refused += 1
-            if event.whole:
-                self._key_up(at)
+            if event.whole or len(event.sound) >= round(LEAST_STEADY_S * self._rate):
+                self._key_up(at)  # before, a steady note can still turn out to be one
         if event.whole and self._settings.mode == "capture":
             self._say(f"{at_s:8.2f} s  note {self._number}{'' if self._accepted else LEFT}")
         if self._report is not None:
