@@ -137,23 +137,23 @@ def tables(found: dict[str, Any]) -> list[tuple[tuple[str, ...], list[tuple[str,
     ]
 
 
-def _soaks(rows: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    head = (f"{row['period_samples']} samples{', --awake' if row['kept_awake'] else ''}" for row in rows)
-    lines = {
-        "seconds": [f"{row['seconds']:.0f}" for row in rows],
-        f"messages a second, to {rows[0]['outputs']} outputs": [f"{row['messages_per_s']:.0f}" for row in rows],
-    }
-    return ("soak", *head, "budget"), [*((name, *cells, "") for name, cells in lines.items()), *_figures(rows)]
-
-
 def _figures(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """The budgets that were measured, and what the machine itself did."""
-    budgets = [
+    """The budgets that were measured."""
+    return [
         (budget.name, *(_cell(budget, row) for row in rows), f"{budget.most:g} {budget.unit}".rstrip())
         for budget in bench.BUDGETS
         if budget.keys[0] in rows[0]
     ]
-    return budgets + [(*cells, "") for cells in bench.stall_rows(rows)]
+
+
+def _soaks(rows: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    head = (f"{row['period_samples']} samples{', --awake' if row['kept_awake'] else ''}" for row in rows)
+    lines = [
+        ("seconds", *(f"{row['seconds']:.0f}" for row in rows)),
+        (f"messages a second, to {rows[0]['outputs']} outputs", *(f"{row['messages_per_s']:.0f}" for row in rows)),
+        *bench.stall_rows(rows),
+    ]
+    return ("soak", *head, "budget"), [*_figures(rows), *((*line, "") for line in lines)]
 
 
 def _cell(budget: bench.Budget, row: dict[str, Any]) -> str:

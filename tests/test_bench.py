@@ -165,6 +165,19 @@ def crashes() -> dict[str, Any]:
     os._exit(7)
 
 
+def says() -> dict[str, Any]:
+    print("half an hour is over", file=sys.stderr)
+    os.write(2, b"JackShmReadWritePtr::~JackShmReadWritePtr\n")
+    return {}
+
+
+def test_what_the_process_that_measures_says_is_heard_and_what_libraries_say_is_not(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert bench.apart(says) == {}
+    assert capfd.readouterr().err == "half an hour is over\n"
+
+
 def test_what_goes_wrong_in_the_process_that_measures_is_an_error_here() -> None:
     with pytest.raises(InversynthError, match="no ports at all"):
         bench.apart(fails)
@@ -219,7 +232,7 @@ def test_an_overflow_is_the_machines_if_it_stood_still_then_or_within_four_block
     assert bench.stalled(seen, lost_s, 0.005) == {"count": 2, "max_ms": 21.4, "overflows": 4}
     assert bench.stalled([], lost_s, 0.005) == {"count": 0, "max_ms": 0.0, "overflows": 0}
     assert bench.stalled(None, lost_s, 0.005) is None
-    assert bench.stall_rows([{"stalls": bench.stalled(seen, lost_s, 0.005)}, {}]) == [
+    assert bench.stall_rows([{"stalls": bench.stalled(seen, lost_s, 0.005)}, {"stalls": None}]) == [
         ("stalls of the machine", "2", "-"),
         ("the longest, ms", "21.4", "-"),
         ("overflows with one", "4", "-"),

@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _native, live, sampling
 from .audio import DeviceSource, Source, WallClock, find_device, list_devices, open_stream, serve
-from .devices import quiet
+from .devices import own_stderr, quiet
 from .errors import InversynthError, UsageError, one_line
 from .midi import PortSink, Receiver, Sink
 from .predict import WARM_UP_RUNS, Model, load_model
@@ -475,7 +475,7 @@ def stalled(
 def stall_rows(rows: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
     """The name and, of each row of figures, the cell of what `stalled` found; - where that can't be seen."""
     names = {"count": "stalls of the machine", "max_ms": "the longest, ms", "overflows": "overflows with one"}
-    found = [row.get("stalls") for row in rows]
+    found = [row["stalls"] for row in rows]
     return [(name, *("-" if stalls is None else f"{stalls[key]:g}" for stalls in found)) for key, name in names.items()]
 
 
@@ -653,6 +653,7 @@ def _apart(pipe: Any, function: Callable[..., dict[str, Any]], arguments: tuple[
     try:
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        own_stderr()
         with quiet():  # libjack tells much when its server goes
             found: dict[str, Any] | str = function(*arguments)
     except Exception as error:

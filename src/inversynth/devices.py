@@ -37,6 +37,13 @@ def quiet() -> Iterator[None]:
                 os.close(_kept)
 
 
+def own_stderr() -> None:
+    """Gives `sys.stderr` a file descriptor of its own: what this process says is heard within `quiet`, too."""
+    own = sys.__stderr__
+    if own is not None and sys.stderr is own:
+        sys.stderr = open(os.dup(2), "w", buffering=1, encoding=own.encoding, errors=own.errors)  # noqa: SIM115
+
+
 def pick(names: Sequence[str], wanted: str, what: str) -> int:
     """The position of the one name that is `wanted`, or the only one that holds it, irrespective of case.
 

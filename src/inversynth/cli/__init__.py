@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from .. import __version__
+from ..devices import own_stderr
 from ..errors import InversynthError
 
 COMMANDS = {
@@ -158,18 +159,13 @@ def _command(words: list[str]) -> int:
 
 
 def _ready_streams() -> None:
-    """Opens what was closed for us, lest a file of ours takes its number; prints what can't be encoded as "?".
-
-    Standard error gets a file descriptor of its own: `devices.quiet` discards what is written to number 2.
-    """
+    """Opens what was closed for us, lest a file of ours takes its number; prints what can't be encoded as "?"."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    own = sys.__stderr__
-    if own is not None and sys.stderr is own:
-        sys.stderr = open(os.dup(2), "w", buffering=1, encoding=own.encoding, errors=own.errors)  # noqa: SIM115
+    own_stderr()
 
 
 @contextlib.contextmanager
