@@ -10,7 +10,6 @@ its default options, and `keras.predict` of the same architecture with fresh wei
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -103,24 +102,26 @@ def measure(model: str, periods: list[int], seconds: float, soak_s: float) -> di
     found["periods"] = [at(bench.load_on_cpu, period) for period in periods]
     found["contenders"] = {name: at(load, RIVAL_PERIOD) for name, load in CONTENDERS.items()}
     soak(RIVAL_PERIOD, soak_s / SHORTER, False)
-    with awake() if STAYS_AWAKE else contextlib.nullcontext():
-        if STAYS_AWAKE:
-            found["awake"] = [at(bench.load_on_cpu, period) for period in periods]
-            soak(RIVAL_PERIOD, soak_s / SHORTER, True)
-        soak(SOAK_PERIOD, soak_s, STAYS_AWAKE)
+    if not STAYS_AWAKE:
+        soak(SOAK_PERIOD, soak_s, False)
+        return found
+    with awake():
+        found["awake"] = [at(bench.load_on_cpu, period) for period in periods]
+        soak(RIVAL_PERIOD, soak_s / SHORTER, True)
+        soak(SOAK_PERIOD, soak_s, True)
     return found
 
 
 def tables(found: dict[str, Any]) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
     """The budgets at each period, the contenders, and the soaks."""
     head = ("samples a block", *(str(row["period_samples"]) for row in found["periods"]), "budget")
-    waking = [(("with --awake", *head[1:]), _figures(found["awake"]))] if "awake" in found else []
+    waking = [(("with --awake", *head[1:]), _budgets(found["awake"]))] if "awake" in found else []
     contenders = [
         (name, *(_figure(row, *at) for at in CONTENDED), f"{row['busy_percent']:.0f}")
         for name, row in found["contenders"].items()
     ]
     return [
-        (head, _figures(found["periods"])),
+        (head, _budgets(found["periods"])),
         *waking,
         (
             (
@@ -137,7 +138,7 @@ def tables(found: dict[str, Any]) -> list[tuple[tuple[str, ...], list[tuple[str,
     ]
 
 
-def _figures(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+def _budgets(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     """The budgets that were measured."""
     return [
         (budget.name, *(_cell(budget, row) for row in rows), f"{budget.most:g} {budget.unit}".rstrip())
@@ -153,7 +154,7 @@ def _soaks(rows: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str,
         (f"messages a second, to {rows[0]['outputs']} outputs", *(f"{row['messages_per_s']:.0f}" for row in rows)),
         *bench.stall_rows(rows),
     ]
-    return ("soak", *head, "budget"), [*_figures(rows), *((*line, "") for line in lines)]
+    return ("soak", *head, "budget"), [*_budgets(rows), *((*line, "") for line in lines)]
 
 
 def _cell(budget: bench.Budget, row: dict[str, Any]) -> str:
@@ -168,12 +169,11 @@ def _figure(row: dict[str, Any], part: str, key: str) -> str:
 def markdown(found: dict[str, Any]) -> str:
     """Where they were measured, and the tables."""
     last = found["periods"][-1]
-    lines = [
+    where = (
         f"On {found['machine']['cpu']}, {found['machine']['cores']} cores, with the model `{found['model']}`, "
-        f"{found['seconds']:g} s a part; heard through {last['device']}, sent to {last['midi']}.",
-        *as_markdown(tables(found)),
-    ]
-    return "\n".join(lines)
+        f"{found['seconds']:g} s a part; heard through {last['device']}, sent to {last['midi']}."
+    )
+    return "\n".join([where, *as_markdown(tables(found))])
 
 
 def main() -> int:

@@ -269,6 +269,9 @@ def test_a_player_is_heard_from_the_beginning_of_each_sound() -> None:
 def test_a_tape_holds_whole_sounds(ends: list[int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         _native.Tape(noise(5), np.array(ends, np.int64))
+
+
+def test_a_tape_plays_what_is_on_it() -> None:
     with pytest.raises(ValueError, match="no sound 2"):
         _native.Tape(noise(5), np.array([3, 5])).play(2)
 

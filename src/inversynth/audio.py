@@ -389,13 +389,14 @@ def serve(pipe: Connection, line: Line, device: str, sample_rate: int | None, bl
         rows = list_devices()
         row = rows[[row["name"] for row in rows].index(device)] if again else find_device(rows, device)
         own = round(row["default_samplerate"])
+        rate = sample_rate or own
         try:
-            stream = open_stream("input", row, sample_rate or own, block_samples, 1, line.native)
-            rate = sample_rate or own
+            stream = open_stream("input", row, rate, block_samples, 1, line.native)
         except UsageError:
             if not again:
                 raise
-            stream, rate = open_stream("input", row, own, block_samples, 1, line.native), own
+            rate = own
+            stream = open_stream("input", row, rate, block_samples, 1, line.native)
     except (InversynthError, ValueError) as error:
         pipe.send(error)
         return
