@@ -22,12 +22,12 @@ from onset import partly
 from pages import Rows, Tables, add_options, as_markdown, concluded, shown
 from rich.console import Console
 
-from inversynth import sampling
 from inversynth.live import STAGES_S, Gate, Tracker
 from inversynth.live.tracking import Estimate, estimate
-from inversynth.machine import machine
-from inversynth.predict import default_model, load_model
-from inversynth.render import synth
+from inversynth.predict.model import default_model, load_model
+from inversynth.synths import sampling
+from inversynth.synths.render import synth
+from inversynth.system.machine import machine
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "confidence.json"

@@ -28,10 +28,10 @@ from pages import Rows
 from rich.console import Console
 
 from inversynth.dataset import Dataset, DatasetSettings, Manifest, open_dataset, render_dataset, verify
+from inversynth.dataset.exports import EXPORTS
 from inversynth.errors import InversynthError
-from inversynth.exports import EXPORTS
-from inversynth.files import read_json, write_json
-from inversynth.machine import machine
+from inversynth.system.files import read_json, write_json
+from inversynth.system.machine import machine
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs" / "datasets.md"
@@ -129,7 +129,7 @@ def reading(folder: Path) -> dict[str, float]:
 
 def training(model: str, data: Path | None, steps: int, folder: Path) -> dict[str, float]:
     """Sounds a second of the steps alone, and the share of the time that goes into them, after a first epoch."""
-    from inversynth.training import Settings, train
+    from inversynth.training.loop import Settings, train
 
     epochs: list[dict[str, Any]] = []
 

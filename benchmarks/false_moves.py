@@ -25,15 +25,16 @@ from pages import Rows, Tables, add_options, as_markdown, settled, shown
 from rich.console import Console
 from rich.progress import track
 
-from inversynth import live, sampling
-from inversynth.audio import Source, StreamClock, read_file, resample
+from inversynth import live
+from inversynth.audio.sources import Source, StreamClock, read_file, resample
 from inversynth.errors import InversynthError, UsageError
-from inversynth.machine import machine
 from inversynth.midi import Receiver
-from inversynth.predict import Model, default_model, load_model
-from inversynth.profiles import of_space
-from inversynth.render import synth
-from inversynth.synths.paper import FORMAT, SPACE
+from inversynth.midi.profiles import of_space
+from inversynth.predict.model import Model, default_model, load_model
+from inversynth.synths import sampling
+from inversynth.synths.paper.table import FORMAT, SPACE
+from inversynth.synths.render import synth
+from inversynth.system.machine import machine
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "false_moves.json"

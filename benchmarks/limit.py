@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from inversynth.render import kernel_path
+from inversynth.synths.render import kernel_path
 
 BITS = {"avx2": 256, "avx512": 512}
 

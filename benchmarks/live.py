@@ -2,7 +2,7 @@
 
     python benchmarks/live.py --soak 3600
 
-What is measured is what `inversynth bench live` measures, see inversynth.bench. The contenders differ in the
+What is measured is what `inversynth bench live` measures, see inversynth.live.bench. The contenders differ in the
 prediction alone: onnxruntime as the bridge uses it for networks that the native kernel doesn't know, onnxruntime with
 its default options, and `keras.predict` of the same architecture with fresh weights, which cost what trained ones do.
 """
@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from pages import add_options, as_markdown, settled, shown
 from rich.console import Console
 
-from inversynth import bench
 from inversynth.errors import InversynthError
-from inversynth.machine import machine
-from inversynth.predict import WARM_UP_RUNS, Model, _onnxruntime, default_model, find, load_model
-from inversynth.realtime import STAYS_AWAKE, awake
+from inversynth.live import bench
+from inversynth.predict.model import WARM_UP_RUNS, Model, _onnxruntime, default_model, find, load_model
+from inversynth.system.machine import machine
+from inversynth.system.realtime import STAYS_AWAKE, awake
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "stage.md"
@@ -64,7 +64,7 @@ def with_defaults(name: str) -> Contender:
 
 def with_keras(name: str) -> Contender:
     """`keras.Model.predict`."""
-    from inversynth import networks
+    from inversynth.networks import build as networks
 
     model = bench.load_on_cpu(name)
     network, heads = networks.build(model.facts.model, model.space, model.audio), networks.Heads(model.space)

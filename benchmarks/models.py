@@ -24,15 +24,16 @@ from numpy.typing import NDArray
 from pages import Rows, add_options, as_markdown, concluded, shown
 from rich.console import Console
 
-from inversynth import metrics, sampling
-from inversynth.architectures import LINEAR, MODELS, OWN, check_model
-from inversynth.evaluation import paper
-from inversynth.export import export
-from inversynth.files import make_folder, read_json, write_json, writing
-from inversynth.machine import machine
-from inversynth.predict import load_model
-from inversynth.render import in_threads, synth
-from inversynth.training import Settings, load_arrays, train
+from inversynth import metrics
+from inversynth.networks.architectures import LINEAR, MODELS, OWN, check_model
+from inversynth.predict.model import load_model
+from inversynth.synths import sampling
+from inversynth.synths.paper import published as paper
+from inversynth.synths.render import in_threads, synth
+from inversynth.system.files import make_folder, read_json, write_json, writing
+from inversynth.system.machine import machine
+from inversynth.training.loop import Settings, load_arrays, train
+from inversynth.training.onnx_export import export
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "models.json"

@@ -21,17 +21,17 @@ from numpy.typing import NDArray
 from pages import Rows, add_options, as_markdown, settled, shown
 from rich.console import Console
 
-from inversynth import refine
-from inversynth.audio import read_file
+from inversynth.audio.onsets import window
+from inversynth.audio.sources import read_file
 from inversynth.errors import UsageError
 from inversynth.evaluation.comparing import compare
-from inversynth.listening import window
-from inversynth.machine import machine
-from inversynth.matching import SILENT_PEAK
-from inversynth.predict import default_model, load_model
-from inversynth.render import synth
-from inversynth.scoring import Scores
+from inversynth.matching.result import SILENT_PEAK
+from inversynth.predict.model import default_model, load_model
+from inversynth.search import refine
+from inversynth.search.scoring import Scores
 from inversynth.spec import AudioFormat
+from inversynth.synths.render import synth
+from inversynth.system.machine import machine
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "objectives.json"

@@ -27,14 +27,15 @@ from numpy.typing import NDArray
 from pages import Rows, add_options, as_markdown, concluded, shown
 from rich.console import Console
 
-from inversynth import metrics, sampling
+from inversynth import metrics
 from inversynth.errors import UsageError
 from inversynth.evaluation.comparing import heard, likeliest
-from inversynth.files import make_folder, writing
-from inversynth.machine import machine
-from inversynth.predict import load_model
-from inversynth.render import synth
-from inversynth.training import FreshSounds, Settings, load_arrays, save_arrays
+from inversynth.predict.model import load_model
+from inversynth.synths import sampling
+from inversynth.synths.render import synth
+from inversynth.system.files import make_folder, writing
+from inversynth.system.machine import machine
+from inversynth.training.loop import FreshSounds, Settings, load_arrays, save_arrays
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "onset.json"
@@ -58,7 +59,7 @@ Probabilities = list[NDArray[np.float32]]
 
 def causal(settings: Settings) -> Any:
     """A Keras model: (n, samples) to (n, frames, classes) logits, those of a frame from it and those before alone."""
-    from inversynth.frontends import LogSpectrogram  # isort: skip  (first: it says what to install)
+    from inversynth.networks.frontends import LogSpectrogram  # isort: skip  (first: it says what to install)
     from keras import Input, Model, layers, utils
 
     paper = synth(settings.synth)
@@ -78,7 +79,7 @@ def trained(settings: Settings, run: Path, console: Console) -> Any:
     import keras
     from keras import ops
 
-    from inversynth.networks import Heads
+    from inversynth.networks.build import Heads
 
     source = FreshSounds(synth(settings.synth), settings)
     heads = Heads(source.space)
@@ -154,8 +155,8 @@ def of_window(name: str) -> Callable[[NDArray[np.float32], int], Probabilities]:
 
 def of_causal(network: Any) -> Callable[[NDArray[np.float32], int], Probabilities]:
     """What the causal network says at the last frame that has ended."""
-    from inversynth.frontends import HOP, WINDOW
-    from inversynth.networks import Heads
+    from inversynth.networks.build import Heads
+    from inversynth.networks.frontends import HOP, WINDOW
 
     paper = synth("paper")
     heads = Heads(paper.space)

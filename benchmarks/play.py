@@ -17,10 +17,10 @@ import numpy as np
 from pages import ROOT, Found, Tables, add_options, as_markdown, settled, shown
 from rich.console import Console
 
-from inversynth import sampling
-from inversynth.machine import machine
-from inversynth.play import VOICES, Voices
-from inversynth.render import kernel_path, synth
+from inversynth.live.play import VOICES, Voices
+from inversynth.synths import sampling
+from inversynth.synths.render import kernel_path, synth
+from inversynth.system.machine import machine
 
 HERE = Path(__file__).parent
 RATE = 48000

@@ -27,18 +27,19 @@ from pages import Rows, as_markdown, rounded, shown
 from rich.console import Console
 from rich.progress import track
 
-from inversynth import metrics, refine
-from inversynth.audio import read_file
-from inversynth.baselines import BASELINES
+from inversynth import metrics
+from inversynth.audio.onsets import window
+from inversynth.audio.sources import read_file
 from inversynth.errors import UsageError
-from inversynth.files import read_json, write_json, writing
-from inversynth.listening import window
-from inversynth.machine import machine
-from inversynth.picture import FLOOR_DB, spectrograms
-from inversynth.predict import default_model, load_model
-from inversynth.render import Synth, synth
-from inversynth.scoring import Scorer, Scores
-from inversynth.synths.paper import FORMAT
+from inversynth.matching.picture import FLOOR_DB, spectrograms
+from inversynth.predict.model import default_model, load_model
+from inversynth.search import refine
+from inversynth.search.baselines import BASELINES
+from inversynth.search.scoring import Scorer, Scores
+from inversynth.synths.paper.table import FORMAT
+from inversynth.synths.render import Synth, synth
+from inversynth.system.files import read_json, write_json, writing
+from inversynth.system.machine import machine
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "recordings.json"

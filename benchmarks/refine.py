@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from pages import Rows, add_options, as_markdown, settled, shown
 from rich.console import Console
 
-from inversynth import sampling
-from inversynth.baselines import BASELINES
 from inversynth.evaluation import comparing
-from inversynth.files import writing
-from inversynth.machine import machine
-from inversynth.predict import default_model, load_model
-from inversynth.refine import Candidate, refine
-from inversynth.render import synth
+from inversynth.predict.model import default_model, load_model
+from inversynth.search.baselines import BASELINES
+from inversynth.search.refine import Candidate, refine
+from inversynth.synths import sampling
+from inversynth.synths.render import synth
+from inversynth.system.files import writing
+from inversynth.system.machine import machine
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "refine.json"

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from pages import Rows, Tables, add_options, as_markdown, settled, shown
 from rich.console import Console
 
-from inversynth.synths.paper import FORMAT, NOTE_OFF_S, SPACE
+from inversynth.synths.paper.table import FORMAT, NOTE_OFF_S, SPACE
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs" / "bank.md"
@@ -76,8 +76,8 @@ def error(values: NDArray[np.float64], sounds: NDArray[np.float32]) -> dict[str,
 
 def bank(threads: int, count: int, seconds: float) -> dict[str, Any]:
     """The bank, by the path that INVERSYNTH_SIMD names."""
-    from inversynth import sampling
-    from inversynth.render import kernel_path, synth
+    from inversynth.synths import sampling
+    from inversynth.synths.render import kernel_path, synth
 
     paper = synth("paper")
     values = paper.space.values_of_levels(sampling.draw(paper.space, 0, 0, count))
@@ -90,7 +90,7 @@ def rival(name: str, threads: int, count: int, seconds: float) -> dict[str, Any]
     """A module of rivals/, at the best of its batch sizes."""
     from rivals import Task
 
-    from inversynth import sampling
+    from inversynth.synths import sampling
 
     module = importlib.import_module(f"rivals.{name}_")
     render = module.make(Task(RATE, RATE, NOTE_OFF_S, threads))
@@ -186,7 +186,7 @@ def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from limit import limit
 
     from inversynth import _native
-    from inversynth.machine import machine
+    from inversynth.system.machine import machine
 
     everything = os.cpu_count() or 1
     counts = [threads for threads in (1, 2, 4, 8, 16, 32, 64, 128) if threads < everything] + [everything]

@@ -28,7 +28,7 @@ from render import best_of, command, run
 from rich.console import Console
 
 from inversynth.metrics import FLOOR, HOP, WINDOW
-from inversynth.synths.paper import FORMAT
+from inversynth.synths.paper.table import FORMAT
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs" / "bank.md"
@@ -122,7 +122,7 @@ def errors(values: NDArray[np.float64], target: NDArray[np.float32], scores: NDA
     """The largest errors of the correlation, absolute, and of the other scores, relative, to float64."""
     from dataclasses import astuple, replace
 
-    from inversynth.render import synth
+    from inversynth.synths.render import synth
 
     exact = np.stack(astuple(replace(synth("paper"), aim=None).scorer(target)(values)), axis=1)
     off = np.abs(scores - exact)
@@ -133,8 +133,8 @@ def child(name: str, threads: int, count: int, seconds: float) -> dict[str, Any]
     """Measures a contender in this process, at its best batch size; the target is the first candidate's sound."""
     from dataclasses import astuple
 
-    from inversynth import sampling
-    from inversynth.render import kernel_path, synth
+    from inversynth.synths import sampling
+    from inversynth.synths.render import kernel_path, synth
 
     paper = synth("paper")
     values = paper.space.values_of_levels(sampling.draw(paper.space, 0, 0, count))
@@ -195,8 +195,8 @@ def stages(path: str) -> list[dict[str, Any]]:
 def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """All contenders, on one core and on all."""
     from inversynth import _native
-    from inversynth.machine import machine
-    from inversynth.render import kernel_path
+    from inversynth.synths.render import kernel_path
+    from inversynth.system.machine import machine
 
     counts = sorted({1, os.cpu_count() or 1})
     found: dict[str, Any] = {"machine": machine(), "num_candidates": args.num_sounds, "limit": limit()}

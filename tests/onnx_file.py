@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from inversynth.render import Synth
+from inversynth.synths.render import Synth
 
 FLOAT = 1
 

@@ -10,9 +10,9 @@ import pytest
 
 import reference
 from inversynth.errors import MismatchError, UsageError
-from inversynth.render import SYNTHS
 from inversynth.spec import AudioFormat, Param, ParamSpace
-from inversynth.synths import paper
+from inversynth.synths.paper import table as paper
+from inversynth.synths.render import SYNTHS
 
 EVERY = [pytest.param(param, id=f"{name}-{param.name}") for name, synth in SYNTHS.items() for param in synth.space]
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import InversynthError, MismatchError, UsageError
     from .evaluation import evaluate
-    from .matching import match
-    from .predict import load_model
-    from .render import Synth, synth
+    from .matching.result import match
+    from .predict.model import load_model
     from .spec import AudioFormat, Param, ParamSpace
+    from .synths.render import Synth, synth
 
 __version__ = "0.1.0"
 

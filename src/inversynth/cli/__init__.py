@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from .. import __version__
-from ..devices import own_stderr
 from ..errors import InversynthError
+from ..system.devices import own_stderr
 
 COMMANDS = {
     "render": "render a dataset of random patches",

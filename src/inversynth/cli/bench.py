@@ -36,11 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measures and prints; returns 0, whether the budgets are met or not."""
-    from .. import bench
-    from ..files import to_json, writing
-    from ..machine import machine
-    from ..predict import default_model, find
-    from ..realtime import awake
+    from ..live import bench
+    from ..predict.model import default_model, find
+    from ..system.files import to_json, writing
+    from ..system.machine import machine
+    from ..system.realtime import awake
 
     periods = _periods(args.periods, bench.PERIODS)
     for seconds in (args.seconds, args.soak):
@@ -91,7 +91,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..bench import BUDGETS
+    from ..live.bench import BUDGETS
 
     utf = (sys.stdout.encoding or "").lower().startswith("utf")
     marks = {True: "✓" if utf else "ok", False: "✗" if utf else "over"}

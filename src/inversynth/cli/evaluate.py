@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options; their defaults are those of `evaluation.evaluate`."""
     from ..evaluation import evaluate
-    from ..predict import DEVICES
-    from ..render import SYNTHS
+    from ..predict.model import DEVICES
+    from ..synths.render import SYNTHS
 
     defaults = {name: parameter.default for name, parameter in inspect.signature(evaluate).parameters.items()}
     parser.add_argument("--model", metavar="NAME|PATH", help="a model (default: the one for the synth)")
@@ -102,7 +102,7 @@ def _table(title: str, columns: tuple[str, ...]) -> Table:
 
 
 def _show_parameters(facts: dict[str, Any], console: Console) -> None:
-    from ..evaluation import paper
+    from ..synths.paper import published as paper
 
     theirs = paper.MPR if facts["synth"] == "paper" else {}
     table = _table(
@@ -148,7 +148,7 @@ def _show_parameters(facts: dict[str, Any], console: Console) -> None:
 
 
 def _show_sounds(facts: dict[str, Any], console: Console) -> None:
-    from ..evaluation import paper
+    from ..synths.paper import published as paper
 
     theirs = paper.SOUND if facts["synth"] == "paper" else {}
     refined = facts.get("refined")

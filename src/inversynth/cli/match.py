@@ -15,15 +15,15 @@ from ..errors import UsageError
 from . import printable, tell_error
 
 if TYPE_CHECKING:
-    from ..matching import Match
-    from ..refine import Progress
+    from ..matching.result import Match
+    from ..search.refine import Progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `inversynth match`."""
-    from ..matching import match
-    from ..predict import DEVICES
-    from ..render import SYNTHS
+    from ..matching.result import match
+    from ..predict.model import DEVICES
+    from ..synths.render import SYNTHS
 
     defaults = {name: parameter.default for name, parameter in inspect.signature(match).parameters.items()}
     parser.add_argument(
@@ -83,10 +83,10 @@ def run(args: argparse.Namespace) -> int:
 
     So does Ctrl-C, which still leaves the match of a search that it ended.
     """
-    from ..matching import match
-    from ..predict import default_model, load_model
-    from ..refine import INTERRUPTED
-    from ..render import synth
+    from ..matching.result import match
+    from ..predict.model import default_model, load_model
+    from ..search.refine import INTERRUPTED
+    from ..synths.render import synth
 
     folders: dict[str, Path] = {}
     for target in args.targets:
@@ -173,8 +173,8 @@ def _show(target: Path, found: Match, folder: Path) -> None:
     from rich.text import Text
 
     from .. import metrics
-    from ..picture import note
-    from ..render import synth
+    from ..matching.picture import note
+    from ..synths.render import synth
 
     space = synth(found.synth).space
     heard = space.active([[setting.level for setting in found.patch]])[0]

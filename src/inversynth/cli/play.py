@@ -12,7 +12,7 @@ from ..errors import UsageError
 from . import list_ends, say
 
 if TYPE_CHECKING:
-    from ..play import Input, Player
+    from ..live.play import Input, Player
 
 OUT_RATE = 48000
 """Of a file, in Hz."""
@@ -20,8 +20,8 @@ OUT_RATE = 48000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where notes come from, where sound goes, and what is played."""
-    from ..play import GAIN_DB, VOICES
-    from ..render import SYNTHS
+    from ..live.play import GAIN_DB, VOICES
+    from ..synths.render import SYNTHS
 
     inputs = parser.add_argument_group("input (at least one)")
     inputs.add_argument(
@@ -67,12 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plays until the end of the input, the duration, Ctrl-C or SIGTERM; returns 0."""
-    from ..audio import check_block
-    from ..devices import quiet
-    from ..files import wav, writing
-    from ..play import FileInput, Output, Player, Voices, find_output, initial_patch, perform, read_patch, render
-    from ..profiles import load
-    from ..render import synth
+    from ..audio.sources import check_block
+    from ..live.play import FileInput, Output, Player, Voices, find_output, initial_patch, perform, read_patch, render
+    from ..midi.profiles import load
+    from ..synths.render import synth
+    from ..system.devices import quiet
+    from ..system.files import wav, writing
     from .live import _until_signalled
 
     if args.list_devices or args.list_ports:
@@ -122,7 +122,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _inputs(args: argparse.Namespace, player: Player) -> Iterator[Input]:
-    from ..play import FileInput, PipeInput, PortInput
+    from ..live.play import FileInput, PipeInput, PortInput
 
     if args.midi_in == "-":
         yield PipeInput(sys.stdin.fileno(), player)
@@ -135,8 +135,8 @@ def _inputs(args: argparse.Namespace, player: Player) -> Iterator[Input]:
 
 
 def _list(args: argparse.Namespace) -> int:
+    from ..live.play import list_outputs
     from ..midi import input_ports
-    from ..play import list_outputs
 
     without = "no MIDI input ports; connect a keyboard, or make one with --virtual NAME"
     return list_ends(args, "output", list_outputs, input_ports, without)

@@ -8,8 +8,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import files
 from ..errors import InversynthError
+from ..system import files
 from . import actions, say
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ ACTIONS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the actions."""
-    from ..render import SYNTHS
+    from ..synths.render import SYNTHS
 
     made = actions(parser, ACTIONS)
     for name in ("show", "check"):
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Returns 0."""
-    from .. import profiles
+    from ..midi import profiles
 
     if args.action == "list":
         for name in profiles.names():
@@ -66,9 +66,9 @@ def _driven(profile: Profile) -> str:
 
 
 def _import(args: argparse.Namespace) -> None:
-    from ..profiles import to_toml
-    from ..profiles.charts import read_chart
-    from ..render import synth
+    from ..midi.profiles import to_toml
+    from ..midi.profiles.charts import read_chart
+    from ..synths.render import synth
 
     profile = read_chart(args.chart, synth(args.synth).space)
     with files.writing(args.out) as temporary:
@@ -80,11 +80,11 @@ def _import(args: argparse.Namespace) -> None:
 
 
 def _learn(args: argparse.Namespace) -> None:
-    from ..devices import quiet
     from ..midi import InputPort, Profile
-    from ..profiles import to_toml
-    from ..profiles.learning import learn
-    from ..render import synth
+    from ..midi.profiles import to_toml
+    from ..midi.profiles.learning import learn
+    from ..synths.render import synth
+    from ..system.devices import quiet
 
     space = synth(args.synth).space
     pressed = threading.Semaphore(0)

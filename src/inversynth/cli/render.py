@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..dataset import DTYPES, DatasetSettings, Report, render_dataset
-from ..engines import ENGINES
-from ..exports import EXPORTS, check
-from ..render import SYNTHS
+from ..dataset.engines import ENGINES
+from ..dataset.exports import EXPORTS, check
+from ..synths.render import SYNTHS
 from . import printable
 
 PLAIN_S = 5.0

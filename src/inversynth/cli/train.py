@@ -7,8 +7,8 @@ import dataclasses
 import sys
 from typing import Any
 
-from ..architectures import MODELS, OWN
 from ..errors import UsageError
+from ..networks.architectures import MODELS, OWN
 from . import printable
 
 HELP = {
@@ -36,7 +36,7 @@ HELP = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One option for each field of `training.Settings`, with its default, and where the run is kept."""
-    from ..training import Settings
+    from ..training.loop import Settings
 
     parser.add_argument("--out", required=True, metavar="RUN", help="folder of the run")
     source = parser.add_mutually_exclusive_group()
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     """Trains; returns 0 when the run is finished and 130 when it was stopped and can be resumed."""
     from pathlib import Path
 
-    from ..training import Run, Settings, train
+    from ..training.loop import Run, Settings, train
 
     given = {f.name: getattr(args, f.name) for f in dataclasses.fields(Settings) if getattr(args, f.name) is not None}
     if args.resume:

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__, render, sampling
+from .. import __version__
 from ..errors import DamageError, UsageError
-from ..files import check_types, to_json
 from ..spec import AudioFormat, ParamSpace
-from ..stores import Entry, Store
+from ..synths import render, sampling
+from ..system.files import check_types, to_json
 from .samples import DTYPES
+from .stores import Entry, Store
 
 FORMAT = "inversynth dataset 2"
 UNSIGNED = ("inversynth dataset 1",)

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import engines, render, sampling
-from ..engines import Engine, checkpoint
 from ..errors import DamageError, InversynthError, MismatchError
-from ..stores import Entry, Store, store
+from ..synths import render, sampling
+from . import engines
+from .engines import Engine, checkpoint
 from .manifest import MANIFEST, PARTIAL, SHARD_FILE, DatasetSettings, Manifest
 from .reading import Dataset, Look, Report, open_dataset, wrongs
 from .samples import stored
+from .stores import Entry, Store, store
 
 BLOCK_BYTES = 1 << 20
 """A worker holds about this much sound at a time: what fits into its core's cache is fastest."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _native
-from ..render import kernel_path
+from ..synths.render import kernel_path
 
 DTYPES = {"float32": "<f4", "float16": "<f2", "int16": "<i2"}
 """What a sample may be stored as, and how .npy says so."""

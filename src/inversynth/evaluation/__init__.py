@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import metrics, sampling
-from ..baselines import check as check_baselines
-from ..conditions import check as check_conditions
+from .. import metrics
+from ..audio.augmentation import check as check_conditions
 from ..errors import UsageError
-from ..files import make_folder, to_json, writing
-from ..machine import machine
-from ..predict import Model, default_model, load_model
-from ..refine import check_budget
-from ..render import Synth
-from ..render import synth as synth_named
+from ..predict.model import Model, default_model, load_model
+from ..search.baselines import check as check_baselines
+from ..search.refine import check_budget
+from ..synths import sampling
+from ..synths.render import Synth
+from ..synths.render import synth as synth_named
+from ..system.files import make_folder, to_json, writing
+from ..system.machine import machine
 from .comparing import CHUNK, Columns, Report, compare, heard, joined, likeliest
 from .robustness import robustness
 from .searching import figures, run_baselines, run_refinement
@@ -58,7 +59,7 @@ class Evaluation:
 
     def save(self, folder: str | Path) -> None:
         """Writes `measures.csv`, `parameters.csv`, `evaluation.png` and, last, `evaluation.json` into a folder."""
-        from ..picture import plain
+        from ..matching.picture import plain
         from .output import draw, write_measures, write_parameters
 
         place = make_folder(folder)
@@ -93,7 +94,7 @@ def evaluate(
     model: a name, a path or a loaded `Model`; by default the one shipped for the synth. synth: by default the
     model's, else "paper". The sounds are predicted, the likeliest levels are rendered, and both sounds compared;
     chance compares sounds with the next ones, at most `CHANCE` of them. refine: seconds; each sound is also refined
-    from the network's distributions for at most so long, on one core. baselines: each of `inversynth.baselines`
+    from the network's distributions for at most so long, on one core. baselines: each of `inversynth.search.baselines`
     searches each sound with a `budget` of renders. conditions: the targets are also heard as the world leaves them (see
     `robustness`). With `out`, the evaluation is saved there. `progress("...")` opens a display. Raises `UsageError` for
     fewer than 2 examples (chance compares them) or too many, a budget that nothing can be done with, or a library that

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics
-from ..render import Synth, in_threads
+from ..synths.render import Synth, in_threads
 
 CHUNK = 256
 """Sounds that are held at a time."""

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics
-from ..baselines import BASELINES
-from ..refine import INTERRUPTED, refine
-from ..render import Synth
+from ..search.baselines import BASELINES
+from ..search.refine import INTERRUPTED, refine
+from ..synths.render import Synth
 from .comparing import CHUNK, Columns, Report, compare, joined
 
 SEEDS = 1 << 64

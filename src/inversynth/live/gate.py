@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pitch import pitch
-from ..render import Synth
+from ..audio.pitch import pitch
 from ..spec import AudioFormat
+from ..synths.render import Synth
 from .tracking import Estimate
 
 LEAST_RHO, MOST_OFF = 0.9, 4.0

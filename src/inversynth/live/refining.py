@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..processes import Helper
+from ..system.processes import Helper
 
 NICE = 10
 
@@ -20,7 +20,7 @@ class Refiner:
     """Searches for the patch of one note at a time; of notes that come meanwhile only the latest is kept."""
 
     def __init__(self, synth: str, seconds: float) -> None:
-        from ..refine import check_budget
+        from ..search.refine import check_budget
 
         check_budget(seconds, None, 1)
         self._helper = Helper(_serve, synth, seconds)
@@ -64,8 +64,8 @@ class Refiner:
 def _serve(pipe: Connection, name: str, seconds: float) -> None:
     """Says when it is ready, then answers notes with patches; whatever comes meanwhile ends a search."""
     from ..errors import InversynthError
-    from ..refine import refine
-    from ..render import synth
+    from ..search.refine import refine
+    from ..synths.render import synth
 
     if hasattr(os, "nice"):
         os.nice(NICE)

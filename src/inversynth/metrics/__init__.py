@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from .field import field_measures
 from .intervals import mean_intervals, summary
-from .parameters import (
-    GROUPS,
-    calibration,
-    group_measures,
-    group_of,
-    mean_mpr,
-    parameter_measures,
-    pooled,
-    ranks,
-)
+from .parameters import GROUPS, calibration, group_measures, group_of, mean_mpr, parameter_measures, pooled, ranks
 from .sounds import FLOOR, HOP, WINDOW, log_spectrograms, pearson, sound_measures, spectrogram
 
 TITLES = {

@@ -1,0 +1,1 @@
+"""The paper's synth, with all that is its own."""
