@@ -25,15 +25,15 @@ from pages import Rows, Tables, add_options, as_markdown, settled, shown
 from rich.console import Console
 from rich.progress import track
 
-from inversynth import live
+from inversynth import live, synths
 from inversynth.audio.sources import Source, StreamClock, read_file, resample
 from inversynth.errors import InversynthError, UsageError
 from inversynth.midi import Receiver
 from inversynth.midi.profiles import of_space
-from inversynth.predict.model import Model, default_model, load_model
+from inversynth.predict.model import Model, load_model
+from inversynth.predict.shipped import default_model
 from inversynth.synths import sampling
 from inversynth.synths.paper.table import FORMAT, SPACE
-from inversynth.synths.render import synth
 from inversynth.system.machine import machine
 
 HERE = Path(__file__).parent
@@ -196,7 +196,7 @@ def speech(cache: Path, seconds: float) -> Iterator[Sound]:
 
 def own(count: int) -> Iterator[Sound]:
     """Random patches of the synth, of a second each, with a rest after each."""
-    sounds = synth("paper").render(SPACE.values_of_levels(sampling.draw(SPACE, SEED, 0, count)))
+    sounds = synths.load("paper").render(SPACE.values_of_levels(sampling.draw(SPACE, SEED, 0, count)))
     for sound in sounds:
         yield np.pad(sound * np.float32(min(1, 0.9 / max(np.abs(sound).max(), 1e-6))), (0, round(REST_S * RATE)))
 
@@ -227,7 +227,7 @@ def moved(model: Model, pieces: Iterator[Sound], mode: str, anything: bool = Fal
     """What the bridge makes of some pieces of sound."""
     sink, source = Counting(), Played(pieces)
     receiver = Receiver(of_space("paper", SPACE), sink)
-    gate = None if anything else live.Gate(synth("paper"), model.audio)
+    gate = None if anything else live.Gate(synths.load("paper"), model.audio)
     summary = live.Bridge(source, model, [receiver], live.Settings(mode), gate).run(threading.Event())
     passed = summary.predictions - summary.refused
     return Counts(summary.seconds, summary.predictions, passed, sink.messages)
@@ -235,7 +235,7 @@ def moved(model: Model, pieces: Iterator[Sound], mode: str, anything: bool = Fal
 
 def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """The figures of every sound in every mode."""
-    model = load_model(args.model or default_model("paper"), "cpu")
+    model = load_model(args.model or default_model(synths.load("paper")), "cpu")
     seconds = args.hours * 3600
     sounds: dict[str, Callable[[], Iterator[Sound]]] = {
         **{what: partial(made, what, seconds) for what in MADE},

@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from pages import add_options, as_markdown, settled, shown
 from rich.console import Console
 
+from inversynth import synths
 from inversynth.errors import InversynthError
 from inversynth.live import bench
-from inversynth.predict.model import WARM_UP_RUNS, Model, _onnxruntime, default_model, find, load_model
+from inversynth.predict.model import WARM_UP_RUNS, Model, _onnxruntime, load_model
+from inversynth.predict.shipped import default_model, find
 from inversynth.system.machine import machine
 from inversynth.system.realtime import STAYS_AWAKE, awake
 
@@ -179,7 +181,7 @@ def markdown(found: dict[str, Any]) -> str:
 def main() -> int:
     """Measures, prints tables, and writes the figures and the docs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--model", default=default_model("paper"), help="a shipped model or an ONNX file")
+    parser.add_argument("--model", default=default_model(synths.load("paper")), help="a shipped model or an ONNX file")
     parser.add_argument("--periods", type=int, nargs="+", default=list(bench.PERIODS), metavar="SAMPLES")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each of three parts of a period (default: 60)")
     soak = f"and soaks, so long at {SOAK_PERIOD} samples, and 1/{SHORTER} of it at {RIVAL_PERIOD}"

@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 from pages import Rows, add_options, as_markdown, concluded, shown
 from rich.console import Console
 
-from inversynth import metrics
+from inversynth import metrics, synths
 from inversynth.networks.architectures import LINEAR, MODELS, OWN, check_model
 from inversynth.predict.model import load_model
 from inversynth.synths import sampling
 from inversynth.synths.paper import published as paper
-from inversynth.synths.render import in_threads, synth
 from inversynth.system.files import make_folder, read_json, write_json, writing
 from inversynth.system.machine import machine
+from inversynth.system.simd import in_threads
 from inversynth.training.loop import Settings, load_arrays, train
 from inversynth.training.onnx_export import export
 
@@ -79,7 +79,7 @@ def measure(model: str, folder: Path, count: int) -> dict[str, Any]:
 
     By chance, each sound is answered by the next one's patch.
     """
-    instrument = synth("paper")
+    instrument = synths.load("paper")
     space = instrument.space
     levels = sampling.draw(space, TEST_SEED, 0, count, sampling.TEST)
     network = None if model == CHANCE else load_model(folder / "model.onnx", "cpu")

@@ -27,12 +27,11 @@ from numpy.typing import NDArray
 from pages import Rows, add_options, as_markdown, concluded, shown
 from rich.console import Console
 
-from inversynth import metrics
+from inversynth import metrics, synths
 from inversynth.errors import UsageError
-from inversynth.evaluation.comparing import heard, likeliest
+from inversynth.evaluation.comparing import likeliest
 from inversynth.predict.model import load_model
 from inversynth.synths import sampling
-from inversynth.synths.render import synth
 from inversynth.system.files import make_folder, writing
 from inversynth.system.machine import machine
 from inversynth.training.loop import FreshSounds, Settings, load_arrays, save_arrays
@@ -62,7 +61,7 @@ def causal(settings: Settings) -> Any:
     from inversynth.networks.frontends import LogSpectrogram  # isort: skip  (first: it says what to install)
     from keras import Input, Model, layers, utils
 
-    paper = synth(settings.synth)
+    paper = synths.load(settings.synth)
     utils.set_random_seed(settings.seed)
     inputs = Input((paper.format.samples,), name="audio")
     x = LogSpectrogram(name="log_spectrogram")(inputs)
@@ -81,7 +80,7 @@ def trained(settings: Settings, run: Path, console: Console) -> Any:
 
     from inversynth.networks.build import Heads
 
-    source = FreshSounds(synth(settings.synth), settings)
+    source = FreshSounds(synths.load(settings.synth), settings)
     heads = Heads(source.space)
 
     def loss(levels: Any, logits: Any) -> Any:
@@ -122,13 +121,13 @@ def trained(settings: Settings, run: Path, console: Console) -> Any:
 def partly(sounds: NDArray[np.float32], ms: int) -> NDArray[np.float32]:
     """Sounds of which what comes later is silence."""
     out = sounds.copy()
-    out[:, round(ms * synth("paper").format.sample_rate / 1000) :] = 0
+    out[:, round(ms * synths.load("paper").format.sample_rate / 1000) :] = 0
     return out
 
 
 def measure(predict: Callable[[NDArray[np.float32], int], Probabilities], count: int) -> list[dict[str, float]]:
     """A row for each of `TIMES_MS`: MPR where heard, and rho(STFT) of the whole sound that the patch makes."""
-    paper = synth("paper")
+    paper = synths.load("paper")
     levels = sampling.draw(paper.space, SEED, 0, count, sampling.TEST)
     sounds, counted = paper.render(paper.space.values_of_levels(levels)), heard(paper, levels)
     rows = []
@@ -158,7 +157,7 @@ def of_causal(network: Any) -> Callable[[NDArray[np.float32], int], Probabilitie
     from inversynth.networks.build import Heads
     from inversynth.networks.frontends import HOP, WINDOW
 
-    paper = synth("paper")
+    paper = synths.load("paper")
     heads = Heads(paper.space)
 
     def predict(sounds: NDArray[np.float32], ms: int) -> Probabilities:

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from pages import Rows, Tables, add_options, as_markdown, settled, shown
 from rich.console import Console
 
-from inversynth.synths.paper.table import FORMAT, NOTE_OFF_S, SPACE
+from inversynth.synths.paper.table import FORMAT, NOTE, SPACE
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs" / "bank.md"
@@ -76,14 +76,15 @@ def error(values: NDArray[np.float64], sounds: NDArray[np.float32]) -> dict[str,
 
 def bank(threads: int, count: int, seconds: float) -> dict[str, Any]:
     """The bank, by the path that INVERSYNTH_SIMD names."""
+    from inversynth import synths
     from inversynth.synths import sampling
-    from inversynth.synths.render import kernel_path, synth
+    from inversynth.system.simd import simd_target
 
-    paper = synth("paper")
+    paper = synths.load("paper")
     values = paper.space.values_of_levels(sampling.draw(paper.space, 0, 0, count))
     out = np.zeros((count, RATE), np.float32)
     found = best_of(lambda: paper.render(values, workers=threads, out=out), out.size, seconds)
-    return {"path": kernel_path().name, "batch": count, **found, "error": error(values, out)}
+    return {"path": simd_target().name, "batch": count, **found, "error": error(values, out)}
 
 
 def rival(name: str, threads: int, count: int, seconds: float) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def rival(name: str, threads: int, count: int, seconds: float) -> dict[str, Any]
     from inversynth.synths import sampling
 
     module = importlib.import_module(f"rivals.{name}_")
-    render = module.make(Task(RATE, RATE, NOTE_OFF_S, threads))
+    render = module.make(Task(RATE, RATE, NOTE.hold_s, threads))
     values = SPACE.values_of_levels(sampling.draw(SPACE, 0, 0, count))
     out, found = np.zeros((count, RATE), np.float32), []
     for batch in sorted({min(batch, count) for batch in module.BATCHES}):

@@ -10,7 +10,7 @@ import pytest
 import jack_server
 import machines
 import onnx_file
-from inversynth.synths.render import synth
+from inversynth import synths
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,7 @@ def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of the synth `sine`, written by hand: it needs onnxruntime alone."""
     pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
     path = tmp_path_factory.mktemp("tiny") / "tiny.onnx"
-    path.write_bytes(onnx_file.model(synth("sine")))
+    path.write_bytes(onnx_file.model(synths.load("sine")))
     return path
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from inversynth import synths
 from inversynth.synths import sampling
-from inversynth.synths.render import synth
 
-PAPER = synth("paper")
+PAPER = synths.load("paper")
 SPACE = PAPER.space
 LOW, HIGH = (np.array([getattr(param, end) for param in SPACE]) for end in ("low", "high"))
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 import reference
+from inversynth import synths
 from inversynth.errors import MismatchError, UsageError
 from inversynth.spec import AudioFormat, Param, ParamSpace
 from inversynth.synths.paper import table as paper
-from inversynth.synths.render import SYNTHS
 
-EVERY = [pytest.param(param, id=f"{name}-{param.name}") for name, synth in SYNTHS.items() for param in synth.space]
+SYNTHS = [synths.load(name) for name in synths.names()]
+EVERY = [pytest.param(param, id=f"{synth.name}-{param.name}") for synth in SYNTHS for param in synth.space]
 
 
 def small() -> ParamSpace:
@@ -65,7 +66,7 @@ def test_the_paper_has_23_parameters_of_16_levels_in_its_order() -> None:
 
 
 def test_every_control_change_number_of_a_synth_is_its_own_and_not_reserved() -> None:
-    for synth in SYNTHS.values():
+    for synth in SYNTHS:
         numbers = [param.midi for param in synth.space if param.midi is not None]
         assert len(set(numbers)) == len(numbers)
         assert all(1 <= number <= 119 and number not in (6, 38, 96, 97, 98, 99, 100, 101) for number in numbers)
@@ -163,10 +164,10 @@ def test_a_difference_says_what_it_is_and_what_it_should_be() -> None:
     assert ParamSpace([depth, pitch]).differences(small()) == ["rate is not expected"]
 
 
-@pytest.mark.parametrize("name", SYNTHS)
+@pytest.mark.parametrize("name", synths.names())
 def test_a_space_goes_through_json_and_back(name: str) -> None:
-    space = SYNTHS[name].space
-    back = ParamSpace.from_list(json.loads(json.dumps(space.to_list())))
+    space = synths.load(name).space
+    back = ParamSpace.from_data(json.loads(json.dumps(space.to_data())))
     assert back == space
     assert back.fingerprint == space.fingerprint
     assert back.differences(space) == []
@@ -177,7 +178,7 @@ def test_a_space_goes_through_json_and_back(name: str) -> None:
 )
 def test_what_does_not_describe_a_parameter_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(UsageError):
-        ParamSpace.from_list([fields])
+        ParamSpace.from_data([fields])
 
 
 @pytest.mark.parametrize(

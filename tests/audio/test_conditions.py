@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
+from inversynth import synths
 from inversynth.audio import augmentation as conditions
 from inversynth.audio.augmentation import PERTURBATIONS, Sounds
 from inversynth.errors import UsageError
 from inversynth.synths import sampling
-from inversynth.synths.render import synth
 
-PAPER = synth("paper")
+PAPER = synths.load("paper")
 RATE = PAPER.format.sample_rate
 
 
@@ -143,6 +143,6 @@ def test_between_the_notes_lies_a_quarter_tone_within_the_range(values: np.ndarr
         assert (moved[:, i] <= param.high).all()
         if is_note:
             np.testing.assert_allclose(param.x_of_value(moved[:, i]) * 15 % 1, 0.5)  # halfway between two levels
-    sine = synth("sine")
+    sine = synths.load("sine")
     some = sine.space.values_of_levels([[3, 8, 12, 1]])
     np.testing.assert_array_equal(conditions.between_notes(sine.space, some), some)  # it has no notes

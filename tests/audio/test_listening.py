@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from inversynth import synths
 from inversynth.audio.onsets import (
     Capture,
     Event,
@@ -23,12 +24,11 @@ from inversynth.audio.onsets import (
 from inversynth.audio.sources import resample
 from inversynth.spec import AudioFormat
 from inversynth.synths import sampling
-from inversynth.synths.render import synth
 from sounds import RATE, Sound, join, silence, tone
 
 THRESHOLD = 10 ** (-50 / 20)
 SIZES = (1, 64, 65, 8192, 8193)
-PAPER = synth("paper")
+PAPER = synths.load("paper")
 
 
 def capture() -> Capture:

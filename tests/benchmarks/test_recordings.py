@@ -15,10 +15,10 @@ import soundfile
 from numpy.typing import NDArray
 from rich.console import Console
 
+from inversynth import synths
 from inversynth.errors import UsageError
-from inversynth.synths.render import synth
 
-PAPER = synth("paper")
+PAPER = synths.load("paper")
 PATCH = PAPER.space.values_of_x(np.full((1, len(PAPER.space)), 0.5))
 
 

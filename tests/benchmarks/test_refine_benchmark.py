@@ -11,16 +11,16 @@ import pytest
 import soundfile
 from rich.console import Console
 
+from inversynth import synths
 from inversynth.search.refine import refine
 from inversynth.synths import sampling
-from inversynth.synths.render import synth
 
 pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
 
 from inversynth.evaluation import comparing
 from inversynth.predict.model import load_model
 
-PAPER = synth("paper")
+PAPER = synths.load("paper")
 
 
 @pytest.fixture

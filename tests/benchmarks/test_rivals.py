@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 import reference
+from inversynth import synths
 from inversynth.synths import sampling
-from inversynth.synths.paper.table import NOTE_OFF_S
-from inversynth.synths.render import synth
+from inversynth.synths.paper.table import NOTE
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 RATE = 16384
-PAPER = synth("paper")
+PAPER = synths.load("paper")
 
 
 def benchmark(*words: str) -> subprocess.CompletedProcess[str]:
@@ -33,7 +33,7 @@ def benchmark(*words: str) -> subprocess.CompletedProcess[str]:
 def test_numpy_renders_what_the_definitions_say(samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     rivals = importlib.import_module("rivals")
-    render = importlib.import_module("rivals.numpy_").make(rivals.Task(RATE, samples, NOTE_OFF_S, 1))
+    render = importlib.import_module("rivals.numpy_").make(rivals.Task(RATE, samples, NOTE.hold_s, 1))
     values = PAPER.space.values_of_levels(sampling.draw(PAPER.space, 3, 0, 12))
     out = np.full((len(values), samples), np.nan, np.float32)
     render(values, out)

@@ -49,9 +49,9 @@ def test_pytorch_scores_as_float64_does() -> None:
 
 
 def test_the_stages_add_up_to_the_whole(scoring: ModuleType) -> None:
-    from inversynth.synths.render import kernel_path
+    from inversynth.system.simd import simd_target
 
-    found = scoring.stages(kernel_path().name)
+    found = scoring.stages(simd_target().name)
     if not found:
         pytest.skip("needs a C compiler, and AVX2 or AVX-512")
     *parts, whole = found

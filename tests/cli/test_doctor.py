@@ -16,8 +16,8 @@ import pytest
 import jack_server
 from inversynth.cli import checks as doctor
 from inversynth.cli.checks import LIMIT, MISSING, OK, OPTIONAL, Finding, kind_of_system
-from inversynth.predict.model import shipped
-from inversynth.synths.render import kernel_path
+from inversynth.predict.shipped import shipped
+from inversynth.system.simd import simd_target
 
 DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n'
 UBUNTU = "NAME=Ubuntu\nID=ubuntu\nID_LIKE=debian\n"
@@ -53,7 +53,7 @@ def test_it_says_what_this_machine_has_and_what_to_do_without_an_input(tmp_path:
     pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
     code, lines = run(tmp_path, **NO_SERVER)
     assert lines["Python"] == f"✓  {platform.python_version()} on {platform.system()} {platform.machine()}"
-    assert lines["native kernel"] == f"✓  {kernel_path().name}, {kernel_path().lanes} sounds side by side"
+    assert lines["native kernel"] == f"✓  {simd_target().name}, {simd_target().lanes} sounds side by side"
     assert lines["onnxruntime"] == f"✓  onnxruntime {importlib.metadata.version('onnxruntime')}"
     assert lines["models"] == f"✓  {', '.join(shipped())}"
     assert lines["baselines"].startswith("✓" if "cma" in doctor._installed() else "·")
@@ -119,11 +119,11 @@ def test_a_library_that_hangs_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_look_that_fails_ends_none_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_probed", lambda name: {})
     monkeypatch.setenv("INVERSYNTH_SIMD", "abacus")
-    kernel_path.cache_clear()
+    simd_target.cache_clear()
     try:
         found = {finding.about: finding for finding in doctor.examine()}
     finally:
-        kernel_path.cache_clear()
+        simd_target.cache_clear()
     assert found["native kernel"].state == MISSING
     assert "INVERSYNTH_SIMD=abacus: this processor can run" in found["native kernel"].found
     assert found["PortAudio"].state == MISSING

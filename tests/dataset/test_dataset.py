@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inversynth import _native
+from inversynth import _native, synths
 from inversynth.cli import main
 from inversynth.dataset import (
     MANIFEST,
@@ -39,12 +39,12 @@ from inversynth.errors import InversynthError, MismatchError, UsageError
 from inversynth.spec import Param, ParamSpace
 from inversynth.synths import render as renderer
 from inversynth.synths import sampling
-from inversynth.synths.render import SYNTHS, Synth, synth
+from inversynth.synths.synth import Synth
 from inversynth.system.files import locked
 from inversynth.training.loop import DatasetSounds, Settings
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals and limits")
-SMALL = DatasetSettings("paper", count=50, seed=9, seconds=0.1, shard_size=8)
+SMALL = DatasetSettings(synths.load("paper"), count=50, seed=9, seconds=0.1, shard_size=8)
 SMALL_INT16 = dataclasses.replace(SMALL, dtype="int16")
 KILLS = int(os.environ.get("INVERSYNTH_KILLS", "10"))
 DTYPES = ["float32", "float16", "int16"]
@@ -118,7 +118,7 @@ def copy_int16(whole_int16: Path, tmp_path: Path) -> Path:
 
 
 def test_item_i_is_the_draw_of_seed_and_i_and_its_sound(whole: Path) -> None:
-    dataset, paper = open_dataset(whole), synth("paper")
+    dataset, paper = open_dataset(whole), synths.load("paper")
     assert (len(dataset), dataset.synth, dataset.seed, dataset.space) == (50, "paper", 9, paper.space)
     assert (dataset.audio.sample_rate, dataset.audio.seconds, dataset.audio.samples) == (16384, 0.1, 1638)
     levels = sampling.draw(paper.space, 9, 0, 50)
@@ -182,14 +182,14 @@ def test_the_shards_are_plain_npy_files(whole: Path) -> None:
     assert (whole / "levels-000000.npy").stat().st_size == 128 + 8 * 23
     assert (audio.shape, audio.dtype) == ((2, 1638), np.float32)
     assert (levels.shape, levels.dtype) == ((8, 23), np.uint8)
-    assert np.array_equal(levels, sampling.draw(synth("paper").space, 9, 0, 8))
+    assert np.array_equal(levels, sampling.draw(synths.load("paper").space, 9, 0, 8))
 
 
 def test_more_than_256_levels_take_two_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sine = SYNTHS["sine"]
+    sine = synths.load("sine")
     fine = ParamSpace([dataclasses.replace(param, levels=1000) for param in sine.space])
-    monkeypatch.setitem(SYNTHS, "sine", dataclasses.replace(sine, space=fine))
-    dataset = render_dataset(DatasetSettings("sine", 20, seconds=0.01), tmp_path / "ds")
+    monkeypatch.setitem(synths.names(), "sine", dataclasses.replace(sine, space=fine))
+    dataset = render_dataset(DatasetSettings(synths.load("sine"), 20, seconds=0.01), tmp_path / "ds")
     assert np.load(tmp_path / "ds" / "levels-000000.npy").dtype == np.uint16
     assert np.array_equal(dataset.levels, sampling.draw(fine, 0, 0, 20))
     assert dataset.levels.max() > 255
@@ -197,11 +197,11 @@ def test_more_than_256_levels_take_two_bytes(tmp_path: Path, monkeypatch: pytest
 
 def test_the_manifest_says_all_there_is_to_say(whole: Path) -> None:
     manifest = json.loads((whole / MANIFEST).read_text())
-    space = synth("paper").space
-    assert ParamSpace.from_list(manifest["space"]) == space
+    space = synths.load("paper").space
+    assert ParamSpace.from_data(manifest["space"]) == space
     assert manifest["fingerprint"] == space.fingerprint
     given = {"synth": "paper", "count": 50, "seed": 9, "seconds": 0.1, "sample_rate": 16384, "shard_size": 8}
-    given |= {"normalise": False, "dtype": "float32", "arithmetic": renderer.kernel_path().arithmetic}
+    given |= {"normalise": False, "dtype": "float32", "arithmetic": renderer.simd_target().arithmetic}
     assert manifest.items() >= given.items()
     assert manifest["files"] == {
         file.name: {"bytes": file.stat().st_size, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
@@ -280,8 +280,8 @@ def test_a_shard_is_about_32_mb_unless_it_is_said_otherwise(dtype: str, bytes_a_
 
 
 def test_other_rates_and_lengths_are_rendered_as_asked(tmp_path: Path) -> None:
-    dataset = render_dataset(DatasetSettings("paper", 3, 1, 0.35, 44100), tmp_path / "ds")
-    paper = synth("paper")
+    dataset = render_dataset(DatasetSettings(synths.load("paper"), 3, 1, 0.35, 44100), tmp_path / "ds")
+    paper = synths.load("paper")
     assert dataset.audio.samples == 15435
     values = paper.space.values_of_levels(dataset.levels)
     assert np.array_equal(dataset.read([0, 1, 2])[0], paper.render(values, 44100, 0.35))
@@ -370,9 +370,9 @@ def test_other_settings_are_refused_by_name(copy: Path, other: dict[str, Any], t
 def test_a_synth_whose_parameters_changed_is_refused_by_their_names(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paper = synth("paper")
+    paper = synths.load("paper")
     space = ParamSpace([dataclasses.replace(p, high=5000.0) if p.name == "cutoff" else p for p in paper.space])
-    monkeypatch.setitem(SYNTHS, "paper", dataclasses.replace(paper, space=space))
+    monkeypatch.setitem(synths.names(), "paper", dataclasses.replace(paper, space=space))
     with pytest.raises(MismatchError, match=r"cutoff: high is 4000\.0, not 5000\.0"):
         render_dataset(SMALL, copy)
 
@@ -380,9 +380,9 @@ def test_a_synth_whose_parameters_changed_is_refused_by_their_names(
 def test_a_dataset_begun_on_a_processor_of_other_arithmetic_is_refused(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = renderer.kernel_path()
+    path = renderer.simd_target()
     ours = path.arithmetic
-    monkeypatch.setattr(renderer, "kernel_path", lambda: dataclasses.replace(path, arithmetic="abacus"))
+    monkeypatch.setattr(renderer, "simd_target", lambda: dataclasses.replace(path, arithmetic="abacus"))
     with pytest.raises(MismatchError, match=f"arithmetic {ours}, not abacus; .* another kind of processor"):
         render_dataset(SMALL, copy)
     assert len(open_dataset(copy)) == 50
@@ -400,7 +400,7 @@ def test_two_renderings_into_one_folder_at_a_time_are_refused(copy: Path, capsys
 
 @posix
 def test_a_killed_rendering_keeps_no_lock(tmp_path: Path) -> None:
-    settings = DatasetSettings("paper", count=10_000, seconds=0.1, shard_size=1)
+    settings = DatasetSettings(synths.load("paper"), count=10_000, seconds=0.1, shard_size=1)
     process = started(command(settings, tmp_path / "ds"))
     while process.poll() is None and not (tmp_path / "ds" / PARTIAL).exists():
         time.sleep(0.001)
@@ -436,7 +436,7 @@ EAGER = (
 
 @posix
 def test_a_rendering_killed_at_any_moment_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
-    settings = DatasetSettings("paper", count=300, seed=4, seconds=0.1, shard_size=2, dtype="int16")
+    settings = DatasetSettings(synths.load("paper"), count=300, seed=4, seconds=0.1, shard_size=2, dtype="int16")
     random, killed, began = np.random.default_rng(6), 0, time.monotonic()
 
     def rendering_into(folder: Path) -> subprocess.Popen[str]:
@@ -465,7 +465,7 @@ def test_a_rendering_killed_at_any_moment_goes_on_to_the_same_bytes(tmp_path: Pa
 
 @posix
 def test_ctrl_c_exits_with_130_leaves_no_scraps_and_can_be_gone_on_from(tmp_path: Path) -> None:
-    settings = DatasetSettings("paper", count=2000, seconds=4.0, shard_size=1)
+    settings = DatasetSettings(synths.load("paper"), count=2000, seconds=4.0, shard_size=1)
     process = started(command(settings, tmp_path / "ds"))
     while process.poll() is None and not (tmp_path / "ds" / "levels-000020.npy").exists():
         time.sleep(0.002)
@@ -810,7 +810,7 @@ def test_info_says_what_a_dataset_holds(whole: Path, capsys: pytest.CaptureFixtu
     assert main(["data", "info", str(whole)]) == 0
     told = capsys.readouterr().out
     assert all(word in told for word in ("paper", "50 in 7 shards", "0.1 s at 16384 Hz", "seed         9"))
-    assert all(param.name in told for param in synth("paper").space)
+    assert all(param.name in told for param in synths.load("paper").space)
     assert main(["data", "info", str(whole / "nowhere")]) == 2
 
 
@@ -819,7 +819,7 @@ def test_info_says_what_a_dataset_holds(whole: Path, capsys: pytest.CaptureFixtu
 
 def sounds(folder: Path, **fields: Any) -> DatasetSounds:
     settings = dataclasses.replace(Settings(data=str(folder), batch_size=7, validation=10, seed=3), **fields)
-    return DatasetSounds(open_dataset(folder), synth(settings.synth), settings)
+    return DatasetSounds(open_dataset(folder), synths.load(settings.synth), settings)
 
 
 def test_the_last_items_are_the_validation_set(whole: Path) -> None:
@@ -828,7 +828,7 @@ def test_the_last_items_are_the_validation_set(whole: Path) -> None:
     assert np.array_equal(source.validation[0], audio)
     assert np.array_equal(source.validation[1], levels)
     assert source.audio == open_dataset(whole).audio
-    assert source.space == synth("paper").space
+    assert source.space == synths.load("paper").space
 
 
 @pytest.mark.parametrize("batch_size", [8, 7])
@@ -874,15 +874,15 @@ def two_levels() -> Synth:
             Param("spare", "s", 0.5, 1.0, levels=2),
         ]
     )
-    return dataclasses.replace(SYNTHS["sine"], space=space)
+    return dataclasses.replace(synths.load("sine"), space=space)
 
 
 def test_no_training_item_sounds_the_patch_of_a_validation_item(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny = two_levels()
-    monkeypatch.setitem(SYNTHS, "sine", tiny)
-    render_dataset(DatasetSettings("sine", 200, seconds=0.01), tmp_path / "ds")
+    monkeypatch.setitem(synths.names(), "sine", tiny)
+    render_dataset(DatasetSettings(synths.load("sine"), 200, seconds=0.01), tmp_path / "ds")
     source = sounds(tmp_path / "ds", synth="sine", validation=6)
     held = {tuple(row) for row in tiny.space.canonical(source.validation[1]).tolist()}
     batches, seen = source.batches(0), set()
@@ -903,9 +903,9 @@ def test_a_dataset_too_small_for_its_validation_set_and_a_batch_is_refused(whole
 def test_a_dataset_of_another_synth_or_space_is_refused(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MismatchError, match="holds sounds of paper, not of sine"):
         sounds(whole, synth="sine")
-    paper = synth("paper")
+    paper = synths.load("paper")
     space = ParamSpace([dataclasses.replace(p, levels=8) if p.name == "decay" else p for p in paper.space])
-    monkeypatch.setitem(SYNTHS, "paper", dataclasses.replace(paper, space=space))
+    monkeypatch.setitem(synths.names(), "paper", dataclasses.replace(paper, space=space))
     with pytest.raises(MismatchError, match="decay: levels is 16, not 8"):
         sounds(whole)
 

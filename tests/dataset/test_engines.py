@@ -19,13 +19,13 @@ import numpy as np
 import pytest
 
 import machines
-from inversynth import __version__
+from inversynth import __version__, synths
 from inversynth.cli import main
 from inversynth.dataset import MANIFEST, PARTIAL, DatasetSettings, ShardTask, engines, render_dataset
 from inversynth.dataset.engines import Engine, LocalEngine, RayEngine, checkpoint, engine
 from inversynth.dataset.stores import LocalStore, Store, store
 from inversynth.errors import InversynthError, UsageError
-from inversynth.synths.render import kernel_path, synth
+from inversynth.system.simd import simd_target
 
 
 def squared(number: int) -> int:
@@ -207,13 +207,13 @@ def test_a_node_without_the_package_says_so(monkeypatch: pytest.MonkeyPatch) -> 
 def test_machines_that_render_other_samples_are_not_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     engines.identity.cache_clear()
     ours = engines.identity()
-    assert f"inversynth {__version__}, arithmetic {kernel_path().arithmetic}, samples " in ours
+    assert f"inversynth {__version__}, arithmetic {simd_target().arithmetic}, samples " in ours
 
     def other(values: Any, out: Any, sample_rate: int) -> None:
-        synth("paper").fill(values, out, sample_rate)
+        synths.load("paper").fill(values, out, sample_rate)
         out[-1, -1] = np.nextafter(out[-1, -1], np.float32(1))
 
-    monkeypatch.setattr(engines, "synth", lambda name: dataclasses.replace(synth(name), fill=other))
+    monkeypatch.setattr(engines, "synth", lambda name: dataclasses.replace(synths.load(name), fill=other))
     engines.identity.cache_clear()
     theirs = engines.identity()
     engines.identity.cache_clear()
@@ -324,7 +324,7 @@ def test_a_cluster_of_its_own_ends_with_the_block(monkeypatch: pytest.MonkeyPatc
 
 # -- datasets -----------------------------------------------------------------------------------
 
-SMALL = DatasetSettings("paper", 240, seed=9, seconds=0.1, shard_size=8, dtype="int16")
+SMALL = DatasetSettings(synths.load("paper"), 240, seed=9, seconds=0.1, shard_size=8, dtype="int16")
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inversynth import synths
 from inversynth.cli import main
 from inversynth.dataset import Dataset, DatasetSettings, exports, open_dataset, render_dataset
 from inversynth.dataset.exports import DATASET, EXPORTS, PATCHES, check, export_hdf5, export_wav, export_webdataset
 from inversynth.errors import InversynthError, UsageError
 from inversynth.spec import ParamSpace
-from inversynth.synths.render import synth
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals and limits")
-SMALL = DatasetSettings("paper", count=50, seed=9, seconds=0.1, shard_size=8)
+SMALL = DatasetSettings(synths.load("paper"), count=50, seed=9, seconds=0.1, shard_size=8)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_the_library_webdataset_reads_every_item(
 def test_the_file_beside_the_shards_says_the_rest(dataset: Dataset, tmp_path: Path) -> None:
     export_webdataset(dataset, tmp_path)
     facts = json.loads((tmp_path / DATASET).read_text())
-    assert ParamSpace.from_list(facts["space"]) == dataset.space
+    assert ParamSpace.from_data(facts["space"]) == dataset.space
     assert facts["fingerprint"] == dataset.space.fingerprint
     assert facts.items() >= {"synth": "paper", "seed": 9, "count": 50, "sample_rate": 16384, "shards": 1}.items()
 
@@ -106,7 +106,7 @@ def test_an_hdf5_file_holds_everything(dataset: Dataset, tmp_path: Path) -> None
         assert np.array_equal(file["audio"][:], audio)
         assert np.array_equal(file["levels"][:], levels)
         assert (file["audio"].dtype, file["levels"].dtype) == (np.float32, np.uint8)
-        assert ParamSpace.from_list(json.loads(file.attrs["space"])) == dataset.space
+        assert ParamSpace.from_data(json.loads(file.attrs["space"])) == dataset.space
         assert (file.attrs["synth"], file.attrs["seed"], file.attrs["sample_rate"]) == ("paper", 9, 16384)
         assert file.attrs["fingerprint"] == dataset.space.fingerprint
     assert [file.name for file in tmp_path.iterdir()] == ["ds.h5"]
@@ -284,13 +284,13 @@ def test_a_form_or_a_name_that_cannot_be_is_refused(
 
 
 def test_more_than_256_levels_take_two_bytes_in_hdf5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from inversynth.synths.render import SYNTHS
+    from inversynth import synths
 
     h5py = pytest.importorskip("h5py")
-    sine = synth("sine")
+    sine = synths.load("sine")
     fine = ParamSpace([dataclasses.replace(param, levels=1000) for param in sine.space])
-    monkeypatch.setitem(SYNTHS, "sine", dataclasses.replace(sine, space=fine))
-    made = render_dataset(DatasetSettings("sine", 20, seconds=0.01), tmp_path / "ds")
+    monkeypatch.setitem(synths.names(), "sine", dataclasses.replace(sine, space=fine))
+    made = render_dataset(DatasetSettings(synths.load("sine"), 20, seconds=0.01), tmp_path / "ds")
     export_hdf5(made, tmp_path / "ds.h5")
     with h5py.File(tmp_path / "ds.h5") as file:
         assert file["levels"].dtype == np.uint16

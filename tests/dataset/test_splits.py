@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inversynth import synths
 from inversynth.cli import main
 from inversynth.dataset import Dataset, DatasetSettings, open_dataset, render_dataset, splits
 from inversynth.dataset.splits import INDEX, SPLITS, place
 from inversynth.errors import MismatchError, UsageError
 from inversynth.spec import Param, ParamSpace
-from inversynth.synths.render import SYNTHS, synth
 from inversynth.synths.sampling import philox
 from inversynth.training.loop import DatasetSounds, Settings
 
-TINY = DatasetSettings("sine", 3000, seed=5, seconds=0.001, shard_size=1000)
+TINY = DatasetSettings(synths.load("sine"), 3000, seed=5, seconds=0.001, shard_size=1000)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def few_patches() -> ParamSpace:
 
 @pytest.fixture
 def repeating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
-    monkeypatch.setitem(SYNTHS, "sine", dataclasses.replace(SYNTHS["sine"], space=few_patches()))
+    monkeypatch.setitem(synths.names(), "sine", dataclasses.replace(synths.load("sine"), space=few_patches()))
     return render_dataset(dataclasses.replace(TINY, count=400), tmp_path / "repeating")
 
 
@@ -96,7 +96,7 @@ def test_another_seed_is_another_split_and_the_same_seed_the_same_bytes(dataset:
 
 
 def test_places_are_uniform_and_those_of_the_chained_cipher() -> None:
-    space = synth("paper").space
+    space = synths.load("paper").space
     levels = np.random.default_rng(0).integers(0, 16, (20_000, len(space)))
     at = place(space, levels, 2**40 + 7)
     assert np.histogram(at, 10, (0, 1))[0] == pytest.approx(np.full(10, 2000), abs=4 * np.sqrt(1800))
@@ -241,7 +241,7 @@ def test_the_command_prints_what_each_part_got(dataset: Dataset, capsys: pytest.
 
 def sounds(dataset: Dataset, **fields: Any) -> DatasetSounds:
     settings = Settings("sine", data=str(dataset.path), split="train", batch_size=50)
-    return DatasetSounds(dataset, synth("sine"), dataclasses.replace(settings, **fields))
+    return DatasetSounds(dataset, synths.load("sine"), dataclasses.replace(settings, **fields))
 
 
 def test_a_run_trains_on_its_part_and_is_measured_on_the_part_validation(dataset: Dataset) -> None:

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inversynth import synths
 from inversynth.cli import main
 from inversynth.dataset import PARTIAL, DatasetSettings, open_dataset, render_dataset, splits, verify
 from inversynth.dataset.stores import LocalStore, RemoteStore, Store, store
 from inversynth.errors import DamageError, InversynthError, UsageError
 from inversynth.synths import sampling
-from inversynth.synths.render import synth
 from inversynth.training.loop import DatasetSounds, Settings
 
 KINDS = ("folder", "file://", "memory://", "s3://", "plain://")
 DATA = bytes(range(256)) * 1000
-SMALL = DatasetSettings("paper", 50, seed=9, seconds=0.1, shard_size=8, dtype="int16")
+SMALL = DatasetSettings(synths.load("paper"), 50, seed=9, seconds=0.1, shard_size=8, dtype="int16")
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +291,7 @@ def test_a_dataset_is_the_same_bytes_in_every_place(place: Store, whole: dict[st
     dataset = render_dataset(SMALL, str(place))
     assert contents(place) == whole
     assert str(dataset.store) == str(place)
-    levels = sampling.draw(synth("paper").space, SMALL.seed, 0, SMALL.count)
+    levels = sampling.draw(synths.load("paper").space, SMALL.seed, 0, SMALL.count)
     audio, read = dataset.read([13, 0, 49])
     assert np.array_equal(read, levels[[13, 0, 49]])
     peaks = np.frombuffer(whole["peaks-000000.npy"], np.float32, offset=128)
@@ -335,14 +335,16 @@ def test_damage_is_named_and_repaired_in_every_place(place: Store, whole: dict[s
 
 def test_a_dataset_elsewhere_is_split_and_trained_on(s3: str) -> None:
     url = f"{s3}/split"
-    made = splits.split(render_dataset(DatasetSettings("sine", 300, seconds=0.05), url), {"train": 0.7, "test": 0.3})
+    made = splits.split(
+        render_dataset(DatasetSettings(synths.load("sine"), 300, seconds=0.05), url), {"train": 0.7, "test": 0.3}
+    )
     dataset = open_dataset(url)
     assert splits.read(dataset).counts == made.counts
     assert {splits.SPLITS, splits.INDEX} <= dataset.store.sizes().keys()
     with pytest.raises(UsageError, match="s3://bucket/split is no folder of this machine"):
         _ = dataset.path
     sounds = DatasetSounds(
-        dataset, synth("sine"), Settings("sine", data=url, split="train", batch_size=16, validation=32)
+        dataset, synths.load("sine"), Settings("sine", data=url, split="train", batch_size=16, validation=32)
     )
     assert sounds.space == dataset.space
 

@@ -18,7 +18,7 @@ import pytest
 
 import onnx_file
 import reference
-from inversynth import metrics
+from inversynth import metrics, synths
 from inversynth.audio.augmentation import PERTURBATIONS
 from inversynth.cli import main
 from inversynth.errors import MismatchError, UsageError
@@ -26,14 +26,13 @@ from inversynth.metrics.intervals import RESAMPLES, resamples
 from inversynth.search.baselines import BASELINES
 from inversynth.spec import Param, ParamSpace
 from inversynth.synths import sampling
-from inversynth.synths.render import synth
 
 pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
 
 from inversynth import evaluation
 from inversynth.evaluation import Evaluation, comparing, evaluate
 
-SINE = synth("sine")
+SINE = synths.load("sine")
 COUNT, SEED = 6, 5
 FILES = ["evaluation.json", "evaluation.png", "measures.csv", "parameters.csv"]
 
@@ -286,7 +285,7 @@ def test_the_papers_figures_stand_beside_those_of_its_own_synth(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = tmp_path / "paper.onnx"
-    model.write_bytes(onnx_file.model(synth("paper")))
+    model.write_bytes(onnx_file.model(synths.load("paper")))
     assert main(["evaluate", "--model", str(model), "--num-examples", "2", "--out", str(tmp_path), "--conditions"]) == 0
     shown = capsys.readouterr().out
     assert "between the notes, a quarter tone" in shown
@@ -367,7 +366,7 @@ def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(
 
 
 def test_a_parameter_is_heard_where_it_changes_the_sound() -> None:
-    paper = synth("paper")
+    paper = synths.load("paper")
     space = paper.space
     column = {name: i for i, name in enumerate(space.names)}
     levels = np.full((4, len(space)), 7)

@@ -14,13 +14,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inversynth import _native
+from inversynth import _native, synths
 from inversynth.audio import resampling
 from inversynth.predict import model as predict
 from inversynth.synths import sampling
 from inversynth.synths.paper import inference as compiled
-from inversynth.synths.paper.table import NOTE_OFF_S
-from inversynth.synths.render import SYNTHS, synth
+from inversynth.synths.paper.table import NOTE
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "ext").glob("bank*.c"))
@@ -64,7 +63,7 @@ def built(compiler: str, folder: Path, *options: str, source: str = "bank_driver
 
 def patches(name: str = "paper") -> NDArray[np.float64]:
     """Corners of the space, and random patches; their number fills no vector."""
-    space = SYNTHS[name].space
+    space = synths.load(name).space
     corners = [np.zeros((1, len(space)), np.int64), space.levels[None] - 1]
     corners += [np.random.default_rng(0).integers(0, 2, (8, len(space))) * (space.levels - 1)]
     return space.values_of_levels(np.concatenate([*corners, sampling.draw(space, 0, 0, 9)]))
@@ -89,7 +88,7 @@ def own(path: str, rate: int, samples: int) -> NDArray[np.float32]:
     """What the extension renders of `patches`."""
     values = patches()
     out = np.empty((len(values), samples), np.float32)
-    _native.paper(values, out, rate, NOTE_OFF_S, PATHS[path][0])
+    _native.paper(values, out, rate, NOTE.hold_s, PATHS[path][0])
     return out
 
 
@@ -97,7 +96,7 @@ def own_scores(path: str, rate: int, samples: int) -> NDArray[np.float64]:
     """What `patches` score against the last of them by the extension."""
     values = patches()
     out = np.empty((len(values), 4))
-    _native.PaperTarget(own(path, rate, samples)[-1], rate, NOTE_OFF_S, PATHS[path][0]).score(values, out)
+    _native.PaperTarget(own(path, rate, samples)[-1], rate, NOTE.hold_s, PATHS[path][0]).score(values, out)
     return out
 
 
@@ -141,8 +140,8 @@ def shipped() -> tuple[list[NDArray[np.float32]], NDArray[np.uint8]]:
 
 def windows() -> NDArray[np.float32]:
     """What a network may have to hear: patches, the beginning of one, silence, noise, and what is far too loud."""
-    space, random = SYNTHS["paper"].space, np.random.default_rng(0)
-    sounds = synth("paper").render(space.values_of_levels(sampling.draw(space, 1, 0, 4, sampling.TEST)))
+    space, random = synths.load("paper").space, np.random.default_rng(0)
+    sounds = synths.load("paper").render(space.values_of_levels(sampling.draw(space, 1, 0, 4, sampling.TEST)))
     part = np.where(np.arange(16384) < 1147, sounds[0], 0)
     one = np.where(np.arange(16384) == 16383, 1.0, 0)
     return np.stack([*sounds, part, one, 0 * part, random.normal(0, 0.1, 16384), 1000 * sounds[1]]).astype(np.float32)
@@ -186,7 +185,7 @@ def test_sanitizers_find_nothing_and_the_sound_is_the_extensions(compiler: str, 
             assert np.array_equal(driven(driver, "paper", path, rate, samples), own(path, rate, samples))
             assert np.array_equal(driven(driver, "paper", path, rate, samples, 100), own(path, rate, samples))
             assert np.array_equal(driven(driver, "scores", path, rate, samples), own_scores(path, rate, samples))
-        sine = synth("sine").render(patches("sine"), rate, samples / rate)
+        sine = synths.load("sine").render(patches("sine"), rate, samples / rate)
         assert np.abs(driven(driver, "sine", "", rate, samples) - sine).max() < 1e-6
     for rates in RATES:
         for path in PATHS:

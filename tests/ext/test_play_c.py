@@ -11,12 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from test_bank_c import PLAIN, SANITIZED, built, needs, require
 
-from inversynth import _native
+from inversynth import _native, synths
 from inversynth.live.play import Voices
 from inversynth.synths import sampling
-from inversynth.synths.render import kernel_path, synth
+from inversynth.system.simd import simd_target
 
-PAPER = synth("paper")
+PAPER = synths.load("paper")
 EVENT = np.dtype([("at", "u8"), ("value", "f8"), ("kind", "i4"), ("index", "i4")])
 
 
@@ -65,7 +65,7 @@ def patch() -> NDArray[np.float64]:
 @pytest.mark.parametrize(
     ("compiler", "path", "options"),
     [
-        pytest.param("gcc", kernel_path().name, (), marks=needs("gcc")),
+        pytest.param("gcc", simd_target().name, (), marks=needs("gcc")),
         pytest.param("clang", "portable", ("-DPLAIN",), marks=needs("clang")),  # without vectors: compiled in no time
     ],
 )

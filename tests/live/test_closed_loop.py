@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 
 import inversynth
 import jack_server
+from inversynth import synths
 from inversynth.audio.sources import resample
 from inversynth.live.play import fine_profile
 from inversynth.metrics import sound_measures
 from inversynth.midi import PortSink, messages
 from inversynth.midi.profiles import to_toml
-from inversynth.predict.model import default_model, shipped
+from inversynth.predict.shipped import default_model, shipped
 from inversynth.synths import sampling
-from inversynth.synths.paper.table import NOTE_OFF_S
-from inversynth.synths.render import synth
+from inversynth.synths.paper.table import NOTE
 from jack_server import RATE, Server
 
 jack_server.require()
 pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
 
-PAPER = synth("paper")
+PAPER = synths.load("paper")
 KEY = 69
 """At which the instrument plays a patch as it is written."""
 
@@ -55,7 +55,7 @@ def as_heard(sound: NDArray[np.float32]) -> NDArray[np.float32]:
 def test_what_the_instrument_plays_is_as_near_the_target_as_a_match_of_it(
     seed: int, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if default_model("paper") not in shipped():
+    if default_model(synths.load("paper")) not in shipped():
         pytest.skip("this copy ships no model of the paper's synth")
     levels = sampling.draw(PAPER.space, seed, 0, 1)
     levels[0, PAPER.space.index("attack")] = 0  # a note whose beginning is told to the sample
@@ -91,7 +91,7 @@ def test_what_the_instrument_plays_is_as_near_the_target_as_a_match_of_it(
         recording = recorder.begin(1.7)
         time.sleep(0.2)
         keys.send(messages.note_on(1, KEY, 127), 0)
-        time.sleep(NOTE_OFF_S)
+        time.sleep(NOTE.hold_s)
         keys.send(messages.note_off(1, KEY), 0)
         heard = recorder.result(recording)
         heard = heard[int(np.argmax(heard != 0)) :][:RATE]  # from the first sample of the note on

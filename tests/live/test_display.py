@@ -14,13 +14,13 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from inversynth import synths
 from inversynth.live import Status, display
 from inversynth.live.display import ASCII, BLOCKS, Display, bar, note_name, picture, value
 from inversynth.spec import Param
-from inversynth.synths.render import synth
 
-SINE = synth("sine").space
-PAPER = synth("paper").space
+SINE = synths.load("sine").space
+PAPER = synths.load("paper").space
 
 
 def status(space: Any = SINE, **changes: Any) -> Status:

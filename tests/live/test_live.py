@@ -23,7 +23,7 @@ import soundfile
 from pythonosc import osc_packet
 
 import onnx_file
-from inversynth import live
+from inversynth import live, synths
 from inversynth.audio.sources import FileSource, Source, StreamClock, WallClock, resample
 from inversynth.cli import main
 from inversynth.errors import InversynthError, UsageError
@@ -31,7 +31,6 @@ from inversynth.live import Estimate, Gate, Settings
 from inversynth.midi import BAUD, Receiver, Sink, TextSink
 from inversynth.midi.profiles import of_space
 from inversynth.spec import AudioFormat, ParamSpace
-from inversynth.synths.render import synth
 from sounds import RATE, Sound, join, silence, tone
 
 # -- the bridge -------------------------------------------------------------------------------
@@ -42,7 +41,7 @@ class Loudness:
 
     def __init__(self) -> None:
         self.name, self.audio = "loudness", AudioFormat(RATE, 1.0)
-        self.space = ParamSpace([*synth("sine").space][:2])
+        self.space = ParamSpace([*synths.load("sine").space][:2])
         self.windows: list[Sound] = []
 
     def predict_one(self, window: Sound) -> list[Sound]:
@@ -485,7 +484,7 @@ def test_settings_that_make_no_sense_are_refused(settings: dict[str, float | str
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
     """A sound of the synth `sine`."""
-    sine = synth("sine")
+    sine = synths.load("sine")
     sound = sine.render(sine.space.values_of_levels(np.array([[15, 12, 0, 15]])))[0]
     soundfile.write(tmp_path / "target.wav", sound, sine.format.sample_rate, subtype="FLOAT")
     return tmp_path / "target.wav"
@@ -498,7 +497,7 @@ def test_a_file_becomes_a_midi_file_with_the_levels_that_the_model_hears(
     words = ["live", "--file", str(target), "--fast", "--synth", "sine", "--model", str(tiny_file), "--channel", "5"]
     words += ["--anything", "--confidence", "0"]
     assert main([*words, "--midi-file", str(out), "--dry-run"]) == 0
-    sine = synth("sine")
+    sine = synths.load("sine")
     sound, _ = soundfile.read(target, dtype="float32")
     rows = [np.exp(sound @ matrix) for matrix in onnx_file.weights(sine)]
     levels = [int(row.argmax()) for row in rows]
@@ -543,7 +542,7 @@ def test_osc_and_a_din_wire_get_what_a_midi_file_gets(target: Path, tiny_file: P
         listener.settimeout(1)
         words += ["--osc", f"127.0.0.1:{listener.getsockname()[1]}", "--din", str(wire)]
         assert main([*words, "--midi-file", str(tmp_path / "out.mid")]) == 0
-        sine, found = synth("sine").space, {}
+        sine, found = synths.load("sine").space, {}
         for _ in range(4):
             value, x = osc_packet.OscPacket(listener.recv(1000)).messages
             found[value.message.address] = value.message.params[0]

@@ -11,16 +11,15 @@ import mido
 import numpy as np
 import pytest
 
-from inversynth import live
+from inversynth import live, synths
 from inversynth.audio.sources import Ring, Source, StreamClock, WallClock
 from inversynth.live import Bridge, Settings, Summary
 from inversynth.midi import BAUD, Receiver, Sink
 from inversynth.midi.profiles import of_space
 from inversynth.spec import AudioFormat, ParamSpace
-from inversynth.synths.render import synth
 from sounds import RATE, Sound, join, silence, tone
 
-SPACE = ParamSpace([*synth("sine").space])
+SPACE = ParamSpace([*synths.load("sine").space])
 NOTES = join(silence(0.3), tone(1.2), silence(0.2), tone(0.6, 0.9), silence(0.3), tone(1.2, 0.2), silence(0.3))
 """Three notes; the second is shorter than the model's window."""
 

@@ -17,14 +17,14 @@ import soundfile
 
 import jack_server
 import onnx_file
+from inversynth import synths
 from inversynth.midi import LOOK_S
-from inversynth.synths.render import synth
 from jack_server import PATIENCE_S, Process, Server, until
 
 jack_server.require()
 pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
 
-PAPER = synth("paper")
+PAPER = synths.load("paper")
 COUNT = len(PAPER.space)
 
 

@@ -9,19 +9,20 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from inversynth import synths
 from inversynth.live import Estimate, Gate
-from inversynth.predict.model import Model, default_model, load_model, shipped
+from inversynth.predict.model import Model, load_model
+from inversynth.predict.shipped import default_model, shipped
 from inversynth.synths import sampling
-from inversynth.synths.render import synth
 from sounds import RATE, join, silence
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
     pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
-    if default_model("paper") not in shipped():
+    if default_model(synths.load("paper")) not in shipped():
         pytest.skip("this copy ships no model of the paper's synth")
-    return load_model(default_model("paper"), "cpu")
+    return load_model(default_model(synths.load("paper")), "cpu")
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_what_is_no_note_moves_nothing(what: str, model: Model, benchmark: Modul
 
 
 def test_the_estimate_whose_patch_resembles_a_sound_most_is_taken_and_it_passes_if_it_is_sure() -> None:
-    paper = synth("paper")
+    paper = synths.load("paper")
     levels = sampling.draw(paper.space, 3, 0, 3)
     sound = paper.render(paper.space.values_of_levels(levels[1:2]))[0]
     gate, sure = Gate(paper, paper.format), np.ones(len(paper.space))

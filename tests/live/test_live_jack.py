@@ -16,15 +16,15 @@ import soundfile
 
 import jack_server
 import onnx_file
+from inversynth import synths
 from inversynth.audio.sources import read_file, resample
-from inversynth.predict.model import default_model, shipped
-from inversynth.synths.render import synth
+from inversynth.predict.shipped import default_model, shipped
 from jack_server import RATE, Server
 
 jack_server.require()
 pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
 
-PAPER = synth("paper")
+PAPER = synths.load("paper")
 DEMO = Path(__file__).parents[2] / "demo" / "recording.flac"
 
 
@@ -39,7 +39,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def trained() -> str:
     """The shipped model of the paper's synth, which hears the same patch in sounds that differ little."""
-    folder = shipped().get(default_model("paper"))
+    folder = shipped().get(default_model(synths.load("paper")))
     if folder is None:
         pytest.skip("this copy ships no model of the paper's synth")
     return str(folder)

@@ -11,13 +11,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from inversynth import synths
 from inversynth.live import Sender
 from inversynth.midi import Receiver, TextSink
 from inversynth.midi.profiles import of_space
 from inversynth.spec import ParamSpace
-from inversynth.synths.render import synth
 
-SPACE = ParamSpace([*synth("sine").space][:2])
+SPACE = ParamSpace([*synths.load("sine").space][:2])
 WIRE_S = 30 / 31250
 
 

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from test_live import Loudness
 from test_live_sending import Kept
 
-from inversynth import __version__, live
+from inversynth import __version__, live, synths
 from inversynth.audio.sources import Source, StreamClock, WallClock
 from inversynth.cli import main
 from inversynth.errors import InversynthError, UsageError
 from inversynth.live import Bridge, Comparison, Recorder, Refiner, SessionSource, Settings, load_session, sending
 from inversynth.midi import Receiver
 from inversynth.midi.profiles import of_space
-from inversynth.synths.render import synth
+from inversynth.search.scoring import Scorer
 from sounds import RATE, Sound, join, silence, tone
 
 
@@ -274,7 +274,7 @@ def test_a_disk_that_takes_nothing_is_said_at_the_end(tmp_path: Path) -> None:
 
 
 def test_the_search_beside_finds_a_better_patch_and_forgets_notes_that_are_over() -> None:
-    paper = synth("paper")
+    paper = synths.load("paper")
     levels = paper.space.levels // 2
     sound = paper.render(paper.space.values_of_levels(levels[None]))[0]
     flat = [np.full(param.levels, 1 / param.levels, np.float32) for param in paper.space]
@@ -292,7 +292,7 @@ def test_the_search_beside_finds_a_better_patch_and_forgets_notes_that_are_over(
     number, x = found
     assert number == 2
     wanted = [param.x_of_level(level) for param, level in zip(paper.space, levels, strict=True)]
-    scores = paper.scorer(sound)(paper.space.values_of_x(np.stack([x, wanted])))
+    scores = Scorer(paper, sound)(paper.space.values_of_x(np.stack([x, wanted])))
     assert scores.rho_stft[0] > 0.8  # of flat distributions, in a second that is shared
 
 

@@ -19,15 +19,15 @@ import soundfile
 from numpy.typing import NDArray
 
 import jack_server
+from inversynth import synths
 from inversynth.midi import ControlChange, PortSink, Profile, Receiver, profiles
 from inversynth.midi.profile import Control, Setting
-from inversynth.predict.model import default_model, shipped
-from inversynth.synths.render import synth
+from inversynth.predict.shipped import default_model, shipped
 from jack_server import PATIENCE_S, RATE, Process, Recorder, Server, until
 
 jack_server.require()
 
-PAPER = synth("paper")
+PAPER = synths.load("paper")
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "synths-you-can-drive.md").read_text()
 NOTE, NOTE_HZ, VELOCITY = 60, 261.626, 100
@@ -182,7 +182,7 @@ def test_the_instrument_sounds_with_a_recording_that_live_hears(
     server: Server, fm: Driven, profile: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
-    if default_model("paper") not in shipped():
+    if default_model(synths.load("paper")) not in shipped():
         pytest.skip("this copy ships no model of the paper's synth")
     notes = (1, 13)  # levels of the pitch, which are semitones above 440 Hz
     sine = {"sin_amplitude": 15, "sustain": 15, "cutoff": 15, "resonance": 1}

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from inversynth import synths
 from inversynth.live import Tracker
 from inversynth.live.tracking import CHOICES, estimate
 from inversynth.spec import Param, ParamSpace
-from inversynth.synths.render import synth
 
-PAPER = synth("paper").space
+PAPER = synths.load("paper").space
 SPACE = ParamSpace(
     [Param("cutoff", "c", 0, 1), Param("wave", "w", 0, 1, levels=4), Param("fine", "f", 0, 1, levels=128)]
 )

@@ -17,6 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 
 import reference
+from inversynth import synths
 from inversynth.cli import main
 from inversynth.errors import UsageError
 from inversynth.live.play import Player, ProcessSink, Splitter, Voices, fine_profile, initial_patch, read_midi
@@ -24,10 +25,9 @@ from inversynth.midi import Receiver, messages
 from inversynth.midi.messages import RunningStatus
 from inversynth.midi.profiles import load
 from inversynth.synths import sampling
-from inversynth.synths.paper.table import NOTE, NOTE_OFF_S
-from inversynth.synths.render import synth
+from inversynth.synths.paper.table import NOTE
 
-PAPER = synth("paper")
+PAPER = synths.load("paper")
 SPACE = PAPER.space
 RATE = 48000
 QUIET_DB = -40.0
@@ -64,7 +64,7 @@ def test_the_note_of_the_synth_held_for_the_papers_time_is_the_sound_that_the_ba
     for patch, sound in zip(values, PAPER.render(values, rate, 2.0), strict=True):
         voices = quiet(patch, rate)
         voices.note_on(NOTE)
-        voices.note_off(NOTE, round(NOTE_OFF_S * rate))
+        voices.note_off(NOTE, round(NOTE.hold_s * rate))
         assert np.abs(played(voices, 2 * rate) - sound).max() < 1e-6 * max(1.0, np.abs(sound).max())
 
 
@@ -344,7 +344,7 @@ def test_voices_refuse_what_they_cannot_play() -> None:
     with pytest.raises(UsageError, match=r"sin_frequency: 1 .* outside"):
         quiet(sine(sin_frequency=1.0))
     with pytest.raises(UsageError, match="sine can't be played"):
-        Voices(synth("sine"), [100.0, 0.5, 800.0, 0.5], RATE)
+        Voices(synths.load("sine"), [100.0, 0.5, 800.0, 0.5], RATE)
     with pytest.raises(ValueError, match="no parameter or note 128"):
         quiet(sine()).note_on(128)
 

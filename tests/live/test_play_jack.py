@@ -15,16 +15,16 @@ import soundfile
 from numpy.typing import NDArray
 
 import jack_server
+from inversynth import synths
 from inversynth.errors import UsageError
 from inversynth.live import play
 from inversynth.midi import PortSink, Receiver, messages
-from inversynth.predict.model import default_model, shipped
-from inversynth.synths.render import synth
+from inversynth.predict.shipped import default_model, shipped
 from jack_server import RATE, Process, Recorder, Server, until
 
 jack_server.require()
 
-PAPER = synth("paper")
+PAPER = synths.load("paper")
 CUTOFF = PAPER.space["cutoff"].midi or 0
 
 
@@ -180,7 +180,7 @@ def test_a_process_of_its_own_plays_patches_in_14_bits_and_is_started_again_when
 def test_live_plays_what_it_hears(server: Server, tmp_path: Path) -> None:
     """A sine of 659 Hz in a file comes out of the audio output as a sine of 659 Hz, of our synth."""
     pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
-    if default_model("paper") not in shipped():
+    if default_model(synths.load("paper")) not in shipped():
         pytest.skip("this copy ships no model of the paper's synth")
     levels = np.zeros((1, 23), np.int64)
     for name in ("sin_amplitude", "sustain", "cutoff"):

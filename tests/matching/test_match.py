@@ -18,14 +18,13 @@ import reference
 
 pytest.importorskip("onnxruntime", reason="matching needs onnxruntime (the extra `cpu` or `gpu`)")
 
-from inversynth import cli
+from inversynth import cli, synths
 from inversynth.audio.sources import resample
 from inversynth.errors import InversynthError, MismatchError, UsageError
 from inversynth.matching.result import Match, match
 from inversynth.predict.model import load_model
-from inversynth.synths.render import synth
 
-SINE = synth("sine")
+SINE = synths.load("sine")
 RATE = SINE.format.sample_rate
 NOTES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
 FILES = ["match.png", "match.wav", "patch.json", "report.html"]
@@ -271,7 +270,7 @@ def test_the_command_matches_each_target_and_shows_it(
 def test_the_table_names_notes_and_what_is_not_heard_in_the_patch(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    paper = synth("paper")
+    paper = synths.load("paper")
     Path("paper.onnx").write_bytes(onnx_file.model(paper))
     soundfile.write("good.wav", SINE.render(SINE.space.values_of_levels([[2, 8, 12, 1]]))[0], RATE, subtype="FLOAT")
     assert cli.main(["match", "good.wav", "--model", "paper.onnx", "--out", "out"]) == 0

@@ -24,14 +24,15 @@ import pytest
 import soundfile
 
 import reference
+from inversynth import synths
 from inversynth.matching.picture import FLOOR_DB, panel, spectrograms
 from inversynth.matching.report import VERDICTS, page, png
 from inversynth.matching.result import Match, Setting
 from inversynth.search.refine import Candidate, Progress, Refinement
 from inversynth.spec import Param, ParamSpace
-from inversynth.synths.render import Synth, synth
+from inversynth.synths.synth import Synth
 
-PAPER, SINE = synth("paper"), synth("sine")
+PAPER, SINE = synths.load("paper"), synths.load("sine")
 MARKUP = "</title><script>document.title='hacked'</script>\"'><img src=x onerror=alert(1)>"
 HOSTILE = f"{MARKUP}&amp;\n$name ${{x}} \udcff \u202e.wav"
 
@@ -66,7 +67,7 @@ def patched(instrument: Synth, levels: list[int], name: str = "a sound.wav", **c
 
 def refined(match: Match, variations: int) -> Match:
     """The match after a search that found so many other patches, each with the first parameter a level higher."""
-    space = synth(match.synth).space
+    space = synths.load(match.synth).space
     at = np.array([setting.level for setting in match.patch])
     levels = [at, *(at + (i + 1) * np.eye(1, len(at), dtype=np.int64)[0] for i in range(variations))]
     best = tuple(

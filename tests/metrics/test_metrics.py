@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 import reference
-from inversynth import metrics
+from inversynth import metrics, synths
 from inversynth.errors import UsageError
 from inversynth.spec import Param, ParamSpace
 from inversynth.synths import sampling
-from inversynth.synths.render import synth
 
 SPACE = ParamSpace([Param("depth", "B", 0, 1, levels=3), Param("rate", "v", 0, 1, levels=4, inert_when=("depth", 0))])
 
@@ -18,7 +17,7 @@ SPACE = ParamSpace([Param("depth", "B", 0, 1, levels=3), Param("rate", "v", 0, 1
 @pytest.fixture(scope="module")
 def patches() -> np.ndarray:
     """(200, samples) random patches of the paper's synth."""
-    paper = synth("paper")
+    paper = synths.load("paper")
     return paper.render(paper.space.values_of_levels(sampling.draw(paper.space, 11, 0, 200, sampling.TEST)))
 
 
@@ -57,7 +56,7 @@ def test_masked_measures_leave_out_what_is_not_heard() -> None:
 
 
 def test_chance_has_a_mean_percentile_rank_of_53() -> None:
-    paper = synth("paper")
+    paper = synths.load("paper")
     random = np.random.default_rng(0)
     levels = random.integers(0, 16, (4000, len(paper.space)))
     scores = [random.random((4000, 16)) for _ in paper.space]
@@ -65,7 +64,7 @@ def test_chance_has_a_mean_percentile_rank_of_53() -> None:
 
 
 def test_the_groups_of_the_paper_hold_each_parameter_once() -> None:
-    space = synth("paper").space
+    space = synths.load("paper").space
     rows = [{"name": p.name, "mpr": float(i), "top": [0.0, 1.0], "mae": 2.0 * i} for i, p in enumerate(space)]
     groups = {row["name"]: row for row in metrics.group_measures(space, rows)}
     assert groups["filter"]["params"] == ["cutoff", "resonance"]

@@ -9,11 +9,10 @@ from scipy.fft import dct
 from scipy.stats import wasserstein_distance
 
 import reference
-from inversynth import metrics
+from inversynth import metrics, synths
 from inversynth.errors import UsageError
 from inversynth.metrics import field
 from inversynth.synths import sampling
-from inversynth.synths.render import synth
 
 RATE = 16384
 SAME = {"rms_cosine": 1.0, "residual_db": -120.0}
@@ -24,7 +23,7 @@ Sound = NDArray[np.float64]
 @pytest.fixture(scope="module")
 def sounds() -> Sound:
     """(6, 16384) random patches of the paper's synth, of different levels."""
-    paper = synth("paper")
+    paper = synths.load("paper")
     made = paper.render(paper.space.values_of_levels(sampling.draw(paper.space, 3, 0, 6, sampling.TEST)))
     return made.astype(np.float64)
 

@@ -16,6 +16,7 @@ import pytest
 from pythonosc.dispatcher import Dispatcher
 from pythonosc.osc_server import BlockingOSCUDPServer
 
+from inversynth import synths
 from inversynth.errors import UsageError
 from inversynth.midi import (
     BAUD,
@@ -42,9 +43,8 @@ from inversynth.midi import (
 )
 from inversynth.midi.profile import Address, Program, Setting
 from inversynth.spec import Param, ParamSpace
-from inversynth.synths.render import synth
 
-PAPER = synth("paper").space
+PAPER = synths.load("paper").space
 WIRE_S = 30 / 31250
 """A message of three bytes, ten bits each, on a MIDI cable."""
 

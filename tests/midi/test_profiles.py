@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inversynth import synths
 from inversynth.cli import main
 from inversynth.errors import UsageError
 from inversynth.midi import RESERVED, Control, ControlChange, ControlChange14, Nrpn, Profile, Sysex, messages, profiles
 from inversynth.midi.profiles import charts, learning
-from inversynth.synths.render import SYNTHS, synth
 
-PAPER = synth("paper").space
+PAPER = synths.load("paper").space
 
 
 def written(path: Path, text: str) -> Path:
@@ -29,12 +29,12 @@ def control(tmp_path: Path, text: str, name: str = "cutoff") -> Control:
     return found
 
 
-@pytest.mark.parametrize("name", SYNTHS)
+@pytest.mark.parametrize("name", synths.names())
 def test_every_synth_has_a_profile_of_its_own_that_midi_allows(name: str) -> None:
     profile = profiles.load(name)
     numbers = [each.address.number for each in profile.driven if isinstance(each.address, ControlChange)]
-    assert numbers == [param.midi for param in SYNTHS[name].space]
-    assert len(set(numbers)) == len(SYNTHS[name].space)
+    assert numbers == [param.midi for param in synths.load(name).space]
+    assert len(set(numbers)) == len(synths.load(name).space)
     assert not set(numbers) & set(RESERVED)
     assert profile.channel == 1
 
@@ -158,9 +158,9 @@ def test_a_table_holds_the_devices_values(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.x_of_value([0, 99, 110]), [0, 0.5, 1])
 
 
-@pytest.mark.parametrize("name", SYNTHS)
+@pytest.mark.parametrize("name", synths.names())
 def test_every_level_comes_back_from_a_finer_device(name: str) -> None:
-    for param in SYNTHS[name].space:
+    for param in synths.load(name).space:
         for address in (ControlChange(20), ControlChange14(1), Nrpn(0, 1), Sysex("F0 7D vv F7")):
             whole = Control.of(param, address)
             levels = np.arange(param.levels)
@@ -267,14 +267,14 @@ def test_a_profile_that_is_not_there_or_for_another_synth_is_refused(tmp_path: P
     with pytest.raises(UsageError, match=r"no profile '.*nothing.toml'; give a TOML file, or one of paper, sine"):
         profiles.load(tmp_path / "nothing.toml")
     with pytest.raises(UsageError, match="the profile paper drives the parameters of the synth paper, not these"):
-        profiles.load("paper", synth("sine").space)
+        profiles.load("paper", synths.load("sine").space)
     with pytest.raises(UsageError, match=r"MIDI channel 17 is not an integer of 1\.\.16"):
         profiles.load("paper", channel=17)
 
 
 # -- the shipped ones -------------------------------------------------------------------------
 
-DEVICES = [name for name in profiles.names() if name not in {*SYNTHS, "osc"}]
+DEVICES = [name for name in profiles.names() if name not in {*synths.names(), "osc"}]
 
 
 @pytest.mark.parametrize("name", DEVICES)
@@ -387,7 +387,7 @@ class Device:
         return entered
 
     def learn(self) -> list[tuple[int | None, Control]]:
-        return list(learning.learn(synth("sine").space, self.receive, self.entered, self.say, lambda: self.now))
+        return list(learning.learn(synths.load("sine").space, self.receive, self.entered, self.say, lambda: self.now))
 
 
 def test_a_control_is_learned_by_what_it_sends_and_enter_skips() -> None:
@@ -427,7 +427,7 @@ def test_a_controller_of_the_fine_halves_numbers_is_one_by_itself_if_no_coarse_h
     found = device.learn()
     assert [each.address for _, each in found] == [ControlChange(11), ControlChange(43)]
     controls = (*(each for _, each in found), None, None)
-    learned = Profile("learned", synth("sine").space, controls)
+    learned = Profile("learned", synths.load("sine").space, controls)
     assert profiles.load(written(tmp_path / "learned.toml", profiles.to_toml(learned, "sine"))) == learned
 
 
@@ -444,13 +444,13 @@ def test_exclusive_messages_are_learned_by_the_bytes_that_change(tmp_path: Path)
         (None, "sysex F0 7D 01 02 ll mm F7", 3000, 102),
     ]
     assert any("more than one value changes" in line for line in device.lines)
-    learned = Profile("learned", synth("sine").space, (*(each for _, each in found), None, None))
+    learned = Profile("learned", synths.load("sine").space, (*(each for _, each in found), None, None))
     assert profiles.load(written(tmp_path / "learned.toml", profiles.to_toml(learned, "sine"))) == learned
 
 
 def test_each_control_is_given_as_soon_as_it_was_moved() -> None:
     device = Device([[messages.control_change(1, 74, value) for value in range(128)]])
-    given = learning.learn(synth("sine").space, device.receive, device.entered, device.say, lambda: device.now)
+    given = learning.learn(synths.load("sine").space, device.receive, device.entered, device.say, lambda: device.now)
     assert next(given)[1].address == ControlChange(74)  # so that Ctrl-C keeps it
 
 

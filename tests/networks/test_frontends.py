@@ -11,6 +11,7 @@ import reference
 
 pytest.importorskip("keras", reason="front ends need Keras (the extra `train`)")
 
+from inversynth import synths
 from inversynth.networks import frontends
 from inversynth.networks.frontends import (
     HandMadeFeatures,
@@ -23,9 +24,8 @@ from inversynth.networks.frontends import (
     segment_statistics,
 )
 from inversynth.synths import sampling
-from inversynth.synths.render import synth
 
-PAPER = synth("paper")
+PAPER = synths.load("paper")
 RATE = PAPER.format.sample_rate
 
 

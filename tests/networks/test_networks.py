@@ -9,15 +9,15 @@ pytest.importorskip("keras", reason="networks need Keras (the extra `train`)")
 
 import keras
 
+from inversynth import synths
 from inversynth.errors import UsageError
 from inversynth.networks import build as networks
 from inversynth.networks.architectures import MODELS, OWN
 from inversynth.networks.frontends import LogSpectrogram
 from inversynth.spec import AudioFormat, Param, ParamSpace
 from inversynth.synths import sampling
-from inversynth.synths.render import synth
 
-PAPER = synth("paper")
+PAPER = synths.load("paper")
 UNEVEN = ParamSpace([Param("a", "a", 0, 1, levels=2), Param("b", "b", 0, 1, levels=5), Param("c", "c", 0, 1, levels=3)])
 LOGITS = np.random.default_rng(2).normal(0, 3, (7, 10)).astype(np.float32)
 LEVELS = np.array([[0, 4, 2], [1, 0, 0], [-1, 3, 1], [1, -1, -1], [0, 2, -1], [-1, -1, 0], [1, 1, 1]])
@@ -179,7 +179,7 @@ def test_a_patch_of_which_nothing_is_heard_costs_nothing() -> None:
 
 
 def test_the_temperatures_are_those_that_the_levels_were_drawn_at() -> None:
-    space = synth("sine").space
+    space = synths.load("sine").space
     rng = np.random.default_rng(2)
     logits = rng.normal(scale=3, size=(6000, int(space.levels.sum()))).astype(np.float32)
     heads = networks.Heads(space)

@@ -13,12 +13,13 @@ import onnx_file
 
 pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
 
+from inversynth import synths
 from inversynth.errors import MismatchError, UsageError
 from inversynth.predict import model as predict
 from inversynth.predict.model import Model, load_model
-from inversynth.synths.render import synth
+from inversynth.predict.shipped import default_model
 
-SINE = synth("sine")
+SINE = synths.load("sine")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_a_model_knows_what_it_was_made_for(tiny: Model) -> None:
     assert tiny.name == "sine-tiny"
     tiny.require(SINE)
     with pytest.raises(MismatchError, match=r"the model sine-tiny .* sin_frequency is missing"):
-        tiny.require(synth("paper"))
+        tiny.require(synths.load("paper"))
 
 
 @pytest.mark.parametrize("shape", [(16384,), (1, 16383), (2, 2, 16384), (1, 0)])
@@ -101,15 +102,15 @@ def test_a_shipped_model_is_found_by_its_name(tiny_file: Path, tmp_path: Path, m
 def test_every_shipped_model_opens_and_fits_its_synth() -> None:
     for name, folder in predict.shipped().items():
         model = load_model(name, "cpu")
-        model.require(synth(model.synth))
+        model.require(synths.load(model.synth))
         assert model.name == name
         assert (folder / "card.json").is_file()
 
 
 def test_a_synth_without_a_shipped_model_says_so() -> None:
-    assert predict.default_model("paper") == "paper"
+    assert default_model(synths.load("paper")) == "paper"
     with pytest.raises(UsageError, match="'sine' is shipped"):
-        predict.default_model("sine")
+        default_model(synths.load("sine"))
 
 
 def test_devices(tiny_file: Path) -> None:

@@ -10,14 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 import reference
+from inversynth import synths
 from inversynth.errors import UsageError
 from inversynth.search import baselines
 from inversynth.search.baselines import BASELINES
 from inversynth.search.scoring import Scorer, Scores
 from inversynth.synths import sampling
-from inversynth.synths.render import synth
 
-PAPER = synth("paper")
+PAPER = synths.load("paper")
 RIGHT = sampling.draw(PAPER.space, 9, 0, 1, sampling.TEST)
 RENDERS = 150
 

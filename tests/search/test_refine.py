@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inversynth import metrics
+from inversynth import metrics, synths
 from inversynth.errors import UsageError
 from inversynth.search import refine
 from inversynth.search.refine import Progress, Refinement
+from inversynth.search.scoring import Scorer
 from inversynth.spec import AudioFormat
 from inversynth.synths import sampling
-from inversynth.synths.render import NativeTarget, Synth, synth
+from inversynth.synths.synth import NativeTarget, Synth
 
-PAPER = synth("paper")
-SHORT = replace(synth("sine"), format=AudioFormat(4096, 0.125))
+PAPER = synths.load("paper")
+SHORT = replace(synths.load("sine"), format=AudioFormat(4096, 0.125))
 """A synth without an analysis of its own, quick to score."""
 RIGHT = np.array([3, 8, 12, 1])
 
@@ -112,7 +113,7 @@ def test_progress_begins_with_the_network_and_only_gets_better(found: Refinement
 
 def test_variations_are_other_settings_that_are_heard(found: Refinement, hidden: NDArray[np.int64]) -> None:
     assert len(found.best) == 4
-    scorer = PAPER.scorer(sound(PAPER, hidden))
+    scorer = Scorer(PAPER, sound(PAPER, hidden))
     for better, worse in itertools.combinations(found.best, 2):
         assert refine.distance(scorer(better.values[None])) <= 1.1 * refine.distance(scorer(worse.values[None]))
         far = np.flatnonzero(
@@ -202,7 +203,7 @@ def test_it_ends_when_it_cannot_improve() -> None:
     space = SHORT.space
     found = refine.refine(SHORT, target, around(SHORT, RIGHT), renders=10**6, levels_only=True)
     assert "nothing better" in found.stopped
-    scorer, best = SHORT.scorer(target), found.best[0]
+    scorer, best = Scorer(SHORT, target), found.best[0]
     for i in range(len(space)):
         for level in range(16):
             other = best.levels.copy()

@@ -13,16 +13,17 @@ import pytest
 from numpy.typing import ArrayLike, NDArray
 
 import reference
-from inversynth import _native, metrics
+from inversynth import _native, metrics, synths
 from inversynth.errors import UsageError
 from inversynth.search.scoring import Scorer, Scores
 from inversynth.synths import sampling
-from inversynth.synths.paper.table import NOTE_OFF_S
-from inversynth.synths.render import SIMD, Synth, synth
+from inversynth.synths.paper.table import NOTE
+from inversynth.synths.synth import Synth
+from inversynth.system.simd import SIMD
 from patches import corner_patches, random_patches
 
 RATE = 16384
-PAPER, SINE = synth("paper"), synth("sine")
+PAPER, SINE = synths.load("paper"), synths.load("sine")
 BY_NUMPY = replace(PAPER, aim=None)
 PATHS = [name for name, _, _ in _native.paths()]
 PATCHES = np.concatenate([random_patches(20), corner_patches()[:13]])
@@ -58,13 +59,13 @@ def assert_near(found: NDArray[np.float64], right: NDArray[np.float64]) -> None:
 def rendered(path: str, samples: int) -> NDArray[np.float32]:
     """The sounds of PATCHES by one path."""
     out = np.empty((len(PATCHES), samples), np.float32)
-    _native.paper(PATCHES, out, RATE, NOTE_OFF_S, PATHS.index(path))
+    _native.paper(PATCHES, out, RATE, NOTE.hold_s, PATHS.index(path))
     return out
 
 
 def by_path(path: str, target: NDArray[np.float32], values: NDArray[np.float64], rate: int) -> NDArray[np.float64]:
     out = np.full((len(values), 4), np.nan)
-    _native.PaperTarget(target, rate, NOTE_OFF_S, PATHS.index(path)).score(values, out)
+    _native.PaperTarget(target, rate, NOTE.hold_s, PATHS.index(path)).score(values, out)
     return out
 
 
@@ -83,13 +84,13 @@ def test_every_path_scores_as_the_definitions_say(path: str, samples: int) -> No
 @pytest.mark.parametrize("rate", [8001, 44100])
 def test_other_sample_rates_score_as_the_definitions_say(rate: int) -> None:
     sounds = PAPER.render(PATCHES, rate)
-    assert_near(table(PAPER.scorer(sounds[3], rate)(PATCHES)), expected(sounds[3], sounds))
+    assert_near(table(Scorer(PAPER, sounds[3], rate)(PATCHES)), expected(sounds[3], sounds))
 
 
 def test_numpy_scores_synths_without_an_analysis_of_their_own() -> None:
     values = SINE.space.values_of_levels(sampling.draw(SINE.space, 2, 0, 70))
     sounds = SINE.render(values)
-    found = SINE.scorer(sounds[5])(values)
+    found = Scorer(SINE, sounds[5])(values)
     assert np.allclose(table(found), expected(sounds[5], sounds), rtol=1e-9, atol=1e-12)
     target = np.broadcast_to(sounds[5], sounds.shape)
     measures = metrics.sound_measures(target, sounds)
@@ -109,7 +110,7 @@ def test_scores_tell_the_nearest_sounds_apart() -> None:
     """Far below what float32 leaves of sums: one amplitude is off by a millionth to a thousandth."""
     values = np.repeat(random_patches(1), 4, axis=0)
     values[:, PAPER.space.index("saw_amplitude")] = 0.5 + np.array([0, 1e-5, 1e-4, 1e-3])
-    scores = PAPER.scorer(PAPER.render(values[:1])[0])(values)
+    scores = Scorer(PAPER, PAPER.render(values[:1])[0])(values)
     for of in (scores.log_l1, scores.convergence, scores.residual):
         assert (np.diff(of) > 0).all()
     assert scores.residual[3] / scores.residual[2] == pytest.approx(10, rel=0.01)
@@ -120,9 +121,9 @@ def test_scores_tell_the_nearest_sounds_apart() -> None:
 
 @pytest.mark.parametrize("synth", [PAPER, BY_NUMPY], ids=["native", "numpy"])
 def test_a_silent_target_is_matched_by_silence_alone(synth: Synth) -> None:
-    first = synth.scorer(np.zeros(1))(PATCHES)  # all sounds begin with a zero
+    first = Scorer(synth, np.zeros(1))(PATCHES)  # all sounds begin with a zero
     assert np.array_equal(table(first), np.tile([1.0, 0, 0, 0], (len(PATCHES), 1)))
-    later = synth.scorer(np.zeros(5000))(PATCHES)
+    later = Scorer(synth, np.zeros(5000))(PATCHES)
     assert (later.rho_stft == 0).all()
     assert (later.log_l1 > 0).all()
     assert np.isinf(later.convergence).all()
@@ -132,7 +133,7 @@ def test_a_silent_target_is_matched_by_silence_alone(synth: Synth) -> None:
 @pytest.mark.parametrize("synth", [PAPER, BY_NUMPY], ids=["native", "numpy"])
 def test_silence_is_as_far_from_a_target_as_the_target_is_loud(synth: Synth) -> None:
     """The first sample of every patch is silent, that of the target isn't; its spectrum is flat."""
-    scores = synth.scorer([0.5])(PATCHES[:3])
+    scores = Scorer(synth, [0.5])(PATCHES[:3])
     assert (scores.rho_stft == 0).all()
     assert scores.log_l1 == pytest.approx(np.full(3, np.log(1e4)), rel=1e-5)
     assert scores.convergence == pytest.approx(np.ones(3), rel=1e-5)
@@ -145,7 +146,7 @@ def test_silence_is_as_far_from_a_target_as_the_target_is_loud(synth: Synth) -> 
 @pytest.mark.parametrize("synth", [PAPER, BY_NUMPY, SINE], ids=["native", "numpy", "sine"])
 def test_a_patch_scores_the_same_whatever_it_is_scored_beside(synth: Synth) -> None:
     values = synth.space.values_of_levels(sampling.draw(synth.space, 4, 0, 37))
-    scorer = synth.scorer(synth.render(values[:1], seconds=0.3)[0])
+    scorer = Scorer(synth, synth.render(values[:1], seconds=0.3)[0])
     together = table(scorer(values, workers=1))
     assert together.shape == (37, 4)
     for workers in (None, 2, 3, 64):
@@ -158,7 +159,7 @@ def test_a_patch_scores_the_same_whatever_it_is_scored_beside(synth: Synth) -> N
 @pytest.mark.parametrize("count", [1, 15, 16, 17])
 def test_any_number_of_patches_fills_its_own_rows_and_no_others(count: int) -> None:
     guarded = np.full((count + 2, 4), 7.0)
-    target = _native.PaperTarget(PAPER.render(PATCHES[:1])[0], RATE, NOTE_OFF_S, len(PATHS) - 1)
+    target = _native.PaperTarget(PAPER.render(PATCHES[:1])[0], RATE, NOTE.hold_s, len(PATHS) - 1)
     target.score(PATCHES[:count], guarded[1:-1])
     assert (guarded[[0, -1]] == 7).all()
     assert guarded[1].tolist() == [1, 0, 0, 0]
@@ -176,7 +177,7 @@ def test_the_environment_variable_chooses_the_path() -> None:
     script = (
         "import sys; from test_scoring import PAPER, PATCHES, table\n"
         "target = PAPER.render(PATCHES[:1], seconds=0.1)[0]\n"
-        "sys.stdout.buffer.write(table(PAPER.scorer(target)(PATCHES)).tobytes())"
+        "sys.stdout.buffer.write(table(Scorer(PAPER, target)(PATCHES)).tobytes())"
     )
     environment = {
         **os.environ,
@@ -195,13 +196,13 @@ def test_the_environment_variable_chooses_the_path() -> None:
 @pytest.mark.parametrize("target", [np.zeros((1, 5)), np.zeros(0), 0.5])
 def test_a_target_of_another_shape_is_refused(target: ArrayLike) -> None:
     with pytest.raises(UsageError, match=r"it must be \(samples,\), samples > 0"):
-        PAPER.scorer(target)
+        Scorer(PAPER, target)
 
 
 @pytest.mark.parametrize("sample", [np.nan, np.inf, 1e300])
 def test_a_target_that_is_not_finite_is_refused(sample: float) -> None:
     with pytest.raises(UsageError, match="must be finite"):
-        PAPER.scorer([0.0, sample])
+        Scorer(PAPER, [0.0, sample])
 
 
 def test_a_sample_rate_that_the_synth_cannot_be_rendered_at_is_refused() -> None:
@@ -213,7 +214,7 @@ def test_a_sample_rate_that_the_synth_cannot_be_rendered_at_is_refused() -> None
 
 @pytest.mark.parametrize("synth", [PAPER, BY_NUMPY], ids=["native", "numpy"])
 def test_values_are_checked_as_those_to_be_rendered(synth: Synth) -> None:
-    scorer = synth.scorer(np.ones(100))
+    scorer = Scorer(synth, np.ones(100))
     for values in (PATCHES[0], PATCHES[:, :22], PATCHES * 10):
         with pytest.raises(UsageError):
             scorer(values)

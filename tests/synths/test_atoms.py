@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inversynth import metrics
+from inversynth import metrics, synths
 from inversynth.errors import UsageError
 from inversynth.spec import AudioFormat
 from inversynth.synths import sampling
 from inversynth.synths.paper.table import FORMAT, SPACE
-from inversynth.synths.render import synth
 
 keras = pytest.importorskip("keras", reason="Keras is not installed")
 
@@ -19,7 +18,7 @@ from inversynth.networks import build as networks  # noqa: E402
 from inversynth.networks import frontends  # noqa: E402
 from inversynth.synths.paper import atoms  # noqa: E402
 
-PAPER = synth("paper")
+PAPER = synths.load("paper")
 COLUMN = {name: i for i, name in enumerate(SPACE.names)}
 
 
@@ -216,6 +215,6 @@ def test_before_training_a_token_says_the_levels_of_its_atom() -> None:
 
 def test_it_hears_no_other_synth() -> None:
     with pytest.raises(UsageError, match="paper only"):
-        networks.build("Atoms", synth("sine").space, FORMAT)
+        networks.build("Atoms", synths.load("sine").space, FORMAT)
     with pytest.raises(UsageError, match="paper only"):
         networks.build("Atoms", SPACE, AudioFormat(44100, 1.0))

@@ -14,17 +14,16 @@ from lock import ticks_during
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
-from inversynth import _native
+from inversynth import _native, synths
 from inversynth.predict import model as predict
 from inversynth.predict.model import Model, load_model
 from inversynth.synths import sampling
 from inversynth.synths.paper import inference as compiled
-from inversynth.synths.render import synth
 
 Made = tuple[dict[str, NDArray[Any]], dict[str, Any]]
 """The weights of a file, and what it says of its training."""
 
-PAPER = synth("paper")
+PAPER = synths.load("paper")
 SAMPLES = PAPER.format.samples
 
 

@@ -9,14 +9,14 @@ import pytest
 from numpy.typing import NDArray
 
 import reference
+from inversynth import synths
 from inversynth.audio.onsets import window
 from inversynth.audio.sources import read_file
 from inversynth.synths import sampling
 from inversynth.synths.paper import pursuit
 from inversynth.synths.paper.table import FORMAT, SPACE, WAVEFORMS
-from inversynth.synths.render import synth
 
-PAPER = synth("paper")
+PAPER = synths.load("paper")
 COLUMN = {name: i for i, name in enumerate(SPACE.names)}
 AMPLITUDES = [i for i, name in enumerate(SPACE.names) if name.endswith("_amplitude") and "mod" not in name]
 

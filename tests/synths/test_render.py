@@ -12,15 +12,16 @@ import pytest
 from numpy.typing import NDArray
 
 import reference
-from inversynth import _native
+from inversynth import _native, synths
 from inversynth.errors import UsageError
+from inversynth.spec import Note
 from inversynth.synths import sampling
-from inversynth.synths.paper.table import NOTE_OFF_S
-from inversynth.synths.render import SIMD, SYNTHS, kernel_path, synth
+from inversynth.synths.paper.table import NOTE
+from inversynth.system.simd import SIMD, simd_target
 from lock import ticks_during
 from patches import HIGH, LOW, PAPER, SPACE, corner_patches, random_patches
 
-SINE = synth("sine")
+SINE = synths.load("sine")
 
 
 def patch(**given: float) -> NDArray[np.float64]:
@@ -68,9 +69,9 @@ def test_no_patch_gives_nan_or_silence() -> None:
     assert np.abs(sounds).max(axis=1).min() > 0
 
 
-@pytest.mark.parametrize("name", SYNTHS)
+@pytest.mark.parametrize("name", synths.names())
 def test_an_item_is_the_same_whatever_batch_and_threads_render_it(name: str) -> None:
-    synth = SYNTHS[name]
+    synth = synths.load(name)
     values = synth.space.values_of_levels(sampling.draw(synth.space, 4, 0, 13))
     together = synth.render(values, seconds=0.3)
     for workers in (1, 2, 5, 64):
@@ -79,10 +80,10 @@ def test_an_item_is_the_same_whatever_batch_and_threads_render_it(name: str) -> 
     assert np.array_equal(synth.render(values[::-1], seconds=0.3)[::-1], together)
 
 
-@pytest.mark.parametrize("name", SYNTHS)
+@pytest.mark.parametrize("name", synths.names())
 @pytest.mark.parametrize("samples", [1, 64, 127, 128, 129, 5000])
 def test_a_shorter_rendering_is_the_start_of_a_longer_one(name: str, samples: int) -> None:
-    synth = SYNTHS[name]
+    synth = synths.load(name)
     values = synth.space.values_of_levels(sampling.draw(synth.space, 4, 0, 3))
     longer = synth.render(values, 16384, 8193 / 16384)
     assert np.array_equal(synth.render(values, 16384, samples / 16384), longer[:, :samples])
@@ -139,20 +140,20 @@ def test_an_environment_variable_chooses_the_path_and_all_paths_give_one_sound(p
     sounds = np.frombuffer(done.stdout, np.float32).reshape(21, 8192)
     number = PATHS.index(path)
     expected = np.empty_like(sounds)
-    _native.paper(random_patches(21), expected, 16384, NOTE_OFF_S, number)
+    _native.paper(random_patches(21), expected, 16384, NOTE.hold_s, number)
     assert np.array_equal(sounds, expected)
     assert np.abs(sounds - PAPER.render(random_patches(21), seconds=0.5)).max() < 1e-4
 
 
 def test_the_fastest_path_is_taken_where_none_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SIMD, "")
-    assert kernel_path.__wrapped__().name == PATHS[-1]
+    assert simd_target.__wrapped__().name == PATHS[-1]
 
 
 def test_a_path_that_there_is_not_is_refused_with_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SIMD, "mmx")
     with pytest.raises(UsageError, match=f"INVERSYNTH_SIMD=mmx: this processor can run {', '.join(PATHS)}"):
-        kernel_path.__wrapped__()
+        simd_target.__wrapped__()
 
 
 def test_the_command_line_refuses_a_path_that_there_is_not(tmp_path: Path) -> None:
@@ -286,7 +287,7 @@ def test_the_defaults_are_the_format_of_the_synth() -> None:
 
 def test_the_bank_lets_other_threads_run() -> None:
     values, out = random_patches(1), np.empty((1, 16384 * 600), np.float32)
-    assert ticks_during(lambda: PAPER.fill(values, out, 16384)) > 0
+    assert ticks_during(lambda: PAPER.renderer(values, Note.rows(PAPER.note, 1), 16384, out, 1)) > 0
 
 
 # -- what is refused ----------------------------------------------------------------------------
@@ -315,7 +316,7 @@ def test_values_of_another_shape_are_refused(values: NDArray[np.float64]) -> Non
 
 @pytest.mark.parametrize("rate", [4000, 8000])
 def test_a_sample_rate_that_cannot_carry_the_cutoff_is_refused(rate: int) -> None:
-    with pytest.raises(UsageError, match=rf"{rate} Hz is too low: a cutoff of 4000 Hz needs more than 8000 Hz"):
+    with pytest.raises(UsageError, match=rf"{rate} Hz is too low: paper needs more than 8000 Hz"):
         PAPER.render(random_patches(1), rate)
     assert PAPER.render(random_patches(1), 8001).shape == (1, 8001)
 
@@ -334,7 +335,7 @@ def test_an_impossible_length_is_refused(seconds: float) -> None:
 
 def test_an_unknown_synth_is_told_with_those_there_are() -> None:
     with pytest.raises(UsageError, match="no synth 'papre'; there are paper, sine"):
-        synth("papre")
+        synths.load("papre")
 
 
 # -- facts that follow from the definitions -----------------------------------------------------
@@ -349,13 +350,15 @@ def test_the_sine_synth_is_its_formula(rate: int) -> None:
         assert np.abs(sound - expected).max() < 1e-6
 
 
-@pytest.mark.parametrize("name", SYNTHS)
+@pytest.mark.parametrize("name", synths.names())
 def test_a_parameter_that_a_space_calls_not_heard_is_not_heard(name: str) -> None:
-    space = SYNTHS[name].space
+    space = synths.load(name).space
     levels = sampling.draw(space, 8, 0, 200)
-    levels[:, [space.index(p.inert_when[0]) for p in space if p.inert_when]] *= np.arange(2).repeat(100)[:, None]
-    sounds = SYNTHS[name].render(space.values_of_levels(levels), seconds=0.25)
-    assert np.array_equal(sounds, SYNTHS[name].render(space.values_of_levels(space.canonical(levels)), seconds=0.25))
+    silencing = [space.index(p.inert_when[0]) for p in space if isinstance(p.inert_when, tuple)]
+    levels[:, silencing] *= np.arange(2).repeat(100)[:, None]
+    sounds = synths.load(name).render(space.values_of_levels(levels), seconds=0.25)
+    canonical = space.values_of_levels(space.canonical(levels))
+    assert np.array_equal(sounds, synths.load(name).render(canonical, seconds=0.25))
     assert all(space.active(levels)[:, i].mean() <= 0.5 for i, p in enumerate(space) if p.inert_when)
 
 
@@ -386,7 +389,7 @@ def test_modulation_swings_the_frequency_by_b_hertz() -> None:
 
 def test_nothing_is_left_after_the_release() -> None:
     sound = PAPER.render(patch(release=0.1, gate_frequency=1.0), 16384, 1.0)[0]
-    end = round((NOTE_OFF_S + 0.1) * 16384)
+    end = round((NOTE.hold_s + 0.1) * 16384)
     assert np.abs(sound[end - 1000 : end - 200]).max() > 0.01
     assert np.abs(sound[end + 300 :]).max() < 1e-6
 

@@ -15,18 +15,17 @@ pytest.importorskip("onnxruntime", reason="exporting needs onnxruntime (the extr
 
 import onnx
 
-from inversynth import cli
+from inversynth import cli, synths
 from inversynth.errors import InversynthError, MismatchError, UsageError
 from inversynth.networks import build as networks
 from inversynth.predict.model import load_model
 from inversynth.synths import sampling
-from inversynth.synths.render import synth
 from inversynth.training import loop as training
 from inversynth.training import onnx_export as module
 from inversynth.training.loop import Settings, load_arrays, save_arrays, train
 from inversynth.training.onnx_export import export
 
-SINE = synth("sine")
+SINE = synths.load("sine")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +64,7 @@ def test_the_file_is_onnx_of_opset_17_with_the_parameters_as_outputs(file: Path)
 
 def test_the_file_carries_its_space_and_its_training(file: Path, sine_run: Path) -> None:
     stored = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
-    assert json.loads(stored["space"]) == SINE.space.to_list()
+    assert json.loads(stored["space"]) == SINE.space.to_data()
     assert stored["fingerprint"] == SINE.space.fingerprint
     assert (stored["synth"], stored["model"]) == ("sine", "C1")
     assert (stored["sample_rate"], stored["samples"]) == ("16384", "16384")

@@ -23,12 +23,12 @@ pytest.importorskip("keras", reason="training needs Keras (the extra `train`)")
 
 import keras
 
+from inversynth import synths
 from inversynth.dataset import DatasetSettings, render_dataset
 from inversynth.errors import InversynthError, MismatchError, UsageError
 from inversynth.networks.architectures import MODELS, OWN
 from inversynth.spec import ParamSpace
 from inversynth.synths import sampling
-from inversynth.synths.render import SYNTHS, synth
 from inversynth.system.files import locked
 from inversynth.training import loop as training
 from inversynth.training.loop import (
@@ -73,7 +73,7 @@ def test_a_run_folder_holds_settings_history_and_weights(whole: Path) -> None:
     assert [row["epoch"] for row in rows(whole)] == ["1", "2", "3"]
     assert [row["sounds"] for row in rows(whole)] == ["64", "128", "192"]
     weights, meta = load_arrays(whole / "best.npz")
-    assert meta["fingerprint"] == synth("sine").space.fingerprint
+    assert meta["fingerprint"] == synths.load("sine").space.fingerprint
     assert meta["val_loss"] == min(float(row["val_loss"]) for row in rows(whole))
     assert all(np.isfinite(w).all() for w in weights)
 
@@ -89,7 +89,7 @@ def test_training_learns(tmp_path: Path) -> None:
 def test_every_network_learns_a_batch_by_heart(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "FITTED", 64)
     settings = dataclasses.replace(SMALL, model=model, batch_size=8, warmup_steps=1, learning_rate=1e-3)
-    trainer = Trainer(settings, FreshSounds(synth("paper" if model in OWN else "sine"), settings))
+    trainer = Trainer(settings, FreshSounds(synths.load("paper" if model in OWN else "sine"), settings))
     trainer.adapt()
     batch, _ = next(trainer.source.batches(0))
     losses = [trainer.train_step(batch) for _ in range(6)]
@@ -116,7 +116,7 @@ def test_a_run_with_a_fitted_front_end_and_dropout_is_resumed_to_the_bit(
 ) -> None:
     monkeypatch.setattr(training, "FITTED", 64)
     settings = dataclasses.replace(SMALL, model="FC2", epochs=2)
-    source = FreshSounds(synth("sine"), settings)
+    source = FreshSounds(synths.load("sine"), settings)
     straight, stopped, resumed = Trainer(settings, source), Trainer(settings, source), Trainer(settings, source)
     straight.adapt()
     stopped.adapt()
@@ -259,10 +259,10 @@ def test_damaged_settings_are_refused(spoilt: Path, harm: Callable[[dict[str, An
 def test_a_run_whose_synth_has_changed_since_is_refused_by_the_parameters_names(
     spoilt: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sine = SYNTHS["sine"]
+    sine = synths.load("sine")
     first, *others = sine.space
     changed = ParamSpace([dataclasses.replace(first, high=first.high / 2), *others])
-    monkeypatch.setitem(SYNTHS, "sine", dataclasses.replace(sine, space=changed))
+    monkeypatch.setitem(synths.names(), "sine", dataclasses.replace(sine, space=changed))
     with pytest.raises(MismatchError, match=rf"{first.name}: high is {first.high}, not {first.high / 2}"):
         train(SMALL, spoilt, resume=True)
 
@@ -322,7 +322,7 @@ def test_impossible_settings_are_refused_and_leave_nothing(
 
 
 def test_fresh_sounds_are_those_of_their_stream_and_never_a_validation_patch() -> None:
-    sine = synth("sine")
+    sine = synths.load("sine")
     settings = dataclasses.replace(SMALL, validation=20000, batch_size=64)
     source = FreshSounds(sine, settings)
     held_out = set(_row_keys(sine.space, source.validation[1]).tolist())
@@ -341,7 +341,7 @@ def test_fresh_sounds_are_those_of_their_stream_and_never_a_validation_patch() -
 
 @pytest.mark.parametrize("ahead", [1, 7, 64])
 def test_how_many_patches_are_drawn_ahead_changes_nothing(ahead: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, cursor = FreshSounds(synth("sine"), dataclasses.replace(SMALL, validation=20000, batch_size=10)), 0
+    source, cursor = FreshSounds(synths.load("sine"), dataclasses.replace(SMALL, validation=20000, batch_size=10)), 0
     straight = source.batches(0)
     expected = [next(straight) for _ in range(5)]
     monkeypatch.setattr(training, "AHEAD", ahead)
@@ -356,7 +356,7 @@ def test_how_many_patches_are_drawn_ahead_changes_nothing(ahead: int, monkeypatc
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_how_many_threads_make_batches_changes_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = dataclasses.replace(SMALL, augment=0.4, partial=0.6)
-    source = FreshSounds(synth("sine"), settings)
+    source = FreshSounds(synths.load("sine"), settings)
     expected = [source._batch(*work) for work in itertools.islice(source._drawn(0), 12)]
     monkeypatch.setattr(training, "MAKERS", threads)
     monkeypatch.setattr(os, "cpu_count", lambda: threads)
@@ -399,10 +399,10 @@ import itertools, sys
 import numpy as np
 from pathlib import Path
 from inversynth.training.loop import FreshSounds, Settings, Trainer
-from inversynth.synths.render import synth
+from inversynth import synths
 
 settings = Settings(synth="sine", model="C1", batch_size=16, validation=32, warmup_steps=2)
-source = FreshSounds(synth("sine"), settings)
+source = FreshSounds(synths.load("sine"), settings)
 ours, keras, resumed = (Trainer(settings, source) for _ in range(3))
 keras._jax = None
 batches = [batch for batch, _ in itertools.islice(source.batches(0), 4)]
@@ -425,7 +425,7 @@ for mine, other, again in zip(*(t.network.variables for t in (ours, keras, resum
 
 def test_a_validation_set_that_leaves_nothing_to_train_on_is_refused() -> None:
     with pytest.raises(UsageError, match="too few patches"):
-        FreshSounds(synth("sine"), dataclasses.replace(SMALL, validation=65536))
+        FreshSounds(synths.load("sine"), dataclasses.replace(SMALL, validation=65536))
 
 
 def test_an_error_in_the_prefetching_thread_reaches_the_reader() -> None:
@@ -474,8 +474,8 @@ def test_the_command_line_trains_stops_on_ctrl_c_and_resumes(tmp_path: Path) -> 
 
 def test_augmented_sounds_are_a_share_of_them_and_the_same_each_time() -> None:
     settings = dataclasses.replace(SMALL, augment=0.25, batch_size=200, validation=400)
-    plain = FreshSounds(synth("sine"), dataclasses.replace(settings, augment=0.0))
-    source = FreshSounds(synth("sine"), settings)
+    plain = FreshSounds(synths.load("sine"), dataclasses.replace(settings, augment=0.0))
+    source = FreshSounds(synths.load("sine"), settings)
     assert np.array_equal(source.validation[1], plain.validation[1])
     changed = (source.validation[0] != plain.validation[0]).any(axis=1)
     assert changed.mean() == pytest.approx(0.25, abs=0.06)
@@ -486,11 +486,11 @@ def test_augmented_sounds_are_a_share_of_them_and_the_same_each_time() -> None:
 
 def test_sounds_in_part_are_a_share_of_them_and_silent_after_a_time() -> None:
     settings = dataclasses.replace(SMALL, partial=0.5, batch_size=200, validation=400)
-    plain = FreshSounds(synth("sine"), dataclasses.replace(settings, partial=0.0)).validation[0]
-    heard = FreshSounds(synth("sine"), settings).validation[0]
+    plain = FreshSounds(synths.load("sine"), dataclasses.replace(settings, partial=0.0)).validation[0]
+    heard = FreshSounds(synths.load("sine"), settings).validation[0]
     changed = (heard != plain).any(axis=1)
     assert changed.mean() == pytest.approx(0.5, abs=0.08)
-    rate = synth("sine").format.sample_rate
+    rate = synths.load("sine").format.sample_rate
     ends = np.array([np.flatnonzero(row)[-1] / rate for row in heard[changed]])
     assert ends.min() >= 0.058
     assert np.median(ends) == pytest.approx(0.245, abs=0.06)  # evenly in the logarithm of 0.06 to 1 s

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from ..metrics import group_of
 from ..spec import ParamSpace
-from ..synths.render import Synth
+from ..synths.synth import Synth
 from .onsets import fit
 from .sources import resample
 
@@ -191,7 +190,7 @@ def between_notes(space: ParamSpace, values: NDArray[np.float64]) -> NDArray[np.
     """(n, P) patches whose notes are a quarter tone higher, or lower where that is out of range."""
     out = values.copy()
     for i, param in enumerate(space):
-        if group_of(param.symbol) == "notes":
+        if param.role == "pitch":
             higher = values[:, i] * 2 ** (1 / 24)
             out[:, i] = np.where(higher <= param.high, higher, values[:, i] / 2 ** (1 / 24))
     return out

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from .. import _native
 from ..spec import AudioFormat
-from ..synths.render import kernel_path
+from ..system.simd import simd_target
 
 HALF_SAMPLES = 30
 """The filter reaches so far to each side, in samples of the lower rate."""
@@ -85,7 +85,7 @@ def fill(out: NDArray[np.float32], sound: NDArray[np.float32], rate: int, to_rat
     threads may run meanwhile. Raises `UsageError` for a rate that no `AudioFormat` has.
     """
     if rate != to_rate:
-        _native.resample(*filter_of(rate, to_rate), np.ascontiguousarray(sound, np.float32), out, kernel_path().number)
+        _native.resample(*filter_of(rate, to_rate), np.ascontiguousarray(sound, np.float32), out, simd_target().number)
         return
     AudioFormat(rate, 1.0)  # as above
     count = min(len(sound), len(out))

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .. import synths
 from ..errors import UsageError
 
 SECONDS = 10.0
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measures and prints; returns 0, whether the budgets are met or not."""
     from ..live import bench
-    from ..predict.model import default_model, find
+    from ..predict.shipped import default_model, find
     from ..system.files import to_json, writing
     from ..system.machine import machine
     from ..system.realtime import awake
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     for seconds in (args.seconds, args.soak):
         if seconds is not None and not 1 <= seconds <= 7 * 86400:
             raise UsageError(f"{seconds:g} seconds are outside 1..{7 * 86400}")
-    model = args.model or default_model("paper")
+    model = args.model or default_model(synths.load())
     find(model)
     simulate = args.simulated or not bench.has_jack()
     found: dict[str, Any] = {"machine": machine(), "model": model, "sample_rate": bench.RATE_HZ}

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import synths
 from ..errors import one_line
 
 Facts = Mapping[str, Any]
@@ -96,11 +97,12 @@ def _probe_network(found: dict[str, Any]) -> None:
     import numpy as np
 
     from ..predict import model as predict
+    from ..predict.shipped import default_model, shipped
 
     found["version"] = predict._onnxruntime().__version__
-    found["models"] = list(predict.shipped())
+    found["models"] = list(shipped())
     if found["models"]:
-        model = predict.load_model(predict.default_model("paper"))
+        model = predict.load_model(default_model(synths.load()))
         model.predict(np.zeros((1, model.audio.samples), np.float32))
         found |= {"model": model.name, "device": model.device}
 
@@ -175,9 +177,9 @@ def python_found() -> Iterator[Finding]:
 
 def kernel_found() -> Iterator[Finding]:
     """The path of the native kernel that this processor takes."""
-    from ..synths.render import kernel_path
+    from ..system.simd import simd_target
 
-    path = kernel_path()
+    path = simd_target()
     yield Finding(OK, "native kernel", f"{path.name}, {path.lanes} sounds side by side")
 
 

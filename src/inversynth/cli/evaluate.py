@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import metrics
-from . import printable
+from . import add_synth, printable
 from .render import progress
 
 if TYPE_CHECKING:
@@ -22,11 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options; their defaults are those of `evaluation.evaluate`."""
     from ..evaluation import evaluate
     from ..predict.model import DEVICES
-    from ..synths.render import SYNTHS
 
     defaults = {name: parameter.default for name, parameter in inspect.signature(evaluate).parameters.items()}
     parser.add_argument("--model", metavar="NAME|PATH", help="a model (default: the one for the synth)")
-    parser.add_argument("--synth", choices=list(SYNTHS), help="whose sounds to take (default: the model's, or paper)")
+    add_synth(parser, "whose sounds to take", default=None)
     parser.add_argument(
         "--num-examples",
         type=int,

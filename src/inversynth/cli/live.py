@@ -12,16 +12,17 @@ from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from .. import __version__
+from .. import synths
 from ..errors import UsageError
-from . import list_ends, say
+from ..version import __version__
+from . import add_synth, list_ends, say
 
 if TYPE_CHECKING:
     from ..audio.sources import Source
     from ..live import Comparison, Session, Settings
     from ..midi import Profile, Sink
     from ..spec import ParamSpace
-    from ..synths.render import Synth
+    from ..synths.synth import Synth
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from ..live import MODES, NOTES, Settings
     from ..midi import BAUD
     from ..predict.model import DEVICES
-    from ..synths.render import SYNTHS
 
     listen = parser.add_argument_group("input (one)")
     listen.add_argument("--in", dest="input", metavar="DEVICE", help="audio input: its index or a part of its name")
@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--list-ports", action="store_true", help="list the MIDI output ports, and leave")
 
     how = parser.add_argument_group("listening")
-    how.add_argument("--synth", default="paper", choices=SYNTHS, help="whose parameters (default: paper)")
+    add_synth(how, "whose parameters are sent")
     how.add_argument("--model", help="a shipped model's name, or an ONNX file (default: the synth's)")
     how.add_argument("--device", default="auto", choices=DEVICES, help="where the network runs (default: auto)")
     how.add_argument("--mode", choices=MODES, help=f"a patch a note, or all the time (default: {Settings.mode})")
@@ -149,8 +149,8 @@ def run(args: argparse.Namespace) -> int:
     from .. import live
     from ..midi import Receiver
     from ..midi.profiles import to_toml
-    from ..predict.model import default_model, digest, load_model
-    from ..synths.render import synth
+    from ..predict.model import load_model
+    from ..predict.shipped import default_model, digest
     from ..system.devices import quiet
     from ..system.realtime import awake
 
@@ -164,15 +164,16 @@ def run(args: argparse.Namespace) -> int:
     if session is None:
         settings = live.Settings(**{name: value for name, value in given.items() if value is not None})
     else:
-        args.synth, kept_model, settings, gated = _kept(session)
+        kept_synth, kept_model, settings, gated = _kept(session)
+        args.synth = synths.load(kept_synth)
         args.model, args.anything = args.model or kept_model, not gated
-    target = synth(args.synth)
+    target: Synth = args.synth
     profiles = _profiles(args, target) if args.outputs or not session else _kept_profiles(session, target.space)
 
     with contextlib.ExitStack() as stack:
         if args.awake:
             stack.enter_context(awake())
-        named = args.model or default_model(args.synth)
+        named = args.model or default_model(target)
         model = load_model(named, args.device)
         model.require(target)
         if session is not None and session.facts.get("model_sha256", digest(named)) != digest(named):
@@ -195,7 +196,7 @@ def run(args: argparse.Namespace) -> int:
         stop = stack.enter_context(_until_signalled())  # from here on; what is opened above may hang
         refiner = recorder = None
         if args.refine is not None:
-            refiner = live.Refiner(target.name, args.refine)
+            refiner = live.Refiner(target, args.refine)
             stack.callback(refiner.close)
         if args.record:
             recorder = live.Recorder(args.record)
@@ -244,7 +245,7 @@ def _profiles(args: argparse.Namespace, target: Synth) -> list[tuple[Profile, fl
             found.append((fine_profile(target), PIPE_BAUD))
             continue
         own = {"profile": "osc", "baud": OSC_BAUD} if output["kind"] == "osc" else {}
-        about = {"profile": args.synth, "channel": None, "baud": BAUD, **args.of_all, **own, **output}
+        about = {"profile": target.name, "channel": None, "baud": BAUD, **args.of_all, **own, **output}
         profile = load(about["profile"], target.space, about["channel"])
         check_osc(profile, output["kind"] == "osc")
         if output["kind"] == "din":

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from . import list_ends, say
+from ..synths.synth import Synth
+from . import add_synth, list_ends, say
 
 if TYPE_CHECKING:
     from ..live.play import Input, Player
@@ -21,7 +22,6 @@ OUT_RATE = 48000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where notes come from, where sound goes, and what is played."""
     from ..live.play import GAIN_DB, VOICES
-    from ..synths.render import SYNTHS
 
     inputs = parser.add_argument_group("input (at least one)")
     inputs.add_argument(
@@ -56,8 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--list-devices", action="store_true", help="list the audio outputs, and leave")
 
     what = parser.add_argument_group("what is played")
-    playable = [name for name, synth in SYNTHS.items() if synth.voices]
-    what.add_argument("--synth", default=playable[0], choices=playable, help=f"default: {playable[0]}")
+    add_synth(what, "what is played")
     begin = what.add_mutually_exclusive_group()
     begin.add_argument("--patch", metavar="PATCH.json", help="what it begins with, as `match` writes it")
     begin.add_argument("--silent", action="store_true", help="begin with a patch that is hardly heard")
@@ -70,7 +69,6 @@ def run(args: argparse.Namespace) -> int:
     from ..audio.sources import check_block
     from ..live.play import FileInput, Output, Player, Voices, find_output, initial_patch, perform, read_patch, render
     from ..midi.profiles import load
-    from ..synths.render import synth
     from ..system.devices import quiet
     from ..system.files import wav, writing
     from .live import _until_signalled
@@ -78,8 +76,8 @@ def run(args: argparse.Namespace) -> int:
     if args.list_devices or args.list_ports:
         return _list(args)
     _check(args)
-    instrument = synth(args.synth)
-    profile = load(args.profile or args.synth, instrument.space, args.channel)
+    instrument: Synth = args.synth
+    profile = load(args.profile or instrument.name, instrument.space, args.channel)
     patch = read_patch(args.patch, instrument) if args.patch else initial_patch(instrument, args.silent)
     check_block(args.block_size or 1)
     row = None if args.out_file else find_output(args.out)
@@ -104,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
             for each in inputs:
                 say(f"MIDI from {each.description}, channel {profile.channel}")
             say(f"driven: {', '.join(f'{each.param.name} ({each.address})' for each in profile.driven)}")
-            say(f"playing {args.synth} on {output.description}, {args.voices} voices")
+            say(f"playing {instrument.name} on {output.description}, {args.voices} voices")
             with quiet():  # libjack tells much when its server goes
                 perform(player, output, inputs, stop, args.duration)
     say(player.summary())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InversynthError
 from ..system import files
-from . import actions, say
+from . import actions, add_synth, say
 
 if TYPE_CHECKING:
     from ..midi import Control, Profile
@@ -26,7 +26,6 @@ ACTIONS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the actions."""
-    from ..synths.render import SYNTHS
 
     made = actions(parser, ACTIONS)
     for name in ("show", "check"):
@@ -35,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     made["learn"].add_argument("--midi-in", required=True, metavar="PORT", help="the device's MIDI output, or a part")
     for name in ("import", "learn"):
         made[name].add_argument("--out", required=True, metavar="PROFILE.toml", help="the profile to write")
-        made[name].add_argument("--synth", default="paper", choices=SYNTHS, help="whose parameters (default: paper)")
+        add_synth(made[name], "whose parameters are driven")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,11 +67,10 @@ def _driven(profile: Profile) -> str:
 def _import(args: argparse.Namespace) -> None:
     from ..midi.profiles import to_toml
     from ..midi.profiles.charts import read_chart
-    from ..synths.render import synth
 
-    profile = read_chart(args.chart, synth(args.synth).space)
+    profile = read_chart(args.chart, args.synth.space)
     with files.writing(args.out) as temporary:
-        temporary.write_text(to_toml(profile, args.synth), encoding="utf-8")
+        temporary.write_text(to_toml(profile, args.synth.name), encoding="utf-8")
     print(f"{args.out}: {_driven(profile)}")
     for control in profile.driven:
         print(f"  {control.param.name:18} {control.address}, {control.low}..{control.high}")
@@ -83,10 +81,9 @@ def _learn(args: argparse.Namespace) -> None:
     from ..midi import InputPort, Profile
     from ..midi.profiles import to_toml
     from ..midi.profiles.learning import learn
-    from ..synths.render import synth
     from ..system.devices import quiet
 
-    space = synth(args.synth).space
+    space = args.synth.space
     pressed = threading.Semaphore(0)
 
     def read_lines() -> None:
@@ -111,5 +108,5 @@ def _learn(args: argparse.Namespace) -> None:
             raise InversynthError("nothing was moved; no profile is written")
         found = tuple(controls.get(name) for name in space.names)
         profile = Profile(Path(args.out).stem, space, found, channel)
-        temporary.write_text(to_toml(profile, args.synth), encoding="utf-8")
+        temporary.write_text(to_toml(profile, args.synth.name), encoding="utf-8")
     print(f"{args.out}: {_driven(profile)}")

@@ -8,12 +8,12 @@ import sys
 from typing import Any
 
 from ..errors import UsageError
-from ..networks.architectures import MODELS, OWN
+from ..networks.architectures import MODELS
 from . import printable
 
 HELP = {
     "synth": "whose sounds to learn",
-    "model": f"ours for the synth paper: {', '.join(OWN)}; the paper's: {', '.join(m for m in MODELS if m not in OWN)}",
+    "model": f"one of the paper's: {', '.join(MODELS)}; or one of the synth's own (paper: Atoms)",
     "data": "train on this dataset (without --split, its last --validation items are held out)",
     "split": "train on this part of the dataset (see: inversynth data split); measure on the part validation",
     "epochs": "at most this many epochs; the learning rate falls over all of them",

@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar, cast
 
-from .. import __version__
+from .. import synths
 from ..errors import InversynthError, UsageError, one_line
 from ..synths import sampling
-from ..synths.render import kernel_path, synth
+from ..system.simd import simd_target
+from ..version import __version__
 
 ENGINES = ("local", "ray")
 MAX_WORKERS = 1024
@@ -90,10 +91,10 @@ def checkpoint() -> None:
 @functools.cache
 def identity() -> str:
     """What the machines of a cluster must have in common to render the same bytes; the last is a hash of some."""
-    paper = synth("paper")
+    paper = synths.load("paper")
     sounds = paper.render(paper.space.values_of_levels(sampling.draw(paper.space, 0, 0, PROBE)), workers=1)
     probe = hashlib.sha256(sounds.data).hexdigest()[:8]
-    return f"inversynth {__version__}, arithmetic {kernel_path().arithmetic}, samples {probe}"
+    return f"inversynth {__version__}, arithmetic {simd_target().arithmetic}, samples {probe}"
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def export_webdataset(dataset: Dataset, out: str | Path, report: Report | None =
                 _add(file, f"{item:06d}.json", json.dumps(patch).encode())
                 _add(file, f"{item:06d}.npy", header + sound.tobytes())
     facts = _facts(dataset) | {"count": len(dataset), "shards": shards}
-    write_json(folder / DATASET, facts | {"space": dataset.space.to_list()})
+    write_json(folder / DATASET, facts | {"space": dataset.space.to_data()})
 
 
 def _add(file: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -93,7 +93,7 @@ def export_hdf5(dataset: Dataset, out: str | Path, report: Report | None = None)
 
     with writing(out) as temporary, _Sink(temporary, "w+") as sink:
         with h5py.File(sink, "w") as file:
-            file.attrs.update(_facts(dataset) | {"space": json.dumps(dataset.space.to_list())})
+            file.attrs.update(_facts(dataset) | {"space": json.dumps(dataset.space.to_data())})
             file.create_dataset(
                 "levels", data=dataset.levels.astype(np.min_scalar_type(dataset.space.levels.max() - 1))
             )

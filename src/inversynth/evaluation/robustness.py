@@ -12,7 +12,7 @@ from .. import metrics
 from ..audio.augmentation import PERTURBATIONS, RATES_HZ, Sounds, between_notes, rendered_at
 from ..audio.onsets import window
 from ..predict.model import Model
-from ..synths.render import Synth
+from ..synths.synth import Synth
 from .comparing import CHUNK, Report, likeliest
 
 CLEAN = "clean"

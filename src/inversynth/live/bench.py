@@ -29,14 +29,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _native, live
+from .. import _native, live, synths
 from ..audio.sources import DeviceSource, Source, WallClock, find_device, list_devices, open_stream, serve
 from ..errors import InversynthError, UsageError, one_line
 from ..midi import PortSink, Receiver, Sink
 from ..midi.profiles import of_space
 from ..predict.model import WARM_UP_RUNS, Model, load_model
 from ..synths import sampling
-from ..synths.render import synth
 from ..system.devices import own_stderr, quiet
 from ..system.processes import Helper, no_interrupts
 from ..system.realtime import Stall, stalls
@@ -107,7 +106,7 @@ BUDGETS = (
 
 def sounds(name: str, rate: int) -> dict[str, NDArray[np.float32]]:
     """What is played of the synth `name`, at a sample rate in Hz, again and again: `patches`, `notes`, `silence`."""
-    made = synth(name)
+    made = synths.load(name)
     levels = sampling.draw(made.space, SEED, 0, PATCHES)
     each = made.render(made.space.values_of_levels(levels), rate)
     each *= PEAK / np.maximum(np.abs(each).max(axis=1, keepdims=True), 1e-6)
@@ -509,7 +508,7 @@ def load_on_cpu(name: str) -> Model:
 def measure(load: Load, name: str, period: int, seconds: float, simulate: bool) -> dict[str, Any]:
     """The figures at one period: milliseconds, percent, counts. Each of three parts takes `seconds`."""
     model = load(name)
-    profile = of_space(model.synth, synth(model.synth).space)
+    profile = of_space(model.synth, synths.load(model.synth).space)
     found: dict[str, Any] = {"period_samples": period}
     with (simulated if simulate else jack)(model.synth, period) as hear, _port() as port:
 
@@ -520,7 +519,7 @@ def measure(load: Load, name: str, period: int, seconds: float, simulate: bool) 
             timed = TimedModel(model, source)
             try:
                 receiver = Receiver(profile, sink)
-                gate = Open(synth(model.synth), model.audio)
+                gate = Open(synths.load(model.synth), model.audio)
                 summary = live.Bridge(source, timed, [receiver], settings, gate).run(stop)
                 found["device"], found["midi"] = source.description, sink.description
                 if what != "notes":
@@ -561,7 +560,7 @@ def soak(load: Load, name: str, period: int, seconds: float, simulate: bool, tel
         source, sink = hear("patches"), TimedSink(port, keep=False)
         stop = threading.Event()
         source.until(stop, seconds, keep=False)
-        profile = of_space(model.synth, synth(model.synth).space)
+        profile = of_space(model.synth, synths.load(model.synth).space)
         receivers = [Receiver(profile, sink) for _ in range(SOAK_OUTPUTS)]
 
         def line(at_s: float, held: int | None) -> None:

@@ -45,7 +45,7 @@ from ..midi.messages import (
     SYSEX,
 )
 from ..spec import AudioFormat
-from ..synths.render import Synth
+from ..synths.synth import Synth
 from ..system.devices import pick, quiet
 from ..system.realtime import hurrying
 
@@ -86,7 +86,7 @@ class Voices:
         gain_db: float = GAIN_DB,
         channels: int = 1,
     ) -> None:
-        if synth.voices is None:
+        if synth.open_voices is None:
             raise UsageError(f"{synth.name} can't be played")
         if not 1 <= voices <= _native.VOICES:
             raise UsageError(f"{voices} voices are outside 1..{_native.VOICES}")
@@ -95,7 +95,7 @@ class Voices:
         rate = AudioFormat(sample_rate, 1.0).sample_rate
         row = synth.checked(np.asarray(values)[None], rate)[0]
         self.synth, self.sample_rate, self.channels = synth, rate, channels
-        self.native = synth.voices(row, rate, voices, 10 ** (gain_db / 20), channels)
+        self.native = synth.open_voices(row, rate, voices, 10 ** (gain_db / 20), channels)
         self.lost = 0
         """Events that found the ring full: nothing has played for so long."""
 
@@ -631,4 +631,4 @@ def receiver(synth: Synth, *options: str) -> Receiver:
 
     It is sent 14 bits a parameter, much faster than a MIDI cable would. The synth's `note` plays the patch as it is.
     """
-    return Receiver(fine_profile(synth), ProcessSink("--synth", synth.name, *options), PIPE_BAUD)
+    return Receiver(fine_profile(synth), ProcessSink("--synth", synth.origin or synth.name, *options), PIPE_BAUD)

@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import metrics
 from ..spec import Param, ParamSpace
-from ..synths import render
 from .result import Match
 
 TARGET_COLOUR, MATCH_COLOUR = "#2f7fd0", "#e0672c"
@@ -45,18 +44,6 @@ def spectrograms(target: ArrayLike, *sounds: ArrayLike) -> list[NDArray[np.float
     return [20 * np.log10(np.maximum(magnitudes / peak, metrics.FLOOR)) for magnitudes in found]
 
 
-def group_name(param: Param) -> str:
-    """What a parameter belongs to on a front panel, by names alone.
-
-    A number at the end of its name, or its first word (`sin_frequency`); for a name of one word, the paper's group
-    of its symbol, if it has one, else "other".
-    """
-    first, *more = param.name.split("_")
-    if more:
-        return more[-1] if more[-1].isdigit() else first
-    return metrics.group_of(param.symbol) or "other"
-
-
 def label(param: Param, group: str) -> str:
     """The name of a parameter within its group: without what the group says already."""
     words = [word for word in param.name.split("_") if word != group]
@@ -81,7 +68,7 @@ def panel(space: ParamSpace) -> dict[str, list[int]]:
     """The parameters as groups of a front panel, in the order of the space: name of the group to positions."""
     groups: dict[str, list[int]] = {}
     for i, param in enumerate(space):
-        groups.setdefault(group_name(param), []).append(i)
+        groups.setdefault(param.heading, []).append(i)
     return groups
 
 
@@ -128,7 +115,7 @@ def draw(match: Match) -> Any:
     time = np.arange(match.audio.samples) / rate
     top = 1.08 * max(float(np.abs(match.target).max()), float(np.abs(match.sound).max()))
     sounds = (match.target, match.sound)
-    names, colours = ("target", f"match ({match.synth})"), (TARGET_COLOUR, MATCH_COLOUR)
+    names, colours = ("target", f"match ({match.synth.name})"), (TARGET_COLOUR, MATCH_COLOUR)
     for i, (name, wave, decibels, colour) in enumerate(zip(names, sounds, spectrograms(*sounds), colours, strict=True)):
         above, below = figure.add_subplot(grid[0, i]), figure.add_subplot(grid[1, i])
         above.plot(time, wave, color=colour, linewidth=0.5)
@@ -164,7 +151,7 @@ def _draw_patch(axes: Any, match: Match) -> None:
     """A fader for each parameter, without a search the paler the less the network is sure of it."""
     from matplotlib.colors import to_rgb
 
-    space = render.synth(match.synth).space
+    space = match.synth.space
     heard = space.active([[setting.level for setting in match.patch]])[0]
     labelled = len(space) <= MAX_LABELLED
     at: list[float] = []

@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__, metrics
 from ..search.refine import Candidate, Refinement
 from ..spec import Param, ParamSpace
-from ..synths import render
+from ..version import __version__
 from .picture import FLOOR_DB, MATCH_COLOUR, TARGET_COLOUR, label, note, number, panel, spectrograms
 from .result import POOR_RHO_STFT, Match
 
@@ -61,7 +60,7 @@ def page(match: Match, made: datetime | None = None) -> str:
     Nothing in it refers to anything outside it, and all text of the user's is escaped. Sounds are 16-bit WAV, all
     scaled alike, and only if one of them would clip.
     """
-    instrument = render.synth(match.synth)
+    instrument = match.synth
     space, found = instrument.space, match.refinement
     others = found.best[1:] if found else ()
     made = made or datetime.now().astimezone()
@@ -92,7 +91,7 @@ def page(match: Match, made: datetime | None = None) -> str:
         "measures": _measures(match),
         "command": escape(match.command),
         "made": f'<time datetime="{made.isoformat()}">{made.isoformat(" ", "minutes")}</time>',
-        "facts": escape(f"inversynth {__version__}, synth {match.synth}, model {match.model} on {match.device}"),
+        "facts": escape(f"inversynth {__version__}, synth {match.synth.name}, model {match.model} on {match.device}"),
     }
     style = Template(STYLE).substitute(target=TARGET_COLOUR, match=MATCH_COLOUR)
     return Template(PAGE).substitute(parts, style=style, script=SCRIPT)
@@ -102,7 +101,7 @@ def page(match: Match, made: datetime | None = None) -> str:
 
 
 def _lead(match: Match) -> str:
-    text = f"as a patch of the synth {match.synth}, "
+    text = f"as a patch of the synth {match.synth.name}, "
     if match.refinement is None:
         return escape(f"{text}heard by the network {match.model}")
     found = match.refinement
@@ -319,7 +318,7 @@ def _knob(
     ghost = f'<path class="ghost" d="M0 0L{_at(float(param.x_of_level(likeliest)), 30)}"/>' if moved else ""
     shown = _value(value, param.unit)
     sure = f"{confidence:.0%}" if heard else "unheard"
-    if metrics.group_of(param.symbol) == "notes":
+    if param.role == "pitch":
         sure = f"{note(value)}, {sure}"
     likely = ", ".join(
         f"{_value(float(param.value_of_level(level)), param.unit)} {distribution[level]:.0%}"

@@ -14,16 +14,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import metrics
+from .. import metrics, synths
 from ..audio.onsets import window
 from ..audio.sources import read_file
 from ..errors import UsageError
-from ..predict.model import Model, default_model, load_model
+from ..predict.model import Model, load_model
+from ..predict.shipped import default_model
 from ..search.refine import Progress, Refinement, check_budget
 from ..search.refine import refine as search
 from ..spec import AudioFormat, ParamSpace
-from ..synths import render
 from ..synths.sampling import check_seed
+from ..synths.synth import Synth
 from ..system.files import wav, writing
 
 SILENT_PEAK = 1e-5
@@ -65,7 +66,7 @@ class Match:
     sound: NDArray[np.float32]
     audio: AudioFormat
     measures: dict[str, float]
-    synth: str
+    synth: Synth
     model: str
     device: str
     distributions: tuple[NDArray[np.float32], ...]
@@ -95,7 +96,7 @@ class Match:
         if not USUAL_PEAKS[0] <= peak <= USUAL_PEAKS[1]:
             quiet = "quiet" if peak < 1 else "loud"
             return f"{what}: this sound, with a peak of {peak:.2g}, is too {quiet} to be heard well; try --normalise"
-        return f"{what}: this sound may be beyond what {self.synth} can make, or the model can hear"
+        return f"{what}: this sound may be beyond what {self.synth.name} can make, or the model can hear"
 
     def save(self, folder: str | Path) -> None:
         """Writes `match.wav` (float32, not clipped), `match.png`, `report.html` and, last, `patch.json` into a folder.
@@ -122,7 +123,7 @@ class Match:
             for number, other in enumerate(others, 2):
                 text = files.enter_context(writing(place / f"variation-{number}.json"))
                 sound = files.enter_context(writing(place / f"variation-{number}.wav"))
-                instrument, audio = render.synth(self.synth), self.audio
+                instrument, audio = self.synth, self.audio
                 wave = instrument.render(other.values[None], audio.sample_rate, audio.seconds)[0]
                 text.write_text(
                     _json(_settings(instrument.space, other.values, other.levels, self.distributions)), encoding="utf-8"
@@ -140,7 +141,7 @@ def _json(patch: Sequence[Setting]) -> str:
 
 def match(
     target: str | Path | ArrayLike,
-    synth: str = "paper",
+    synth: Synth | None = None,
     model: str | Path | Model | None = None,
     device: str = "auto",
     out: str | Path | None = None,
@@ -163,7 +164,7 @@ def match(
     Raises `UsageError` for a target that can't be read or is silent, and `MismatchError` for a model of
     another synth.
     """
-    instrument = render.synth(synth)
+    instrument = synth or synths.load()
     refined = refine is not None or renders is not None
     if refined:
         check_budget(refine, renders, variations)
@@ -173,7 +174,7 @@ def match(
         )
     check_seed(seed)
     if model is None:
-        model = default_model(synth)
+        model = default_model(instrument)
     network = model if isinstance(model, Model) else load_model(model, device)
     network.require(instrument)
     name = str(target) if isinstance(target, str | Path) else "the target"
@@ -203,7 +204,15 @@ def match(
         levels = np.array([int(row.argmax()) for row in distributions])
         values = instrument.space.values_of_levels(levels[None])[0]
     sound = instrument.render(values[None], network.audio.sample_rate, network.audio.seconds)[0]
-    command = ["inversynth", "match", f"./{Path(name).name}", "--synth", synth, "--model", network.name]
+    command = [
+        "inversynth",
+        "match",
+        f"./{Path(name).name}",
+        "--synth",
+        instrument.origin or instrument.name,
+        "--model",
+        network.name,
+    ]
     command += ["--normalise"] * normalise
     if refined:
         command += [] if refine is None else ["--refine", f"{refine:g}"]
@@ -217,7 +226,7 @@ def match(
         sound=sound,
         audio=network.audio,
         measures={key: float(row[0]) for key, row in metrics.sound_measures(heard[None], sound[None]).items()},
-        synth=synth,
+        synth=instrument,
         model=network.name,
         device=network.device,
         distributions=distributions,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..errors import UsageError
 
 # Filters, kernel (time, frequency), strides (time, frequency): the paper's table of architectures,
@@ -48,12 +50,10 @@ HAND_MADE = ("HC", "HC3")
 WORD_DIMENSIONS, WORDS, FEATURE_DIMENSIONS = 64, 1000, 1000
 """Principal components of a frame and centroids of the bag of words; principal components of the features."""
 
-OWN = ("Atoms",)
-"""Networks of ours, each a module of its own."""
-MODELS = (*SPECTROGRAM_STACKS, *DENSE_STACKS, *OWN)
+MODELS = (*SPECTROGRAM_STACKS, *DENSE_STACKS)
 
 
-def check_model(model: str) -> None:
-    """Raises `UsageError`, naming those there are, unless there is an architecture of that name."""
-    if model not in MODELS:
-        raise UsageError(f"no model {model!r}; there are {', '.join(MODELS)}")
+def check_model(model: str, own: Iterable[str] = ()) -> None:
+    """Raises `UsageError`, naming those there are, unless it is one of `MODELS`, or of a synth's own."""
+    if model not in (known := (*MODELS, *own)):
+        raise UsageError(f"no model {model!r}; there are {', '.join(known)}")

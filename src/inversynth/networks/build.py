@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,6 @@ from .architectures import (
     HAND_MADE,
     HIDDEN_UNITS,
     LINEAR,
-    OWN,
     SPECTROGRAM_STACKS,
     WAVEFORM_STACKS,
     WORD_DIMENSIONS,
@@ -41,6 +41,9 @@ TINY = 1e-30
 """The least probability in an entropy."""
 PRECISIONS = ("float32", "mixed_bfloat16")
 
+Own = Mapping[str, Callable[[ParamSpace, AudioFormat, str], keras.Model]]
+"""Networks of a synth's own: of a space, an audio format and a precision."""
+
 
 def build(
     model: str,
@@ -49,25 +52,25 @@ def build(
     seed: int = 0,
     data_format: str = "channels_last",
     precision: str = "float32",
+    own: Own = MappingProxyType({}),
 ) -> keras.Model:
     """A network by its name: (n, audio.samples) float32 to (n, sum of levels) logits.
 
     Convolutions use "same" padding, which gives the paper's weight counts (1.2 M; Conv6XL 2.3 M) and
     ConvE2E's 64 x 257. `seed` fixes the initial weights, by its low 32 bits. With the precision mixed_bfloat16
     the layers that are trained compute in bfloat16; their weights, the front end and the logits stay float32.
-    The fully connected networks must be adapted before they are trained. Raises `UsageError` for an unknown model.
+    The fully connected networks must be adapted before they are trained. own: networks of the synth's own, by
+    their names. Raises `UsageError` for an unknown model.
     """
-    check_model(model)
+    check_model(model, own)
     if data_format not in ("channels_last", "channels_first"):
         raise UsageError(f"data format {data_format!r} is not channels_last or channels_first")
     if precision not in PRECISIONS:
         raise UsageError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     _multiply_in_full()
     keras.utils.set_random_seed(seed & 0xFFFFFFFF)
-    if model in OWN:
-        from ..synths.paper import atoms
-
-        return atoms.build(space, audio, precision)
+    if model in own:
+        return own[model](space, audio, precision)
     inputs = keras.Input((audio.samples,), dtype="float32", name="audio")
     if model in DENSE_STACKS:
         hidden = _dense(model, inputs, audio, precision)

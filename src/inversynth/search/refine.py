@@ -18,9 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import UsageError
 from ..spec import ParamSpace
-from ..synths.paper import pursuit
-from ..synths.render import Synth
 from ..synths.sampling import check_seed
+from ..synths.synth import Synth
 from .scoring import Scorer, Scores
 
 Levels = NDArray[np.int64]
@@ -30,11 +29,8 @@ MOST_SECONDS = 86400.0
 MOST_RENDERS = 1 << 40
 MOST_VARIATIONS = 100
 
-OWN_DISTANCE = 1.5
-"""After the first generation an own sound is nearer than this (all of 400 were below 1.3), and few others are."""
-PURSUIT_SHARE, PURSUIT_LEAST_S, PURSUIT_MOST_S = 0.8, 0.1, 4.0
-"""The part of the seconds that a pursuit may take: with less than the least it finds less than the search does, and
-what it hasn't found after the most isn't the synth's own."""
+SOLVER_SHARE = 0.8
+"""The part of the seconds that a synth's own solver may take."""
 SHARPER = 0.5
 """The part of a distribution that the search's best patch gets before the pursuit hears of it."""
 
@@ -138,12 +134,6 @@ class Refinement:
     stopped: str
 
 
-Pursuit = Callable[[NDArray[np.float32], Sequence[Floats], float], Floats]
-"""Solves a synth's own sounds: a target (samples,), P distributions (levels,) and seconds to (n, P) values."""
-PURSUITS: dict[str, Pursuit] = {"paper": pursuit.solve}
-"""By the name of the synth."""
-
-
 def refine(
     synth: Synth,
     target: ArrayLike,
@@ -170,7 +160,7 @@ def refine(
     space = synth.space
     likely = _checked(space, distributions)
     rng = np.random.default_rng(check_seed(seed))
-    scorer = synth.scorer(target)
+    scorer = Scorer(synth, target)
     if not np.any(target):
         raise UsageError("the target is silent; there is nothing to search for")
     search = _Search(space, likely, scorer, rng, workers, watch)
@@ -179,12 +169,13 @@ def refine(
     method: Literal["pursuit", "search"] = "search"
     try:
         search.add(search.draw(FIRST, False))
-        if synth.name in PURSUITS and seconds is not None and PURSUIT_SHARE * seconds >= PURSUIT_LEAST_S:
+        solver = synth.solver
+        if solver is not None and seconds is not None and SOLVER_SHARE * seconds >= solver.least_s:
             search.generation()
-            if search.distances[0] < OWN_DISTANCE:
+            if search.distances[0] < solver.own_distance:
                 sound = np.ascontiguousarray(target, np.float32)
-                allowed = min(PURSUIT_SHARE * search.left_s(), PURSUIT_MOST_S)
-                found = PURSUITS[synth.name](sound, search.sharpened(likely), allowed)
+                allowed = min(SOLVER_SHARE * search.left_s(), solver.most_s)
+                found = solver.solve(sound, search.sharpened(likely), allowed)
                 search.score(space.x_of_values(found))
             if search.best_residual < OWN_RESIDUAL:
                 method = "pursuit"

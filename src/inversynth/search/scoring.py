@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import metrics
 from ..errors import UsageError
-from ..spec import AudioFormat
-from ..synths.render import NativeTarget, Synth, in_threads
+from ..spec import AudioFormat, Note
+from ..synths.synth import NativeTarget, Synth
+from ..system.simd import in_threads
 
 BATCH = 64
 """Sounds whose spectrograms NumPy holds at a time: 8 MB a second of sound."""
@@ -52,7 +53,11 @@ class Scorer:
         AudioFormat(rate, synth.format.seconds)  # it checks the rate
         synth.checked(np.empty((0, len(synth.space))), rate)
         self.synth, self.format = synth, AudioFormat(rate, len(sound) / rate)
-        self._native: NativeTarget = synth.aim(sound, rate) if synth.aim else _Rendered(synth, sound, self.format)
+        self._native: NativeTarget = (
+            synth.make_target(sound, Note.rows(synth.note, 1)[0], rate)
+            if synth.make_target
+            else _Rendered(synth, sound, self.format)
+        )
 
     def __call__(self, values: ArrayLike, workers: int | None = None) -> Scores:
         """What (n, P) values in units score; workers and errors as in `Synth.render`.

@@ -1,4 +1,4 @@
-"""Patches drawn by counter: item i of a stream is a function of (seed, stream, i) alone.
+"""Priors, and patches drawn by counter: item i of a stream is a function of (seed, stream, i) alone.
 
 Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) maps a
 counter and a key to four 32-bit words without a state, so any range of items can be drawn
@@ -6,6 +6,9 @@ anywhere, in any order, by any number of workers.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +59,35 @@ def draw(space: ParamSpace, seed: int, start: int, count: int, stream: int = DAT
     words = philox(counters.astype(np.uint32), (seed & 0xFFFFFFFF, seed >> 32))
     words = words.reshape(count, 4 * blocks)[:, : len(space)].astype(np.uint64)
     return ((words * space.levels.astype(np.uint64)) >> _SHIFT).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """`levels`: (n, P) int64; `notes`: (n, 3) float64 key, velocity and hold in s, or None for the synth's own note."""
+
+    levels: NDArray[np.int64]
+    notes: NDArray[np.float64] | None = None
+
+
+class Prior(Protocol):
+    """How patches of a synth are drawn, and their notes; `name` changes with every change of what is drawn."""
+
+    @property
+    def name(self) -> str: ...
+
+    def draw(self, space: ParamSpace, seed: int, start: int, count: int, stream: int) -> Drawn:
+        """The items start..start+count-1 of a stream of a seed: item i is a function of (seed, stream, i) alone."""
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Every level of every parameter is as likely, independently; all are played by the synth's own note."""
+
+    name: str = "uniform"
+
+    def draw(self, space: ParamSpace, seed: int, start: int, count: int, stream: int) -> Drawn:
+        """See `draw`."""
+        return Drawn(draw(space, seed, start, count, stream))
 
 
 def permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:

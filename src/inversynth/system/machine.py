@@ -8,7 +8,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
+from ..version import __version__
 
 LIBRARIES = ("numpy", "onnxruntime", "onnxruntime-gpu")
 

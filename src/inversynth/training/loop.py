@@ -28,6 +28,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import synths
 from ..audio.augmentation import augmented, in_part
 from ..dataset import Dataset, open_dataset, splits
 from ..errors import InversynthError, MismatchError, UsageError
@@ -35,7 +36,7 @@ from ..metrics import mean_mpr, parameter_measures
 from ..networks.architectures import check_model
 from ..spec import AudioFormat, ParamSpace
 from ..synths import sampling
-from ..synths.render import Synth, synth
+from ..synths.synth import Synth
 from ..system.files import check_types, locked, make_folder, read_json, sweep, write_json, writing
 
 Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
@@ -87,7 +88,6 @@ class Settings:
         for name in ("epochs", "steps", "batch_size", "warmup_steps", "validation", "patience"):
             if not 1 <= getattr(self, name) <= MOST:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1 and at most {MOST}")
-        check_model(self.model)
         if self.split is not None and self.data is None:
             raise UsageError(f"a part {self.split!r} of no dataset; name its folder with --data, or leave --split out")
         if self.split == VALIDATION:
@@ -348,7 +348,7 @@ class Run:
         try:
             run = cls(
                 Settings(**stored["settings"]),
-                ParamSpace.from_list(stored["space"]),
+                ParamSpace.from_data(stored["space"]),
                 AudioFormat(stored["sample_rate"], stored["seconds"]),
                 dict(stored.get("dataset", {})),
             )
@@ -367,7 +367,7 @@ class Run:
                 "settings": dataclasses.asdict(self.settings),
                 "sample_rate": self.audio.sample_rate,
                 "seconds": self.audio.seconds,
-                "space": self.space.to_list(),
+                "space": self.space.to_data(),
                 "fingerprint": self.space.fingerprint,
                 "dataset": self.identity,
             },
@@ -384,9 +384,11 @@ class Run:
 
 
 def _source(settings: Settings) -> Source:
+    synth = synths.load(settings.synth)
+    check_model(settings.model, synth.networks)
     if settings.data is None:
-        return FreshSounds(synth(settings.synth), settings)
-    return DatasetSounds(open_dataset(settings.data), synth(settings.synth), settings)
+        return FreshSounds(synth, settings)
+    return DatasetSounds(open_dataset(settings.data), synth, settings)
 
 
 class _JaxSteps:
@@ -452,7 +454,13 @@ class Trainer:
         self.settings, self.source = settings, source
         self.heads = networks.Heads(source.space, sigmoid=settings.loss == "sigmoid")
         self.network = networks.build(
-            settings.model, source.space, source.audio, settings.seed, settings.data_format, settings.precision
+            settings.model,
+            source.space,
+            source.audio,
+            settings.seed,
+            settings.data_format,
+            settings.precision,
+            synths.load(settings.synth).networks,
         )
         self.optimizer = keras.optimizers.AdamW(
             settings.learning_rate, weight_decay=settings.weight_decay, clipnorm=1.0

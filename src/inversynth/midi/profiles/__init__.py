@@ -24,9 +24,9 @@ FOLDER = Path(__file__).parent
 
 def names() -> list[str]:
     """The shipped profiles: those of the synths, that of OSC, and those of devices."""
-    from ...synths.render import SYNTHS
+    from ... import synths
 
-    return [*SYNTHS, "osc", *sorted(path.stem for path in FOLDER.glob("*.toml"))]
+    return [*synths.names(), "osc", *sorted(path.stem for path in FOLDER.glob("*.toml"))]
 
 
 def of_space(name: str, space: ParamSpace) -> Profile:
@@ -52,24 +52,24 @@ def load(
 
 def text(name: str | Path) -> str:
     """The TOML of what `load` loads, which it checks."""
-    from ...synths.render import SYNTHS
+    from ... import synths
 
     made = _made(str(name), None)
     if made is not None:
-        return to_toml(made, str(name) if str(name) in SYNTHS else DEFAULT_SYNTH)
+        return to_toml(made, str(name) if str(name) in synths.names() else DEFAULT_SYNTH)
     load(name)
     return _file(name).read_text(encoding="utf-8-sig")
 
 
 def _made(name: str, space: ParamSpace | None) -> Profile | None:
     """The profile of that name that is no file."""
-    from ...synths.render import SYNTHS
+    from ... import synths
 
     if name == "osc":
-        return osc_profile(space or SYNTHS[DEFAULT_SYNTH].space)
-    if name not in SYNTHS:
+        return osc_profile(space or synths.load(DEFAULT_SYNTH).space)
+    if name not in synths.names():
         return None
-    own = SYNTHS[name].space
+    own = synths.load(name).space
     if space is not None and space != own:
         raise UsageError(f"the profile {name} drives the parameters of the synth {name}, not these: {space!r}")
     return of_space(name, own)

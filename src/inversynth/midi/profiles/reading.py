@@ -40,13 +40,13 @@ KEYS = (
 
 def parse(document: Mapping[str, Any], file: str | Path, space: ParamSpace | None = None) -> Profile:
     """The profile that a TOML document holds; errors call it `file`."""
-    from ...synths.render import SYNTHS
+    from ... import synths
     from . import load
 
     top = _Table(document, f"{file}")
     top.only(KEYS)
     if space is None:
-        space = SYNTHS[top.one_of("synth", tuple(SYNTHS), DEFAULT_SYNTH)].space
+        space = synths.load(top.one_of("synth", tuple(synths.names()), DEFAULT_SYNTH)).space
     try:
         base = load(top.text("base"), space, folder=Path(file).parent) if "base" in document else None
     except RecursionError:

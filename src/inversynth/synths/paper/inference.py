@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import _native
-from ..render import kernel_path
+from ...system.simd import simd_target
 
 BINS, NOTES, SEGMENTS = 80, 16, 8
 OWNERS = 4
@@ -23,10 +23,24 @@ Parts = tuple[list[NDArray[np.float32]], NDArray[np.uint8]]
 """The arrays of `_native.atoms_arrays`, and the phasors."""
 
 
-def atoms(weights: Mapping[str, NDArray[Any]], training: Mapping[str, Any]) -> _native.Atoms | None:
+class AtomsInference:
+    """The network natively, of what `parts` gives."""
+
+    def __init__(self, made: Parts) -> None:
+        self._native = _native.Atoms(*made, simd_target().number)
+        self._filled = np.zeros((_native.PARAMETERS, _native.LEVELS), np.float32)
+        self._rows = list(self._filled)
+
+    def infer(self, audio: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """P arrays (levels,), used again by the next call, from audio (samples,)."""
+        self._native.hear(audio, self._filled)
+        return self._rows
+
+
+def infer_natively(weights: Mapping[str, NDArray[Any]], training: Mapping[str, Any]) -> AtomsInference | None:
     """The network of some weights, or None: see `parts`."""
     made = parts(weights, training)
-    return None if made is None else _native.Atoms(*made, kernel_path().number)
+    return None if made is None else AtomsInference(made)
 
 
 def parts(weights: Mapping[str, NDArray[Any]], training: Mapping[str, Any]) -> Parts | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from ..synth import Published
+from .table import WAVEFORMS
+
 MEAN_MPRS = {
     "FC-Linear": 65.59,
     "FC1": 66.85,
@@ -60,3 +63,21 @@ SOUNDS = {
 }
 """Of sounds, by network; of the others the paper gives none."""
 SOUND = SOUNDS["C6XL"]
+
+PUBLISHED = Published(
+    source="arXiv 1812.06349, its Conv6XL, on its own data",
+    mean_mpr=MEAN_MPR,
+    mpr=MPR,
+    sound=SOUND,
+    groups={
+        "filter": ("cutoff", "resonance"),
+        "notes": tuple(f"{w}_frequency" for w in WAVEFORMS),
+        "amplitude LFO": tuple(f"{w}_mod_amplitude" for w in WAVEFORMS),
+        "gate frequency": ("gate_frequency",),
+        "frequency LFO": tuple(f"{w}_mod_frequency" for w in WAVEFORMS),
+        "oscillator amplitude": tuple(f"{w}_amplitude" for w in WAVEFORMS),
+        "ADSR": ("attack", "decay", "sustain", "release"),
+    },
+)
+"""The paper's text makes the amplitude LFO of the modulation amplitudes, its Figure 6 of the gater's frequency alone;
+here each is a group."""

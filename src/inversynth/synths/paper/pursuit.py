@@ -31,8 +31,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..render import synth
-from .table import FORMAT, NOTE_OFF_S, SPACE, WAVEFORMS
+from ...spec import Note
+from .engine import ENGINE
+from .table import FORMAT, NOTE, SPACE, WAVEFORMS
 
 Floats = NDArray[np.float64]
 Sound = TypeVar("Sound", Floats, NDArray[np.float32])
@@ -78,7 +79,7 @@ _AMPLITUDES = [SPACE.index(f"{w}_amplitude") for w in WAVEFORMS]
 def _render(values: Floats, samples: int) -> NDArray[np.float32]:
     """As `Synth.render` does, beyond the ranges too: amplitudes of 0, say."""
     out = np.empty((len(values), samples), np.float32)
-    synth("paper").fill(np.ascontiguousarray(values), out, RATE)
+    ENGINE(np.ascontiguousarray(values), Note.rows(NOTE, len(values)), RATE, out, workers=1)
     return out
 
 
@@ -397,7 +398,7 @@ def _finish(target: NDArray[np.float32], begun: Beginning, likely: Sequence[Floa
     nearest = np.rint((amplitudes - grid[0]) / (grid[1] - grid[0])).clip(0, len(grid) - 1).astype(int)
     off = (np.abs(amplitudes - grid[nearest]) / (grid[1] - grid[0])).max(axis=1)
     patches[:, _AMPLITUDES] = np.where((off < ON_LEVEL)[:, None], grid[nearest], amplitudes.clip(grid[0], grid[-1]))
-    note_off = int(NOTE_OFF_S * RATE)
+    note_off = int(NOTE.hold_s * RATE)
     ends = np.minimum(np.ceil(attacks * RATE).astype(int), note_off)
     sounds = _render(patches, note_off)
     distances = np.array([_distance(sound[:end], target[:end]) for sound, end in zip(sounds, ends, strict=True)])

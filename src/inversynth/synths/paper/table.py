@@ -5,12 +5,11 @@ Ranges and units are the paper's; the order of the parameters is ours. Each has 
 
 from __future__ import annotations
 
-from ...spec import AudioFormat, Param, ParamSpace
+from ...spec import AudioFormat, Note, Param, ParamSpace
 
 FORMAT = AudioFormat(16384, 1.0)
-NOTE_OFF_S = 0.75
-NOTE = 69
-"""The MIDI note that plays a patch as it is written: the A of 440 Hz, at which the range of the frequencies begins."""
+NOTE = Note(69, 100, 0.75)
+"""The note that plays a patch as it is written: the A of 440 Hz, at which the range of the frequencies begins."""
 INITIAL = {
     "sin_amplitude": 0.7,
     "saw_amplitude": 0.3,
@@ -29,10 +28,30 @@ WAVEFORMS = ("sin", "saw", "tri", "sqr")
 def _oscillator(waveform: str, midi: int) -> list[Param]:
     w = waveform
     return [
-        Param(f"{w}_frequency", f"f_{w}", 440.0, 440.0 * 2 ** (15 / 12), "Hz", "exponential", midi=midi),
-        Param(f"{w}_mod_frequency", f"v_{w}", 1.0, 30.0, "Hz", midi=midi + 1, inert_when=(f"{w}_mod_amplitude", 0)),
-        Param(f"{w}_amplitude", f"A_{w}", 0.001, 1.0, midi=midi + 2),
-        Param(f"{w}_mod_amplitude", f"B_{w}", 0.0, 1500.0, "Hz", midi=midi + 3),
+        Param(
+            f"{w}_frequency",
+            f"f_{w}",
+            440.0,
+            440.0 * 2 ** (15 / 12),
+            "Hz",
+            "exponential",
+            midi=midi,
+            group=w,
+            role="pitch",
+        ),
+        Param(
+            f"{w}_mod_frequency",
+            f"v_{w}",
+            1.0,
+            30.0,
+            "Hz",
+            midi=midi + 1,
+            inert_when=(f"{w}_mod_amplitude", 0),
+            group=w,
+            role="vibrato rate",
+        ),
+        Param(f"{w}_amplitude", f"A_{w}", 0.001, 1.0, midi=midi + 2, group=w, role="level"),
+        Param(f"{w}_mod_amplitude", f"B_{w}", 0.0, 1500.0, "Hz", midi=midi + 3, group=w, role="vibrato depth"),
     ]
 
 
@@ -41,12 +60,12 @@ def _oscillator(waveform: str, midi: int) -> list[Param]:
 SPACE = ParamSpace(
     [
         *(param for w, midi in zip(WAVEFORMS, (20, 24, 28, 102), strict=True) for param in _oscillator(w, midi)),
-        Param("attack", "a", 0.001, 1.0, "s", midi=73),
-        Param("decay", "d", 0.001, 1.0, "s", midi=75),
-        Param("sustain", "s", 0.001, 1.0, "level", midi=106),
-        Param("release", "r", 0.001, 1.0, "s", midi=72),
-        Param("cutoff", "f_cut", 200.0, 4000.0, "Hz", midi=74),
-        Param("resonance", "q", 0.01, 10.0, midi=71),
-        Param("gate_frequency", "f_gate", 0.5, 30.0, "Hz", midi=107),
+        Param("attack", "a", 0.001, 1.0, "s", midi=73, role="envelope time"),
+        Param("decay", "d", 0.001, 1.0, "s", midi=75, role="envelope time"),
+        Param("sustain", "s", 0.001, 1.0, "level", midi=106, role="envelope level"),
+        Param("release", "r", 0.001, 1.0, "s", midi=72, role="envelope time"),
+        Param("cutoff", "f_cut", 200.0, 4000.0, "Hz", midi=74, role="filter frequency"),
+        Param("resonance", "q", 0.01, 10.0, midi=71, role="filter resonance"),
+        Param("gate_frequency", "f_gate", 0.5, 30.0, "Hz", midi=107, group="gate", role="tremolo rate"),
     ]
 )
