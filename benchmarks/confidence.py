@@ -97,7 +97,7 @@ def sent(heard: list[list[Estimate]], least: float) -> NDArray[np.float64]:
     found = []
     for number, notes in enumerate(heard):
         for stage, of_it in enumerate(notes):
-            tracker.hear(of_it, number + stage / len(notes), settle=stage == len(notes) - 1)
+            tracker.update(of_it, number + stage / len(notes), settle=stage == len(notes) - 1)
         found.append(tracker.x(number + 1.0))
     return np.array(found)
 

@@ -26,7 +26,8 @@ from rich.console import Console
 from rich.progress import track
 
 from inversynth import live, synths
-from inversynth.audio.sources import Source, StreamClock, read_file, resample
+from inversynth.audio.files import read_file, resample
+from inversynth.audio.sources import Source, StreamClock
 from inversynth.errors import InversynthError, UsageError
 from inversynth.midi import Receiver
 from inversynth.midi.profiles import of_space

@@ -22,8 +22,8 @@ from pages import Rows, add_options, as_markdown, settled, shown
 from rich.console import Console
 
 from inversynth import synths
+from inversynth.audio.files import read_file
 from inversynth.audio.onsets import window
-from inversynth.audio.sources import read_file
 from inversynth.errors import UsageError
 from inversynth.evaluation.comparing import compare
 from inversynth.matching.result import SILENT_PEAK

@@ -28,8 +28,8 @@ from rich.console import Console
 from rich.progress import track
 
 from inversynth import metrics, synths
+from inversynth.audio.files import read_file
 from inversynth.audio.onsets import window
-from inversynth.audio.sources import read_file
 from inversynth.errors import UsageError
 from inversynth.matching.picture import FLOOR_DB, spectrograms
 from inversynth.predict.model import load_model

@@ -17,8 +17,12 @@ import soundfile
 from numpy.typing import NDArray
 
 from inversynth import _native
-from inversynth.audio import sources as audio
-from inversynth.audio.sources import FileSource, Ring, StreamClock
+from inversynth.audio import devices as audio_devices
+from inversynth.audio.devices import DeviceIdentity, find_device, list_devices
+from inversynth.audio.files import read_file, resample
+from inversynth.audio.input import serve
+from inversynth.audio.shared_ring import SharedRing
+from inversynth.audio.sources import FileSource, Ring, Source, StreamClock
 from inversynth.errors import UsageError
 from inversynth.spec import AudioFormat
 from inversynth.system import devices
@@ -36,7 +40,7 @@ Sound = NDArray[np.float32]
 def test_channels_are_mixed_to_their_mean(tmp_path: Path) -> None:
     left, right = noise(1000, 1), noise(1000, 2)
     soundfile.write(tmp_path / "stereo.wav", np.stack([left, right], axis=1), 44100, subtype="FLOAT")
-    sound, rate = audio.read_file(tmp_path / "stereo.wav")
+    sound, rate = read_file(tmp_path / "stereo.wav")
     assert rate == 44100
     np.testing.assert_allclose(sound, (left + right) / 2, atol=1e-7)
 
@@ -44,7 +48,7 @@ def test_channels_are_mixed_to_their_mean(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.aiff", "a.ogg"])
 def test_every_usual_format_is_read(name: str, tmp_path: Path) -> None:
     soundfile.write(tmp_path / name, noise(8000), 16000)
-    sound, rate = audio.read_file(tmp_path / name)
+    sound, rate = read_file(tmp_path / name)
     assert (len(sound), rate) == (8000, 16000)
 
 
@@ -89,18 +93,18 @@ def test_what_is_no_recording_is_refused_by_name(write: Any, message: str, tmp_p
     path = tmp_path / "sound.wav"
     write(path)
     with pytest.raises(UsageError, match=message) as refused:
-        audio.read_file(path)
+        read_file(path)
     assert str(path) in str(refused.value)
 
 
 def test_resampling_keeps_a_tone_and_its_length() -> None:
     t = np.arange(48000) / 48000
     tone = np.sin(2 * np.pi * 440 * t).astype(np.float32)
-    heard = audio.resample(tone, 48000, 16384)
+    heard = resample(tone, 48000, 16384)
     assert len(heard) == 16384
     expected = np.sin(2 * np.pi * 440 * np.arange(16384) / 16384)
     np.testing.assert_allclose(heard[200:-200], expected[200:-200], atol=1e-3)
-    assert audio.resample(tone, 48000, 48000) is tone
+    assert resample(tone, 48000, 48000) is tone
 
 
 # -- the ring ---------------------------------------------------------------------------------
@@ -176,7 +180,7 @@ def test_a_file_comes_whole_in_blocks_each_at_its_time(size: int, tmp_path: Path
 
 
 def test_a_listener_that_is_too_late_loses_samples_and_they_are_counted() -> None:
-    source = audio.Source("nothing", 1000, 256, StreamClock())
+    source = Source("nothing", 1000, 256, StreamClock())
     for _ in range(10):
         source.deliver(noise(1000))
     assert (source.blocks, source.overflows) == (10, 2)  # the ring holds eight seconds
@@ -233,18 +237,18 @@ class FakeStream:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, *rows: tuple[str, int]) -> None:
-    monkeypatch.setattr(audio, "_sounddevice", lambda: FakePortAudio(list(rows)))
+    monkeypatch.setattr(audio_devices, "load_sounddevice", lambda: FakePortAudio(list(rows)))
 
 
 def test_only_inputs_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, ("Speakers", 0), ("Microphone", 1), ("Line", 2))
-    assert [(row["index"], row["name"]) for row in audio.list_devices()] == [(1, "Microphone"), (2, "Line")]
+    assert [(row["index"], row["name"]) for row in list_devices()] == [(1, "Microphone"), (2, "Line")]
 
 
 def test_without_an_input_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, ("Speakers", 0))
     with pytest.raises(UsageError, match=r"no audio input: .* jackd -r -d dummy .* --file"):
-        audio.list_devices()
+        list_devices()
 
 
 ROWS = ("Speakers", 0), ("Microphone", 1), ("Line", 2)
@@ -255,7 +259,7 @@ def test_a_device_is_found_by_index_or_part_of_its_name(
     wanted: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(monkeypatch, *ROWS)
-    assert audio.find_device(audio.list_devices(), wanted)["name"] == name
+    assert find_device(list_devices(), wanted)["name"] == name
 
 
 class Pipe:
@@ -274,9 +278,9 @@ class Pipe:
         return False
 
 
-def served(device: str, sample_rate: int | None, again: bool = False) -> tuple[Any, audio.Line]:
-    pipe, line = Pipe(), audio.Line(1000)
-    audio.serve(pipe, line, device, sample_rate, 50, again)  # type: ignore[arg-type]
+def served(device: str, sample_rate: int | None, again: bool = False) -> tuple[Any, SharedRing]:
+    pipe, line = Pipe(), SharedRing(1000)
+    serve(pipe, line, device, sample_rate, 50, again)  # type: ignore[arg-type]
     (said,) = pipe.sent
     return said, line
 
@@ -319,16 +323,16 @@ def test_a_device_that_is_back_may_have_another_rate(monkeypatch: pytest.MonkeyP
 # -- the line between processes -----------------------------------------------------------------
 
 
-def write(line: audio.Line, block: NDArray[np.float32]) -> None:
+def write(line: SharedRing, block: NDArray[np.float32]) -> None:
     deliver(*line.native.callback(), block)
 
 
-def blocks_of(line: audio.Line) -> list[NDArray[np.float32]]:
+def blocks_of(line: SharedRing) -> list[NDArray[np.float32]]:
     return [block for block, _ in line.take()]
 
 
 def test_a_line_gives_blocks_back_across_its_end_with_the_times_at_which_they_came() -> None:
-    line = audio.Line(10)
+    line = SharedRing(10)
     for i in range(20):
         block = noise((3, 7, 10, 0)[i % 4], i)
         before_s = time.perf_counter()
@@ -342,7 +346,7 @@ def test_a_line_gives_blocks_back_across_its_end_with_the_times_at_which_they_ca
 
 
 def test_a_full_line_loses_what_is_newest_and_counts_it() -> None:
-    line = audio.Line(100)
+    line = SharedRing(100)
     for i in range(12):
         write(line, noise(10, i))
     np.testing.assert_array_equal(blocks_of(line), [noise(10, i) for i in range(10)])
@@ -354,14 +358,14 @@ def test_a_full_line_loses_what_is_newest_and_counts_it() -> None:
 
 
 def test_a_line_holds_so_many_blocks_however_short() -> None:
-    line = audio.Line(1 << 20)
+    line = SharedRing(1 << 20)
     for _ in range((1 << 14) + 3):
         write(line, noise(1))
     assert (len(line.take()), line.take_overflows()) == (1 << 14, 3)
 
 
 def test_a_cleared_line_is_as_new() -> None:
-    line = audio.Line(100)
+    line = SharedRing(100)
     for _ in range(11):
         write(line, noise(10))
     line.clear()
@@ -370,14 +374,14 @@ def test_a_cleared_line_is_as_new() -> None:
     np.testing.assert_array_equal(blocks_of(line), [noise(100)])
 
 
-def _write_blocks(pipe: Any, line: audio.Line) -> None:
+def _write_blocks(pipe: Any, line: SharedRing) -> None:
     for i in range(3):
         write(line, noise(40, i))
     pipe.recv()
 
 
 def test_what_another_process_writes_into_a_line_is_taken_here_and_wakes_who_waits() -> None:
-    line = audio.Line(1000)
+    line = SharedRing(1000)
     helper = Helper(_write_blocks, line)
     try:
         line.wait(60.0, 120)
@@ -387,7 +391,7 @@ def test_what_another_process_writes_into_a_line_is_taken_here_and_wakes_who_wai
 
 
 def test_a_line_that_waits_returns_when_something_comes_or_its_time_is_over() -> None:
-    line = audio.Line(100)
+    line = SharedRing(100)
     line.wait(0.01)
     write(line, noise(10))
     write(line, noise(10))
@@ -399,7 +403,7 @@ def test_a_line_that_waits_returns_when_something_comes_or_its_time_is_over() ->
 
 
 def test_a_line_that_waits_for_many_samples_returns_when_they_have_come() -> None:
-    line, began = audio.Line(100), time.perf_counter()
+    line, began = SharedRing(100), time.perf_counter()
     line.wait(0.0, 25)
     write(line, noise(10, 0))
     write(line, noise(10, 1))
@@ -423,7 +427,7 @@ def test_an_end_of_a_line_has_memory_enough(size: int) -> None:
 
 
 def test_a_block_is_taken_whole() -> None:
-    line = audio.Line(100)
+    line = SharedRing(100)
     with pytest.raises(ValueError, match="the next block has -1 samples"):
         line.native.take(np.zeros(10, np.float32))
     write(line, noise(10))
@@ -452,7 +456,8 @@ def test_quiet_threads_leave_standard_error_as_it_was(capfd: pytest.CaptureFixtu
 def test_what_the_command_says_is_heard_while_libraries_are_quiet() -> None:
     code = """
 import os, sys
-from inversynth import cli, devices
+from inversynth import cli
+from inversynth.system import devices
 cli._ready_streams()
 with devices.quiet():
     print("said", file=sys.stderr)

@@ -12,16 +12,16 @@ from inversynth.audio.onsets import (
     Capture,
     Event,
     Follow,
-    Heard,
     Onset,
     Past,
     Release,
+    Segment,
     clean,
     fit,
     fit_part,
     window,
 )
-from inversynth.audio.sources import resample
+from inversynth.audio.files import resample
 from inversynth.spec import AudioFormat
 from inversynth.synths import sampling
 from sounds import RATE, Sound, join, silence, tone
@@ -141,16 +141,16 @@ STAGES_S = (0.07, 0.25, 0.5)
 def live(ear: Capture, sound: Sound, size: int = 256) -> list[Event]:
     events: list[Event] = []
     for at in range(0, len(sound), size):
-        events += ear.hear(sound[at : at + size])
+        events += ear.push(sound[at : at + size])
     return events + ear.end()
 
 
-def staged(anew: bool = True) -> Capture:
-    return Capture(RATE, 1.0, THRESHOLD, stages_s=STAGES_S, anew=anew)
+def staged(retrigger: bool = True) -> Capture:
+    return Capture(RATE, 1.0, THRESHOLD, stages_s=STAGES_S, retrigger=retrigger)
 
 
-def stages(events: list[Event]) -> list[Heard]:
-    return [event for event in events if isinstance(event, Heard)]
+def stages(events: list[Event]) -> list[Segment]:
+    return [event for event in events if isinstance(event, Segment)]
 
 
 def test_a_note_is_heard_in_stages_each_the_beginning_of_the_whole() -> None:
@@ -188,7 +188,7 @@ def test_the_last_stage_is_the_window_of_the_note(make: Callable[[], Capture]) -
 
 def test_a_note_begins_and_ends_after_ten_milliseconds_and_fifty() -> None:
     events = live(staged(), join(silence(0.2), tone(0.4, 0.25), silence(0.9), tone(1.4), silence(0.3)))
-    told = [event for event in events if not isinstance(event, Heard)]
+    told = [event for event in events if not isinstance(event, Segment)]
     assert [type(event) for event in told] == [Onset, Release, Onset, Release]
     np.testing.assert_allclose([event.at / RATE for event in told], [0.21, 0.655, 1.51, 2.955], atol=0.006)
     assert [round(event.level, 2) for event in told if isinstance(event, Onset)] == [0.25, 0.5]
@@ -207,7 +207,7 @@ def test_a_click_is_told_by_nothing() -> None:
 def test_an_attack_within_a_window_begins_a_new_note_in_live_sound_alone() -> None:
     fading = tone(0.3) * np.geomspace(1, 0.01, round(0.3 * RATE)).astype(np.float32)
     sound = join(silence(0.2), fading, tone(1.2, 0.5, 700), silence(0.2))
-    first, second = (stages(live(staged(anew), sound)) for anew in (True, False))
+    first, second = (stages(live(staged(retrigger), sound)) for retrigger in (True, False))
     assert [len(event.sound) / RATE for event in first] == pytest.approx([0.07, 0.25, 0.07, 0.25, 0.5, 1.0], abs=1e-3)
     np.testing.assert_allclose(first[-1].sound[1:], tone(1.2, 0.5, 700)[: RATE - 1], atol=1e-6)
     assert len(second) == 4
@@ -244,10 +244,10 @@ def test_what_is_due_is_told_then_and_no_sooner(make: Callable[[], Capture]) -> 
     while at < len(sound):
         due = ear.due
         before = at + (due - 1 if due else 63)
-        assert not any(isinstance(event, Heard) for event in ear.hear(sound[at:before]))
+        assert not any(isinstance(event, Segment) for event in ear.push(sound[at:before]))
         at = before
         if due and at < len(sound):
-            assert any(isinstance(event, Heard) for event in ear.hear(sound[at : at + 1]))
+            assert any(isinstance(event, Segment) for event in ear.push(sound[at : at + 1]))
             at, told = at + 1, told + 1
     assert told == (10 if isinstance(ear, Follow) else 3)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import inversynth
 import jack_server
 from inversynth import synths
-from inversynth.audio.sources import resample
+from inversynth.audio.files import resample
 from inversynth.live.play import fine_profile
 from inversynth.metrics import sound_measures
 from inversynth.midi import PortSink, messages

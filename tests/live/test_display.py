@@ -24,11 +24,11 @@ PAPER = synths.load("paper").space
 
 
 def status(space: Any = SINE, **changes: Any) -> Status:
-    """A note at -12 dBFS; the parameters at 0, 1/3, 2/3, 1, .. of which the second isn't heard, the third unsure."""
+    """A note at -12 dBFS; the parameters at 0, 1/3, 2/3, 1, .. of which the second has no effect, the third unsure."""
     count = len(space)
-    heard, confidence = np.ones(count, bool), np.full(count, 0.875)
-    heard[1], confidence[2] = False, 0.25
-    made = Status(12.4, -12.0, 0, True, 69, np.linspace(0, 1, count), confidence, heard, 212, 0)
+    active, confidence = np.ones(count, bool), np.full(count, 0.875)
+    active[1], confidence[2] = False, 0.25
+    made = Status(12.4, -12.0, 0, True, 69, np.linspace(0, 1, count), confidence, active, 212, 0)
     return replace(made, **changes)
 
 
@@ -80,7 +80,7 @@ def test_notes_are_named(note: int, name: str) -> None:
 
 
 def test_before_the_first_patch_the_bars_are_empty() -> None:
-    shown = lines(status(x=None, confidence=None, heard=None), look=ASCII)
+    shown = lines(status(x=None, confidence=None, active=None), look=ASCII)
     assert all(re.fullmatch(r"\w+ +\.+ +", text) for text in shown[3:])
 
 

@@ -24,10 +24,12 @@ from pythonosc import osc_packet
 
 import onnx_file
 from inversynth import live, synths
-from inversynth.audio.sources import FileSource, Source, StreamClock, WallClock, resample
+from inversynth.audio.files import resample
+from inversynth.audio.sources import FileSource, Source, StreamClock, WallClock
 from inversynth.cli import main
 from inversynth.errors import InversynthError, UsageError
 from inversynth.live import Estimate, Gate, Settings
+from inversynth.live.gate import UNLIKE
 from inversynth.midi import BAUD, Receiver, Sink, TextSink
 from inversynth.midi.profiles import of_space
 from inversynth.spec import AudioFormat, ParamSpace
@@ -271,7 +273,7 @@ def test_a_receiver_with_a_pitch_gets_the_fundamental(hz: float, key: int) -> No
     assert off.split()[:4] == ["ch", "1", "off", str(key)]
 
 
-def test_an_attack_begins_a_note_anew() -> None:
+def test_an_attack_begins_another_note() -> None:
     fading = tone(0.5) * np.geomspace(1, 0.01, round(0.5 * RATE)).astype(np.float32)
     lines, _ = printed(Blocks([join(silence(0.2), fading, fading, silence(0.3))]), Settings(notes="fixed"))
     assert [text.split()[2] for _, text in messages(lines) if "cc" not in text] == ["on", "off", "on", "off"]
@@ -295,17 +297,17 @@ class Nothing(Gate):
     def warm_up(self) -> None:
         pass
 
-    def __call__(self, heard: Sound, estimates: Sequence[Estimate]) -> tuple[Estimate, bool]:
+    def __call__(self, heard: Sound, estimates: Sequence[Estimate]) -> tuple[Estimate, str | None]:
         assert len(heard) in (round(0.07 * RATE), RATE // 4, RATE // 2, RATE)
         assert len(estimates) == (2 if len(heard) == RATE else 1)
-        return estimates[0], False
+        return estimates[0], UNLIKE
 
 
 class Last(Nothing):
     """Lets all move, and takes the last estimate."""
 
-    def __call__(self, heard: Sound, estimates: Sequence[Estimate]) -> tuple[Estimate, bool]:
-        return estimates[-1], True
+    def __call__(self, heard: Sound, estimates: Sequence[Estimate]) -> tuple[Estimate, str | None]:
+        return estimates[-1], None
 
 
 class Torn(Loudness):
@@ -342,8 +344,8 @@ def test_what_the_gate_refuses_moves_nothing_and_its_note_ends_when_it_cannot_be
 class Later(Nothing):
     """Refuses all of a note but the whole."""
 
-    def __call__(self, heard: Sound, estimates: Sequence[Estimate]) -> tuple[Estimate, bool]:
-        return estimates[0], len(heard) == RATE
+    def __call__(self, heard: Sound, estimates: Sequence[Estimate]) -> tuple[Estimate, str | None]:
+        return estimates[0], None if len(heard) == RATE else UNLIKE
 
 
 @pytest.mark.parametrize("notes", ["fixed", "pitch"])
@@ -379,7 +381,7 @@ def test_the_status_tells_what_is_heard_and_sent() -> None:
     assert (first.sounding, first.note) == (True, 69)
     assert first.x is not None
     assert first.confidence is not None
-    assert first.heard is not None
+    assert first.active is not None
     np.testing.assert_array_equal(first.x, [1.0, 0.0])
     np.testing.assert_array_equal(first.confidence, [1.0, 1.0])
     assert after.messages == receiver.sent == 4
@@ -634,7 +636,10 @@ def test_without_audio_or_midi_one_line_says_so(words: list[str], target: Path, 
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+ENDING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+
+
+@pytest.mark.parametrize("number", ENDING)
 def test_a_signal_ends_it_with_a_summary_and_whole_files(
     number: signal.Signals, tiny_file: Path, tmp_path: Path
 ) -> None:

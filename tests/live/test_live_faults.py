@@ -310,9 +310,9 @@ def test_after_two_days_it_sends_what_it_sent_at_first(settings: Settings) -> No
     def sent(after_s: int) -> list[tuple[float, bytes]]:
         kept = Kept()
         bridge = Bridge(Blocks(cut(NOTES, 256)), Peak(), [Receiver(of_space("peak", SPACE), kept)], settings)
-        bridge._position = after_s * RATE
-        bridge._next_tick = bridge._position
-        bridge._anew()
+        pipeline = bridge._pipeline
+        pipeline._position = pipeline._next_tick = after_s * RATE
+        bridge._listener.restart(pipeline._position)
         bridge.run(threading.Event())
         return kept.messages
 

@@ -17,7 +17,7 @@ import soundfile
 import jack_server
 import onnx_file
 from inversynth import synths
-from inversynth.audio.sources import read_file, resample
+from inversynth.audio.files import read_file, resample
 from inversynth.predict.shipped import default_model, shipped
 from jack_server import RATE, Server
 

@@ -278,7 +278,7 @@ def test_the_search_beside_finds_a_better_patch_and_forgets_notes_that_are_over(
     levels = paper.space.levels // 2
     sound = paper.render(paper.space.values_of_levels(levels[None]))[0]
     flat = [np.full(param.levels, 1 / param.levels, np.float32) for param in paper.space]
-    refiner = Refiner("paper", 1.0)
+    refiner = Refiner(paper, 1.0)
     try:
         refiner.ask(1, sound, flat)
         refiner.ask(2, sound, flat)  # before it is ready, or while it searches for the first

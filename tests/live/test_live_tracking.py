@@ -8,12 +8,16 @@ from numpy.typing import NDArray
 
 from inversynth import synths
 from inversynth.live import Tracker
-from inversynth.live.tracking import CHOICES, estimate
-from inversynth.spec import Param, ParamSpace
+from inversynth.live.tracking import estimate
+from inversynth.spec import CATEGORICAL, ORDINAL, Param, ParamSpace
 
 PAPER = synths.load("paper").space
 SPACE = ParamSpace(
-    [Param("cutoff", "c", 0, 1), Param("wave", "w", 0, 1, levels=4), Param("fine", "f", 0, 1, levels=128)]
+    [
+        Param("cutoff", "c", 0, 1),
+        Param("wave", "w", 0, 1, levels=4, kind=CATEGORICAL),
+        Param("fine", "f", 0, 1, levels=128),
+    ]
 )
 
 Rows = list[NDArray[np.float32]]
@@ -31,7 +35,7 @@ def sure(*levels: int, space: ParamSpace = SPACE, share: float = 1.0) -> Rows:
 
 def hear(tracker: Tracker, rows: Rows, at_s: float, settle: bool = False, sliding: bool = False) -> None:
     space = PAPER if len(rows) == len(PAPER) else SPACE
-    tracker.hear(estimate(space, rows), at_s, settle, sliding)
+    tracker.update(estimate(space, rows), at_s, settle, sliding)
 
 
 def levels(tracker: Tracker, at_s: float = 1e9) -> list[float]:
@@ -88,9 +92,9 @@ def test_the_estimate_is_what_numpy_makes_of_the_distributions() -> None:
         rows = [random.dirichlet(np.full(param.levels, 0.2)).astype(np.float32) for param in space]
         likeliest = number % 3 == 0
         found, confidence = estimate(space, rows, likeliest)
-        for row, at, sure_of_it in zip(rows, found, confidence, strict=True):
+        for param, row, at, sure_of_it in zip(space, rows, found, confidence, strict=True):
             shares = row.astype(np.float64)
-            if len(row) <= CHOICES:
+            if param.kind == CATEGORICAL:
                 assert (at, sure_of_it) == (row.argmax(), shares.max())
             else:
                 below = np.cumsum(shares)
@@ -194,7 +198,7 @@ def test_it_says_what_has_no_effect_in_the_patch() -> None:
     heard = PAPER.levels // 2
     heard[PAPER.index("saw_mod_amplitude")] = 0
     hear(tracker, sure(*heard, space=PAPER), 0.0)
-    assert [name for name, at in zip(PAPER.names, tracker.heard, strict=True) if not at] == ["saw_mod_frequency"]
+    assert [name for name, at in zip(PAPER.names, tracker.active, strict=True) if not at] == ["saw_mod_frequency"]
 
 
 def test_a_patch_that_was_found_otherwise_is_moved_to_between_levels_too() -> None:

@@ -19,7 +19,7 @@ import reference
 pytest.importorskip("onnxruntime", reason="matching needs onnxruntime (the extra `cpu` or `gpu`)")
 
 from inversynth import cli, synths
-from inversynth.audio.sources import resample
+from inversynth.audio.files import resample
 from inversynth.errors import InversynthError, MismatchError, UsageError
 from inversynth.matching.result import Match, match
 from inversynth.predict.model import load_model

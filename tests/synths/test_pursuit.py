@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 import reference
 from inversynth import synths
 from inversynth.audio.onsets import window
-from inversynth.audio.sources import read_file
+from inversynth.audio.files import read_file
 from inversynth.synths import sampling
 from inversynth.synths.paper import pursuit
 from inversynth.synths.paper.table import FORMAT, SPACE, WAVEFORMS

@@ -17,7 +17,7 @@ from ..errors import UsageError
 from ..spec import ParamSpace
 from ..synths.synth import Synth
 from .onsets import fit
-from .sources import resample
+from .files import resample
 
 Sounds = NDArray[np.float32]
 Perturbation = Callable[[Sounds, int, np.random.Generator], Sounds]

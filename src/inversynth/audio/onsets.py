@@ -1,4 +1,4 @@
-"""Where a note begins, and the window of sound that a model hears: pure, for files and for live sound alike.
+"""Where a note begins, and the window of sound that a model infers from: pure, for files and for live sound alike.
 
 The windows depend on the samples alone, not on the blocks they come in.
 """
@@ -24,8 +24,8 @@ BEGIN_DB = -50.0
 """The level, from the threshold, at which a note begins out of perfect silence."""
 ATTACK_DB = 12.0
 """A rise this far above the last `REST_S`, within one step, is a new note even without silence before it."""
-ANEW_DB = 18.0
-"""The same within the window of another note; one sound of the paper's synth in a thousand rises so by itself."""
+RETRIGGER_DB = 18.0
+"""The same within the window of another note; of a thousand sounds of a synth that gates one rises so by itself."""
 LEAD_S = 0.02
 """A note that begins within this time of the first sample is taken from the first sample."""
 QUIET_DB = -40.0
@@ -89,7 +89,7 @@ class Release(NamedTuple):
     at: int
 
 
-class Heard(NamedTuple):
+class Segment(NamedTuple):
     """The sound (n,) of a note from where it begins, as known `at` samples from the beginning of the stream.
 
     `whole`: its window is full (or the sound has ended), and no more of it will come; `sliding`: the latest window of a
@@ -102,11 +102,11 @@ class Heard(NamedTuple):
     sliding: bool = False
 
 
-Event = Onset | Release | Heard
+Event = Onset | Release | Segment
 
 
 class Capture:
-    """One window a note, from where the note begins; of what has been heard at each of the `stages`, too.
+    """One window a note, from where the note begins; its beginning at each of the `stages`, too.
 
     After silence a note begins when the level exceeds the threshold, and nothing else matters until its
     window is full. The window starts where the sound has left the noise before it, or has come within
@@ -114,8 +114,8 @@ class Capture:
     (`ATTACK_DB`); a sine gater, however deep and fast, never rises by so much in one step. A constant offset
     is taken off the window. What sounds for less than two steps is a click and no note.
 
-    stages_s: times since the note's beginning (s), rising, below `seconds`. With `anew`, an attack of `ANEW_DB` within
-    the window of a note begins another, and no more is heard of the first.
+    stages_s: times since the note's beginning (s), rising, below `seconds`. With `retrigger`, an attack of
+    `RETRIGGER_DB` within the window of a note begins another, and no more is told of the first.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Capture:
         threshold: float,
         begin_db: float = BEGIN_DB,
         stages_s: Sequence[float] = (),
-        anew: bool = False,
+        retrigger: bool = False,
     ) -> None:
         self._hop = max(round(HOP_S * sample_rate), 2)
         self._rest_hops = round(REST_S / HOP_S)
@@ -135,7 +135,7 @@ class Capture:
         self._begin_level = threshold * 10 ** (begin_db / 20)
         self._window = np.zeros(round(seconds * sample_rate), np.float32)
         self._stages = [round(stage * sample_rate) for stage in stages_s]
-        self._anew = anew
+        self._retrigger = retrigger
         self._filled: int | None = None  # how much of the window is there; None while waiting for a note
         self._loud = 0  # steps of the window above the threshold
         self._armed = True
@@ -143,7 +143,7 @@ class Capture:
         self._past = Past(self._look_back)
         self._part = np.zeros(0, np.float32)  # the beginning of the next step
         self._position = 0  # of the end of `_past`, in the stream
-        self._now = 0  # the latest position that was heard: a window begins before it
+        self._now = 0  # the latest position: a window begins before it
         self._offset = np.float32(0)
         self._sounding = False
         self._above = self._below = 0  # steps in a row on that side of the threshold
@@ -151,7 +151,7 @@ class Capture:
 
     def process(self, block: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """The windows (samples,) of notes that became complete with this block of any length."""
-        return _windows(self.hear(block))
+        return _windows(self.push(block))
 
     def finish(self) -> list[NDArray[np.float32]]:
         """The window of a note that the end of the source cut short, filled with silence."""
@@ -164,7 +164,7 @@ class Capture:
             return None
         return next((stage for stage in self._stages if stage > self._filled), len(self._window)) - self._filled
 
-    def hear(self, block: NDArray[np.float32]) -> list[Event]:
+    def push(self, block: NDArray[np.float32]) -> list[Event]:
         """What became known with this block of any length, in the order of its `at`."""
         events: list[Event] = []
         rest = block
@@ -207,14 +207,14 @@ class Capture:
             hop = self._window[at - self._hop : at]
             level, loudest = _level(hop), max(self._levels)
             self._loud += level > self._threshold
-            if self._anew and at > self._rest_hops * self._hop and self._attacks(level, loudest, ANEW_DB):
+            if self._retrigger and at > self._rest_hops * self._hop and self._attacks(level, loudest, RETRIGGER_DB):
                 self._keep(self._window[: at - self._hop])
                 begun = self._attack(hop, loudest, events)
                 return np.concatenate([begun, rest])
             self._levels = [*self._levels[1:], level]
             self._tell(level, events)
         if at in self._stages and self._loud >= CLICK_HOPS:
-            events.append(Heard(self._now, self._window[:at] - self._offset))
+            events.append(Segment(self._now, self._window[:at] - self._offset))
         if at == len(self._window):
             self._emit(events)
         return rest
@@ -228,16 +228,16 @@ class Capture:
         levels = np.ptp(steps, axis=1) / 2
         self._levels = ([0.0] * self._rest_hops + levels.tolist())[-self._rest_hops :]
         if np.count_nonzero(levels > self._threshold) >= CLICK_HOPS:
-            events.append(Heard(self._now, window - self._offset, whole=True))
+            events.append(Segment(self._now, window - self._offset, whole=True))
 
     def _keep(self, window: NDArray[np.float32]) -> None:
-        """Leaves a window; what was heard of it is past."""
+        """Leaves a window; what there was of it is past."""
         self._filled = None
         self._position += len(window)
         self._past.append(window)
 
     def _step(self, hop: NDArray[np.float32], events: list[Event]) -> NDArray[np.float32] | None:
-        """Hears one step; returns what there is of a note that has begun in it, or None."""
+        """Takes one step; returns what there is of a note that has begun in it, or None."""
         level, loudest = _level(hop), max(self._levels)
         self._now = max(self._now, self._position + self._hop)
         if not self._armed and loudest <= self._threshold:
@@ -301,7 +301,7 @@ class Capture:
 
 
 class Follow(Capture):
-    """A note as `Capture` hears it, and then, while it sounds on, its latest window `rate` times a second."""
+    """A note as `Capture` tells it, and then, while it sounds on, its latest window `rate` times a second."""
 
     def __init__(
         self,
@@ -310,9 +310,9 @@ class Follow(Capture):
         threshold: float,
         rate: float,
         stages_s: Sequence[float] = (),
-        anew: bool = False,
+        retrigger: bool = False,
     ) -> None:
-        super().__init__(sample_rate, seconds, threshold, stages_s=stages_s, anew=anew)
+        super().__init__(sample_rate, seconds, threshold, stages_s=stages_s, retrigger=retrigger)
         self._period = max(round(sample_rate / (rate * self._hop)), 1)
         self._past = Past(max(len(self._window), self._look_back))
         self._since = 0  # steps since the last window
@@ -330,39 +330,39 @@ class Follow(Capture):
         if self._since >= self._period and self._sounding:
             self._since = 0
             sound = self._past.last(len(self._window)) - self._offset
-            events.append(Heard(self._now, sound, sliding=True))
+            events.append(Segment(self._now, sound, sliding=True))
         return begun
 
 
 def _windows(events: Sequence[Event]) -> list[NDArray[np.float32]]:
-    return [event.sound for event in events if isinstance(event, Heard) and event.whole]
+    return [event.sound for event in events if isinstance(event, Segment) and event.whole]
 
 
 def fit(window: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> NDArray[np.float32]:
     """(audio.samples,) a window at the model's sample rate; raises `UsageError` for a rate that is none."""
-    return _heard(window, sample_rate, audio, 0)
+    return _resampled(window, sample_rate, audio, 0)
 
 
 def fit_part(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> NDArray[np.float32]:
-    """(audio.samples,) the beginning of a window at the model's sample rate, then zeros for what isn't heard yet.
+    """(audio.samples,) the beginning of a window at the model's sample rate, then zeros for what hasn't come yet.
 
     It is, to the bit, a beginning of what `fit` gives of the whole window: of another rate the last `RING_SAMPLES`,
     which depend on what comes next, are left out.
     """
-    return _heard(sound, sample_rate, audio, RING_SAMPLES if sample_rate != audio.sample_rate else 0)
+    return _resampled(sound, sample_rate, audio, RING_SAMPLES if sample_rate != audio.sample_rate else 0)
 
 
-def _heard(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat, but: int) -> NDArray[np.float32]:
+def _resampled(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat, but: int) -> NDArray[np.float32]:
     """A sound at the model's sample rate, without its last samples, so many at the lower rate; then zeros."""
     to_rate = audio.sample_rate
-    heard = np.zeros(audio.samples, np.float32)
+    window = np.zeros(audio.samples, np.float32)
     count = -(-(len(sound) * to_rate - but * max(sample_rate, to_rate)) // sample_rate)
-    resampling.fill(heard[: max(count, 0)], sound, sample_rate, to_rate)
-    return heard
+    resampling.fill(window[: max(count, 0)], sound, sample_rate, to_rate)
+    return window
 
 
 def window(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> NDArray[np.float32]:
-    """(audio.samples,) what a model hears of a sound (samples,) at sample_rate (Hz): its first note, as in live sound.
+    """(audio.samples,) what a model gets of a sound (samples,) at sample_rate (Hz): its first note, as in live sound.
 
     The threshold of `Capture` is `QUIET_DB` below the sound's own level. Digital silence before it is skipped, to the
     sample, at the model's own rate. What is too short to be a note is taken from its first sample, with a constant
@@ -372,9 +372,9 @@ def window(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> 
         return np.zeros(audio.samples, np.float32)
     if sample_rate == audio.sample_rate:  # else what comes first may be a resampler's ringing
         sound = sound[max(int(np.argmax(sound != 0)) - 1, 0) :]
-    ear = Capture(sample_rate, audio.seconds, _level(sound) * 10 ** (QUIET_DB / 20), QUIET_BEGIN_DB)
+    capture = Capture(sample_rate, audio.seconds, _level(sound) * 10 ** (QUIET_DB / 20), QUIET_BEGIN_DB)
     size = round(audio.seconds * sample_rate)
-    blocks = (ear.process(sound[at : at + size]) for at in range(0, len(sound), size))
-    windows = next(filter(None, blocks), None) or ear.finish()  # what follows the first note isn't listened to
+    blocks = (capture.process(sound[at : at + size]) for at in range(0, len(sound), size))
+    windows = next(filter(None, blocks), None) or capture.finish()  # what follows the first note isn't listened to
     short = sound[:size] - (sound.max() + sound.min()) / 2
     return fit(windows[0] if windows else short, sample_rate, audio)

@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
 from typing import Any, NoReturn
 
 from .. import synths
@@ -182,17 +183,48 @@ def _ready_streams() -> None:
     own_stderr()
 
 
+def _ending_signals() -> list[signal.Signals]:
+    """What ends a command besides Ctrl-C: SIGTERM and, where there is one, the SIGHUP of a terminal that is closed.
+
+    Not one that is ignored, as nohup does with SIGHUP.
+    """
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    found = [signal.Signals[name] for name in names]
+    return [number for number in found if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 @contextlib.contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM meanwhile is Ctrl-C: everything is put away."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _handling(numbers: Sequence[signal.Signals], handler: Any) -> Iterator[None]:
+    kept = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, before in kept.items():
+            signal.signal(number, before)
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """What ends a command meanwhile is as Ctrl-C: everything is put away."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with _handling(_ending_signals(), signal.default_int_handler):
+        yield
+
+
+@contextlib.contextmanager
+def until_signalled() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and what else ends a command set; a second Ctrl-C interrupts whatever goes on."""
+    stop = threading.Event()
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
+    with _handling([signal.SIGINT, *_ending_signals()], leave):
+        yield stop
 
 
 def _alias(name: str) -> int:

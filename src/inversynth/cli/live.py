@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
-import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from types import FrameType
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from .. import synths
 from ..errors import UsageError
 from ..version import __version__
-from . import add_synth, list_ends, say
+from . import add_synth, list_ends, say, until_signalled
+from .outputs import add_outputs, output_profiles, output_sink
 
 if TYPE_CHECKING:
     from ..audio.sources import Source
-    from ..live import Comparison, Session, Settings
+    from ..live import Comparison, Gate, Session, Settings
     from ..midi import Profile, Sink
-    from ..spec import ParamSpace
+    from ..spec import AudioFormat, ParamSpace
     from ..synths.synth import Synth
 
 
@@ -29,7 +25,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One input, any number of outputs, and how to listen."""
     from ..audio.sources import BLOCK_SAMPLES
     from ..live import MODES, NOTES, Settings
-    from ..midi import BAUD
     from ..predict.model import DEVICES
 
     listen = parser.add_argument_group("input (one)")
@@ -47,42 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     listen.add_argument("--list-devices", action="store_true", help="list the audio inputs, and leave")
 
-    output = parser.add_argument_group(
-        "output (any number)",
-        "--profile, --channel and --baud are of the output before them; those before the first output are of all",
-    )
-    parser.set_defaults(outputs=[], of_all={})
-    output.add_argument("--midi-out", action=_Output, metavar="PORT", help="a MIDI port: its name or a part of it")
-    output.add_argument("--virtual", action=_Output, metavar="NAME", help="make a MIDI port that others connect to")
-    output.add_argument("--osc", action=_Output, metavar="HOST:PORT", help="Open Sound Control, over UDP")
-    output.add_argument("--din", action=_Output, metavar="FILE", help="a raw MIDI device or serial line, as a DIN wire")
-    output.add_argument("--midi-file", action=_Output, metavar="OUT.mid", help="a standard MIDI file")
-    output.add_argument("--dry-run", action=_Output, nargs=0, help="print SendMIDI's commands")
-    output.add_argument(
-        "--play",
-        action=_Output,
-        nargs=0,
-        help="play the synth here, by `inversynth play`; notes are sent, as by --notes",
-    )
-    output.add_argument(
-        "--out", action=_OfOutput, metavar="DEVICE", help="audio output of --play (default: the system's)"
-    )
-    output.add_argument(
-        "--profile",
-        action=_OfOutput,
-        metavar="NAME|FILE.toml",
-        help="what the receiver takes, see `inversynth profiles` (default: the synth's own)",
-    )
-    output.add_argument(
-        "--channel", action=_OfOutput, type=int, metavar="1..16", help="MIDI channel (default: the profile's)"
-    )
-    output.add_argument(
-        "--baud", action=_OfOutput, type=float, help=f"speed of the wire, bits a second (default: {BAUD})"
-    )
-    output.add_argument("--list-ports", action="store_true", help="list the MIDI output ports, and leave")
+    add_outputs(parser)
 
     how = parser.add_argument_group("listening")
-    add_synth(how, "whose parameters are sent")
+    add_synth(how, "whose parameters are sent", default=None)
     how.add_argument("--model", help="a shipped model's name, or an ONNX file (default: the synth's)")
     how.add_argument("--device", default="auto", choices=DEVICES, help="where the network runs (default: auto)")
     how.add_argument("--mode", choices=MODES, help=f"a patch a note, or all the time (default: {Settings.mode})")
@@ -112,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=NOTES[0],
         choices=NOTES,
-        help=f"send notes too: key {Settings.note} at the onset (fixed), or the fundamental's once heard (pitch)",
+        help="send notes too: the key of the synth's own note at the onset (fixed), or the fundamental's (pitch)",
     )
     how.add_argument(
         "--refine", type=float, metavar="SECONDS", help="search in the background for a better patch, so long a note"
@@ -124,104 +87,74 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--duration", type=float, metavar="SECONDS", help="stop by itself (default: never)")
 
 
-class _Output(argparse.Action):
-    """Appends an output to `outputs`, as a dictionary of what is said of it."""
-
-    def __call__(self, parser: object, space: argparse.Namespace, value: object, option: str | None = None) -> None:
-        space.outputs = [*space.outputs, {"kind": self.dest, "name": value}]
-
-
-class _OfOutput(argparse.Action):
-    """Says something of the last output, or of all."""
-
-    def __call__(self, parser: object, space: argparse.Namespace, value: object, option: str | None = None) -> None:
-        if space.outputs:
-            space.outputs = [*space.outputs[:-1], {**space.outputs[-1], self.dest: value}]
-        else:
-            space.of_all = {**space.of_all, self.dest: value}
-
-
 SETTINGS = ("mode", "gain_db", "rate", "threshold_db", "confidence", "smooth", "notes", "panic", "duration")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Listens until the end of the file, the duration, Ctrl-C or SIGTERM; returns 0."""
+    """Listens until the end of the file, the duration, Ctrl-C, SIGTERM or SIGHUP; returns 0."""
     from .. import live
     from ..midi import Receiver
     from ..midi.profiles import to_toml
     from ..predict.model import load_model
     from ..predict.shipped import default_model, digest
+    from ..system.awake import awake
     from ..system.devices import quiet
-    from ..system.realtime import awake
 
     if args.list_devices or args.list_ports:
         return _list(args)
     _check(args)
     if args.notes is None and not args.replay and any(output["kind"] == "play" for output in args.outputs):
         args.notes = live.NOTES[0]
-    given = {name: getattr(args, name) for name in SETTINGS}
     session = live.load_session(args.replay) if args.replay else None
-    if session is None:
-        settings = live.Settings(**{name: value for name, value in given.items() if value is not None})
+    kept = _kept(session) if session else None
+    target = _target(args, kept)
+    named = args.model or (kept.model if kept else default_model(target))
+    settings = kept.settings if kept else _settings(args, target)
+    if session is None or args.outputs:
+        profiles = output_profiles(args, target)
     else:
-        kept_synth, kept_model, settings, gated = _kept(session)
-        args.synth = synths.load(kept_synth)
-        args.model, args.anything = args.model or kept_model, not gated
-    target: Synth = args.synth
-    profiles = _profiles(args, target) if args.outputs or not session else _kept_profiles(session, target.space)
+        profiles = _kept_profiles(session, target.space)
 
     with contextlib.ExitStack() as stack:
         if args.awake:
             stack.enter_context(awake())
-        named = args.model or default_model(target)
         model = load_model(named, args.device)
         model.require(target)
-        if session is not None and session.facts.get("model_sha256", digest(named)) != digest(named):
-            say(f"model {model.name} is not the one that the session was recorded with: its messages may differ")
-        if session is not None and (version := session.facts.get("version", "before 0.1.0")) != __version__:
-            say(f"the session was recorded by inversynth {version}, this is {__version__}: its messages may differ")
+        if session is not None:
+            _tell_differences(session, model.name, digest(named))
         source = _source(args, session)
         stack.callback(source.close)
-        receivers: list[Receiver] = []
-        compared: list[live.Comparison] = []
-        for number, (profile, baud) in enumerate(profiles):
+        sinks: list[Sink] = []
+        for number, (profile, _) in enumerate(profiles):
             if args.outputs:
-                sink = _sink(args.outputs[number], target, profile)
-            else:
-                assert session is not None
-                sink = live.Comparison(session, number)
-                compared.append(sink)
-            stack.callback(sink.close)
-            receivers.append(Receiver(profile, sink, baud))
-        stop = stack.enter_context(_until_signalled())  # from here on; what is opened above may hang
+                sinks.append(output_sink(args.outputs[number], target, profile))
+            elif session is not None:
+                sinks.append(live.Comparison(session, number))
+            stack.callback(sinks[-1].close)
+        stop = stack.enter_context(until_signalled())  # from here on; what is opened above may hang
         refiner = recorder = None
         if args.refine is not None:
             refiner = live.Refiner(target, args.refine)
             stack.callback(refiner.close)
         if args.record:
-            recorder = live.Recorder(args.record)
-            stack.callback(recorder.close)
+            recorder = live.Recorder(args.record, say)
+            stack.callback(recorder.stop)
 
         say(f"listening to {source.description}, {settings.mode} mode, above {settings.threshold_db:g} dBFS")
         say(f"model {model.name}, {'native' if model.engine == 'native' else f'onnxruntime on {model.device}'}")
-        for receiver in receivers:
-            profile = receiver.profile
-            say(f"sending to {receiver.description}; profile {profile.name}, channel {profile.channel}")
-        gate = None if args.anything else live.Gate(target, model.audio)
-        bridge = live.Bridge(source, model, receivers, settings, gate, refiner, recorder, session, say)
+        for (profile, _), sink in zip(profiles, sinks, strict=True):
+            say(f"sending to {sink.description}; profile {profile.name}, channel {profile.channel}")
+        gated = kept.gate if kept else not args.anything
+        gate = _gate(target, model.audio, kept) if gated else None
+        receivers = [Receiver(profile, sink, baud) for (profile, baud), sink in zip(profiles, sinks, strict=True)]
+        bridge = live.Bridge(
+            source, model, receivers, settings, gate, refiner, recorder, session, say, space=target.space
+        )
         if recorder is not None:
-            kept = [{"profile": to_toml(profile, target.name), "baud": baud} for profile, baud in profiles]
-            recorder.start(
-                source.sample_rate,
-                {
-                    **bridge.facts,
-                    "version": __version__,
-                    "synth": target.name,
-                    "model": named,
-                    "model_sha256": digest(named),
-                    "receivers": kept,
-                },
-            )
+            facts = {"synth": target.name, "model": named, "model_sha256": digest(named)}
+            wires = [{"profile": to_toml(profile, target.name), "baud": baud} for profile, baud in profiles]
+            more = {"version": __version__, **facts, "receivers": wires}
+            recorder.start(source.sample_rate, {**bridge.facts, **more})
         if not (args.quiet or args.fast or any(output["kind"] == "dry_run" for output in args.outputs)):
             from ..live.display import Display
 
@@ -230,43 +163,80 @@ def run(args: argparse.Namespace) -> int:
             summary = bridge.run(stop)
     for line in summary.lines():
         say(line)
-    return _compare(compared)
+    if recorder is not None:
+        recorder.check()
+    return _compare([sink for sink in sinks if isinstance(sink, live.Comparison)])
 
 
-def _profiles(args: argparse.Namespace, target: Synth) -> list[tuple[Profile, float]]:
-    """The profile and the speed of the wire of each output."""
-    from ..live.play import PIPE_BAUD, fine_profile
-    from ..midi import BAUD, OSC_BAUD, check_osc
-    from ..midi.profiles import load
+def _settings(args: argparse.Namespace, target: Synth) -> Settings:
+    from ..live import Settings
 
-    found = []
-    for output in args.outputs:
-        if output["kind"] == "play":
-            found.append((fine_profile(target), PIPE_BAUD))
-            continue
-        own = {"profile": "osc", "baud": OSC_BAUD} if output["kind"] == "osc" else {}
-        about = {"profile": target.name, "channel": None, "baud": BAUD, **args.of_all, **own, **output}
-        profile = load(about["profile"], target.space, about["channel"])
-        check_osc(profile, output["kind"] == "osc")
-        if output["kind"] == "din":
-            profile = replace(profile, running_status=True)
-        found.append((profile, about["baud"]))
+    given = {name: getattr(args, name) for name in SETTINGS}
+    known = {name: value for name, value in given.items() if value is not None}
+    return Settings(note=round(target.note.key), **known)
+
+
+def _target(args: argparse.Namespace, kept: _Kept | None) -> Synth:
+    """The synth that is asked for, or that of the session or of the model."""
+    from ..predict.model import load_model
+
+    given: Synth | None = args.synth
+    if kept is not None:
+        if given is not None and given.name != kept.synth:
+            raise UsageError(f"the session {args.replay} is of the synth {kept.synth!r}, not of {given.name!r}")
+        name, what = kept.synth, f"the session {args.replay}"
+    elif given is None and args.model:
+        model = load_model(args.model, args.device)
+        name, what = model.synth, f"the model {model.name}"
+    else:
+        return given or synths.load()
+    found = given or synths.find(name)
+    if found is None:
+        raise UsageError(f"{what} is of the synth {name!r}, which isn't here; give it with --synth FILE.py")
     return found
 
 
-def _kept(session: Session) -> tuple[str, str, Settings, bool]:
-    """The synth, the model, the settings, and whether there was a gate, that a session was recorded with."""
+def _gate(target: Synth, audio: AudioFormat, kept: _Kept | None) -> Gate:
+    """What may move, as in the session, or by the time that the synth takes here."""
+    from .. import live
+
+    renders = kept.gate_renders if kept else live.renders_quickly(target, audio)
+    if not renders:
+        say(f"{target.name} takes long to render a patch: what the network is sure of moves it, and a steady note does")
+    return live.Gate(target, audio, renders)
+
+
+class _Kept(NamedTuple):
+    """What a session was recorded with."""
+
+    synth: str
+    model: str
+    settings: Settings
+    gate: bool
+    gate_renders: bool
+
+
+def _kept(session: Session) -> _Kept:
     from ..live import Settings
     from ..system.files import check_types
 
-    facts = session.facts
+    facts = {"gate_renders": True, **session.facts}
     with session.reading():
-        for name, kind in (("synth", str), ("model", str), ("gate", bool)):
+        for name, kind in (("synth", str), ("model", str), ("gate", bool), ("gate_renders", bool)):
             if not isinstance(facts[name], kind):
                 raise TypeError(f"{name} is {facts[name]!r}")
         settings = Settings(**facts["settings"])
         check_types(settings)
-        return facts["synth"], facts["model"], settings, facts["gate"]
+        return _Kept(facts["synth"], facts["model"], settings, facts["gate"], facts["gate_renders"])
+
+
+def _tell_differences(session: Session, model: str, model_sha256: str) -> None:
+    """Says what isn't as it was when a session was recorded."""
+    if session.facts.get("model_sha256", model_sha256) != model_sha256:
+        say(f"model {model} is not the one that the session was recorded with: its messages may differ")
+    version = session.facts.get("version", "before 0.1.0")
+    if version != __version__:
+        say(f"the session was recorded by inversynth {version}, this is {__version__}: its messages may differ")
 
 
 def _kept_profiles(session: Session, space: ParamSpace) -> list[tuple[Profile, float]]:
@@ -326,7 +296,8 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _source(args: argparse.Namespace, session: Session | None) -> Source:
-    from ..audio.sources import DeviceSource, FileSource, StreamClock, WallClock
+    from ..audio.input import DeviceSource
+    from ..audio.sources import FileSource, StreamClock, WallClock
     from ..live import SessionSource
 
     clock = StreamClock() if args.fast else WallClock()
@@ -337,45 +308,9 @@ def _source(args: argparse.Namespace, session: Session | None) -> Source:
     return DeviceSource(args.input, args.sample_rate, args.block_size)
 
 
-def _sink(output: Mapping[str, str], target: Synth, profile: Profile) -> Sink:
-    from ..live.play import ProcessSink
-    from ..midi import DinSink, MidiFileSink, OscSink, PortSink, TextSink
-
-    kind, name = output["kind"], output["name"]
-    if kind == "play":
-        return ProcessSink("--synth", target.name, *(("--out", output["out"]) if "out" in output else ()))
-    if kind == "osc":
-        return OscSink(name)
-    if kind == "din":
-        return DinSink(name)
-    if kind == "midi_file":
-        return MidiFileSink(name)
-    if kind == "dry_run":
-        return TextSink(sys.stdout, profile.pairs)
-    return PortSink(name, virtual=kind == "virtual")
-
-
 def _list(args: argparse.Namespace) -> int:
-    from ..audio.sources import list_devices
+    from ..audio.devices import list_devices
     from ..midi import output_ports
 
     without = "no MIDI output ports; start what is to receive, or make one with --virtual NAME"
     return list_ends(args, "input", list_devices, output_ports, without)
-
-
-@contextlib.contextmanager
-def _until_signalled() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; a second Ctrl-C interrupts whatever goes on."""
-    stop = threading.Event()
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.set()
-
-    kept = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..synths.synth import Synth
-from . import add_synth, list_ends, say
+from . import add_synth, list_ends, say, until_signalled
 
 if TYPE_CHECKING:
     from ..live.play import Input, Player
@@ -71,7 +71,6 @@ def run(args: argparse.Namespace) -> int:
     from ..midi.profiles import load
     from ..system.devices import quiet
     from ..system.files import wav, writing
-    from .live import _until_signalled
 
     if args.list_devices or args.list_ports:
         return _list(args)
@@ -92,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
             with writing(args.out_file) as temporary:
                 temporary.write_bytes(wav(sound, rate))
         else:
-            stop = stack.enter_context(_until_signalled())
+            stop = stack.enter_context(until_signalled())
             output = Output(row, player.voices, args.block_size)
             stack.callback(output.close)
             inputs = []

@@ -28,6 +28,8 @@ METER_DB = 60.0
 """The level meter reaches so far below full scale."""
 NARROW = 24
 """Columns below which no parameter is pressed."""
+LEAST_BAR, VALUE, NUMBER, CONFIDENCE = 6, 11, 7, 5
+"""Columns of a bar at least, of a value with its unit, of one without, and of a confidence."""
 NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
@@ -63,9 +65,14 @@ def meter(level_db: float, width: int, look: Look) -> Text:
 
 
 def value(param: Param, x: float) -> str:
-    """The value at x in the parameter's unit, to three digits at least."""
+    """The value at x in the parameter's unit, to three digits at least, or the choice that it is."""
+    return param.text(float(param.value_of_x(x))) or f"{number(param, x)} {param.unit}".rstrip()
+
+
+def number(param: Param, x: float) -> str:
+    """The value at x without its unit."""
     at = float(param.value_of_x(x))
-    return f"{f'{at:.0f}' if abs(at) >= 100 else f'{at:.3g}'} {param.unit}".rstrip()
+    return f"{at:.0f}" if abs(at) >= 100 else f"{at:.3g}"
 
 
 def picture(
@@ -118,22 +125,28 @@ def _head(status: Status, width: int, rate: float, clipping: bool, look: Look) -
 
 
 def _parameter(status: Status, param: Param, at: int, cell: int, names: int, sure: float, look: Look) -> Text:
-    """One parameter in `cell` columns: its name, its bar, its value and its confidence, as far as there is room."""
-    confidence = 5 if cell >= NARROW else 0
-    number = 11 if cell >= 2 * NARROW else 0
-    name = min(names, max(cell // 3, 6)) if number else min(names, max(cell - confidence - 8, 6))
-    size = max(cell - name - confidence - number - 1, 1)
+    """One parameter in `cell` columns: its name, its bar, its value and its confidence.
+
+    Where there is no room for all, the confidence goes first, then the unit, then the value.
+    """
+    name = min(names, max(cell - 2, 1))
+    left = cell - name - 1 - LEAST_BAR
+    room, confidence = next(
+        (parts for parts in ((VALUE, CONFIDENCE), (VALUE, 0), (NUMBER, 0)) if sum(parts) <= left), (0, 0)
+    )
+    size = max(cell - name - 1 - room - confidence, 1)
     label = f"{param.name[:name]:{name}} "
-    if status.x is None or status.confidence is None or status.heard is None:
-        return Text.assemble((label + look.rest * size, "dim"), " " * (number + confidence))
-    x, certain, heard = float(status.x[at]), float(status.confidence[at]), bool(status.heard[at])
-    style = ("bold green" if certain >= sure else "yellow") if heard else "dim"
-    shown = bar(x, size, look.sure if heard and certain >= sure else look.unsure, look.rest)
+    if status.x is None or status.confidence is None or status.active is None:
+        return Text.assemble((label + look.rest * size, "dim"), " " * (room + confidence))
+    x, certain, active = float(status.x[at]), float(status.confidence[at]), bool(status.active[at])
+    style = ("bold green" if certain >= sure else "yellow") if active else "dim"
+    shown = bar(x, size, look.sure if active and certain >= sure else look.unsure, look.rest)
+    text = value(param, x) if room == VALUE or param.choices else number(param, x)
     return Text.assemble(
-        (label, "" if heard else "dim"),
+        (label, "" if active else "dim"),
         (shown, style),
-        (f"{value(param, x):>{number}}" if number else "", "" if heard else "dim"),
-        (f"{certain:5.0%}" if confidence else "", "dim"),
+        (f"{text[: room - 1]:>{room}}" if room else "", "" if active else "dim"),
+        (f"{certain:{confidence}.0%}" if confidence else "", "dim"),
     )
 
 

@@ -1,38 +1,53 @@
-"""What may move a synth: a sound that the patch resembles, or a steady note. Pure."""
+"""What may move a synth: a sound that the patch resembles, or a steady note."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..audio.pitch import pitch
+from ..errors import InversynthError
 from ..search.scoring import Scorer
 from ..spec import AudioFormat
 from ..synths.synth import Synth
 from .tracking import Estimate
 
-LEAST_RHO, MOST_OFF = 0.9, 4.0
-"""A patch resembles a sound if their log spectrograms correlate so well, unless it is far louder: unless what is too
-much, in their magnitudes, is more than so many times the sound; ..."""
-MOST_CONVERGENCE = 0.55
-"""... or if what is missing or too much is at most this part of the sound. ..."""
-LEAST_CONFIDENCE = 0.38
-"""... And the network must know: so probable are its estimates in the mean (see `estimate`)."""
 LEAST_STEADY = 0.9
 LEAST_STEADY_S = 0.5
-"""Else it must be a note: so much of so long a sound has one pitch."""
+"""What else may move it is a note: so much of so long a sound has one pitch."""
+MOST_RENDER_S = 2e-3
+"""A synth that takes longer for a patch isn't rendered between a sound and its messages."""
+SILENT, UNLIKE, UNSURE = "silent", "like nothing the synth makes", "too unsure"
+"""Why a sound moves nothing, unless it is a steady note."""
+
+
+def renders_quickly(synth: Synth, audio: AudioFormat) -> bool:
+    """Whether a synth renders a patch within `MOST_RENDER_S` on this machine: the quickest of a few tries."""
+    values = synth.space.values_of_levels((synth.space.levels // 2)[None])
+    took_s = []
+    for _ in range(5):
+        began = time.perf_counter()
+        synth.render_all(values, audio.sample_rate, audio.seconds, workers=1)
+        took_s.append(time.perf_counter() - began)
+    return min(took_s) <= MOST_RENDER_S
 
 
 class Gate:
     """Tells whether a sound is one that a synth's patches, or steady notes, are like; silence, noise and speech aren't.
 
-    Measured by benchmarks/false_moves.py, on the patches of `estimate`.
+    A patch resembles a sound if their log spectrograms correlate by `least_rho` of the synth's thresholds, unless it is
+    far louder: unless what is too much, in their magnitudes, is more than `most_off` times the sound; or if what is
+    missing or too much is at most the part `most_convergence` of the sound. And the network must know: its estimates
+    are in the mean as probable as `least_confidence`. With `renders` False the patch isn't rendered: what the
+    network is sure of passes. Measured by benchmarks/false_moves.py, on the patches of `estimate`.
     """
 
-    def __init__(self, synth: Synth, audio: AudioFormat) -> None:
-        self._synth, self._audio = synth, audio
+    def __init__(self, synth: Synth, audio: AudioFormat, renders: bool = True) -> None:
+        self._synth, self._audio, self.renders = synth, audio, renders
+        self._limits = synth.thresholds
 
     def warm_up(self) -> None:
         """Does all that it ever does: first times take long. The patch of zeros resembles neither noise nor a tone."""
@@ -44,17 +59,30 @@ class Gate:
         ):
             self(sound.astype(np.float32), [nothing])
 
-    def __call__(self, heard: NDArray[np.float32], estimates: Sequence[Estimate]) -> tuple[Estimate, bool]:
-        """Of estimates of a sound (n,), a note's beginning, the one that resembles it most, and whether it may move."""
-        if not heard.any():
-            return estimates[0], False
-        levels = np.stack([of_it.levels for of_it in estimates])
-        found = Scorer(self._synth, heard)(self._synth.space.values_of_levels(levels), workers=1)
-        best = int(np.argmax(found.rho_stft))
-        rho, off = found.rho_stft[best], found.convergence[best]
-        alike = (rho >= LEAST_RHO and off <= MOST_OFF) or off <= MOST_CONVERGENCE
-        if alike and estimates[best].confidence.mean() >= LEAST_CONFIDENCE:
-            return estimates[best], True
+    def __call__(self, sound: NDArray[np.float32], estimates: Sequence[Estimate]) -> tuple[Estimate, str | None]:
+        """Of estimates of a sound (n,), a note's beginning, the one that resembles it most, and why it moves nothing.
+
+        None if it may.
+        """
+        if not sound.any():
+            return estimates[0], SILENT
+        best, alike = self._best(sound, estimates) if self.renders else (0, True)
+        sure = estimates[best].confidence.mean() >= self._limits.least_confidence
+        if (alike and sure) or self._steady(sound):
+            return estimates[best], None
+        return estimates[best], UNSURE if alike else UNLIKE
+
+    def _best(self, sound: NDArray[np.float32], estimates: Sequence[Estimate]) -> tuple[int, bool]:
+        """Which of the estimates makes the sound that is nearest, and whether that resembles it."""
+        levels = np.stack([each.levels for each in estimates])
+        try:
+            scores = Scorer(self._synth, sound)(self._synth.space.values_of_levels(levels), workers=1)
+        except InversynthError:  # one of them can't be rendered
+            return 0, False
+        best = int(np.argmax(scores.rho_stft))
+        rho, off, limits = scores.rho_stft[best], scores.convergence[best], self._limits
+        return best, bool((rho >= limits.least_rho and off <= limits.most_off) or off <= limits.most_convergence)
+
+    def _steady(self, sound: NDArray[np.float32]) -> bool:
         rate = self._audio.sample_rate
-        steady = len(heard) >= LEAST_STEADY_S * rate and pitch(heard, rate).steady >= LEAST_STEADY
-        return estimates[best], steady
+        return len(sound) >= LEAST_STEADY_S * rate and pitch(sound, rate).steady >= LEAST_STEADY

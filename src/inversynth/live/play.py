@@ -9,9 +9,7 @@ runs no Python, waits for no lock and takes no memory, whatever the rest of the 
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import ctypes
 import json
 import math
 import os
@@ -28,7 +26,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _native
-from ..audio.sources import _sounddevice, find_device, list_devices, open_stream
+from ..audio.devices import find_device, list_devices, open_stream
+from ..audio.internals import keep_forever, leave_portaudio_open, load_sounddevice
 from ..errors import InversynthError, UsageError, one_line
 from ..midi import LOOK_S as PORT_LOOK_S
 from ..midi import Control, InputPort, Message, Nrpn, PatchReader, Profile, Receiver, input_ports
@@ -47,7 +46,7 @@ from ..midi.messages import (
 from ..spec import AudioFormat
 from ..synths.synth import Synth
 from ..system.devices import pick, quiet
-from ..system.realtime import hurrying
+from ..system.realtime import realtime_threads
 
 Sound: TypeAlias = NDArray[np.float32]
 
@@ -427,7 +426,7 @@ class Output:
 
     def start(self) -> None:
         """From now on it is heard."""
-        with quiet(), hurrying():
+        with quiet(), realtime_threads():
             self._stream.start()
         self._asked = time.monotonic()
 
@@ -463,9 +462,9 @@ class Output:
         """Leaves the stream open: PortAudio hangs in closing one whose server is gone or stands still, and aborts in
         being ended. What the callback uses is kept for ever, in case that it is called again."""
         self._gone = True
-        atexit.unregister(getattr(_sounddevice(), "_exit_handler", print))
-        for used in (self._stream, self._voices.native):
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(used))
+        leave_portaudio_open()
+        keep_forever(self._stream)
+        keep_forever(self._voices.native)
 
 
 def list_outputs() -> list[dict[str, Any]]:
@@ -477,7 +476,7 @@ def find_output(device: str | None = None) -> dict[str, Any]:
     """The output of an index or a part of a name, by default the system's own; raises `UsageError`."""
     outputs = list_outputs()
     if device is None:
-        own = _sounddevice().default.device[1]
+        own = load_sounddevice().default.device[1]
         return next((row for row in outputs if row["index"] == own), outputs[0])
     return find_device(outputs, device, "output")
 

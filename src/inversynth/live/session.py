@@ -8,12 +8,13 @@ log.jsonl        a line for each message with the time in the stream (s), and fo
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import shutil
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,13 @@ MOST_WAITING = 1 << 16
 
 
 class Recorder:
-    """Keeps a session in a folder, from a thread of its own; raises `UsageError` if one is there already."""
+    """Keeps a session in a folder, from a thread of its own; raises `UsageError` if one is there already.
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    A disk that takes no more ends the recording, of which `say` is told at once, and nothing else.
+    """
+
+    def __init__(self, folder: str | Path, say: Callable[[str], None] = lambda line: None) -> None:
+        self.folder, self._say = Path(folder), say
         if (self.folder / FACTS).exists():
             raise UsageError(f"{folder} holds a session already; give another folder")
         files.make_folder(self.folder)
@@ -71,11 +75,21 @@ class Recorder:
         self._put({"position": position, what: value})
 
     def _put(self, entry: NDArray[np.float32] | dict[str, Any]) -> None:
+        if self._error is not None:
+            return
         if len(self._waiting) == MOST_WAITING:
             self.lost += 1
         self._waiting.append(entry)
 
     def _run(self, sample_rate: int) -> None:
+        try:
+            self._write(sample_rate)
+        except (OSError, RuntimeError) as error:
+            self._error = error
+            self._waiting.clear()
+            self._say(f"the recording has ended, and what is heard is no longer kept: {self._why()}")
+
+    def _write(self, sample_rate: int) -> None:
         import soundfile
 
         sound: Any = None
@@ -100,21 +114,34 @@ class Recorder:
                     log.flush()
                     if over:
                         return
-        except (OSError, RuntimeError) as error:
-            self._error = error
         finally:
             if sound is not None:
                 sound.close()
 
-    def close(self) -> None:
-        """Writes what is left; raises `InversynthError` if not everything could be written."""
+    def _why(self) -> str:
+        """Why not everything is kept."""
+        full = isinstance(self._error, OSError) and self._error.errno == errno.ENOSPC
+        if isinstance(self._error, RuntimeError):  # of libsndfile, which doesn't tell
+            full = not shutil.disk_usage(self.folder).free
+        if full:
+            return "the disk is full"
+        return one_line(self._error) if self._error else f"{self.lost} entries were lost: the disk is too slow"
+
+    def stop(self) -> None:
+        """Writes what is left."""
         self._over.set()
         if self._thread is not None:
             self._thread.join()
+
+    def check(self) -> None:
+        """Raises `InversynthError` if not everything could be written."""
         if self._error is not None or self.lost:
-            full = isinstance(self._error, RuntimeError) and not shutil.disk_usage(self.folder).free
-            why = "the disk is full" if full else self._error or f"{self.lost} entries were lost: the disk is too slow"
-            raise InversynthError(f"the session {self.folder} is damaged: {why}")
+            raise InversynthError(f"the session {self.folder} is damaged: {self._why()}")
+
+    def close(self) -> None:
+        """Stops, and checks."""
+        self.stop()
+        self.check()
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _native
-from ..spec import ParamSpace
+from ..spec import CATEGORICAL, ORDINAL, ParamSpace
 
 STEPS = 1.5
 """A parameter stays where it is if the goal is less than so many of its levels away."""
-CHOICES = 4
-"""A parameter of at most so many levels is a switch or a choice: it is never between two of them."""
-ENVELOPE = ("attack", "decay", "sustain", "release")
-"""Parameters that a window without the note's beginning tells nothing of."""
+ENVELOPE = ("envelope time", "envelope level")
+"""The roles of parameters that a window without the note's beginning tells nothing of."""
 
 Floats = NDArray[np.float64]
 
@@ -31,17 +29,19 @@ class Estimate(NamedTuple):
 def estimate(space: ParamSpace, rows: Sequence[NDArray[np.float32]], likeliest: bool = False) -> Estimate:
     """What P distributions (levels,) say of a patch.
 
-    The estimate is the distribution's median, or the likeliest level, which is what `match` takes; of a switch or a
-    choice always the likeliest, without neighbours. While little of a note has been heard the sounds of medians come
+    The estimate is the distribution's median, or the likeliest level, which is what `match` takes; of a categorical
+    parameter always the likeliest, and without neighbours. While little of a note is known the sounds of medians come
     nearer: see benchmarks/confidence.py.
     """
     found = Estimate(np.empty(len(space), np.int64), np.empty(len(space)))
-    _native.estimate(rows, space.levels, likeliest, CHOICES, *found)
+    _native.estimate(rows, space.levels, likeliest, 0, *found)
+    for i in np.flatnonzero(space.of_kind(CATEGORICAL)):
+        found.levels[i], found.confidence[i] = rows[int(i)].argmax(), rows[int(i)].max()
     return found
 
 
 class Tracker:
-    """The patch (P,) x that is wanted at a time, from what a network hears; times are in seconds, and rise.
+    """The patch (P,) x that is wanted at a time, from what a network infers; times are in seconds, and rise.
 
     confidence: how probable an estimate must be to be moved to (see `estimate`); smooth_s: how long a move takes.
     """
@@ -49,29 +49,29 @@ class Tracker:
     def __init__(self, space: ParamSpace, confidence: float, smooth_s: float) -> None:
         self._space, self._least, self._smooth_s = space, confidence, smooth_s
         self._steps = space.levels - 1
-        self._choice = space.levels <= CHOICES
-        self._far = np.where(self._choice, 0.5, STEPS)
-        self._not_envelope = np.array([name not in ENVELOPE for name in space.names])
+        self._jumps, self._stepped = space.of_kind(CATEGORICAL), space.of_kind(ORDINAL)
+        self._far = np.where(self._jumps | (self._steps < STEPS), 0.5, STEPS)
+        self._not_envelope = ~space.of_role(*ENVELOPE)
         self._from = self._goal = np.zeros(len(space))
         self._since = np.zeros(len(space))
         self.known = False
-        """Whether anything was heard yet."""
+        """Whether there was an estimate yet."""
         self._keeps = False  # what the network isn't sure of
         self.confidence = np.zeros(len(space))
-        """(P,) how probable the estimates are that were heard last."""
+        """(P,) how probable the latest estimate is."""
 
     def begin(self) -> None:
         """A note begins."""
         self._keeps = self.known
 
-    def hear(self, heard: Estimate, at_s: float, settle: bool = False, sliding: bool = False) -> None:
+    def update(self, found: Estimate, at_s: float, settle: bool = False, sliding: bool = False) -> None:
         """Takes an estimate as of a time.
 
-        settle: this is the last word on a note, and what is sure moves to where it is heard, however near; sliding:
+        settle: this is the last word on a note, and what is sure moves to its estimate, however near; sliding:
         the note's beginning wasn't in the window. Until the first note is settled or another begins, the unsure moves,
         too: there is nothing to keep that is known better.
         """
-        goal, self.confidence = heard.levels / self._steps, heard.confidence
+        goal, self.confidence = found.levels / self._steps, found.confidence
         moves = np.abs(goal - self._goal) * self._steps >= (0.5 if settle else self._far)
         if self._keeps:
             moves &= self.confidence >= self._least
@@ -81,24 +81,27 @@ class Tracker:
         self._keeps |= settle
 
     def settle(self, x: Floats, at_s: float) -> None:
-        """Moves to a patch (P,) x that is known better than by hearing."""
+        """Moves to a patch (P,) x that is known better than by an estimate."""
         self._move(x, x != self._goal, at_s)
 
     def _move(self, goal: Floats, moves: NDArray[np.bool_], at_s: float) -> None:
         begin = goal
         if self.known and self._smooth_s:
-            begin = np.where(self._choice, goal, self.x(at_s))
+            begin = np.where(self._jumps, goal, self.x(at_s))
         self._from = np.where(moves, begin, self._from)
         self._since = np.where(moves, at_s, self._since)
         self._goal = np.where(moves, goal, self._goal)
         self.known = True
 
     def x(self, at_s: float) -> Floats:
-        """(P,) x at a time: on straight lines to the goals, which are reached exactly."""
+        """(P,) x at a time: on straight lines to the goals, which are reached exactly; ordinal ones level by level."""
         if not self._smooth_s:
             return self._goal
         done = (at_s - self._since) / self._smooth_s
-        return np.where(done >= 1, self._goal, self._from + (self._goal - self._from) * done)
+        between = self._from + (self._goal - self._from) * done
+        if self._stepped.any():
+            between = np.where(self._stepped, np.rint(between * self._steps) / self._steps, between)
+        return np.where(done >= 1, self._goal, between)
 
     def moving(self, at_s: float) -> bool:
         """Whether x changes after a time."""
@@ -107,7 +110,7 @@ class Tracker:
         return bool(((self._from != self._goal) & (at_s - self._since < self._smooth_s)).any())
 
     @property
-    def heard(self) -> NDArray[np.bool_]:
+    def active(self) -> NDArray[np.bool_]:
         """(P,) False where a parameter has no effect in the patch that is the goal."""
         levels = np.rint(self._goal * self._steps).astype(np.int64)
         return np.asarray(self._space.active(levels[None])[0])

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import metrics, synths
+from ..audio.files import read_file
 from ..audio.onsets import window
-from ..audio.sources import read_file
 from ..errors import UsageError
 from ..predict.model import Model, load_model
 from ..predict.shipped import default_model

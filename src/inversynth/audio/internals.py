@@ -1,0 +1,67 @@
+"""What is used of sounddevice and multiprocessing though they don't promise to keep it, all in one place.
+
+Both hide what an audio thread without Python needs: sounddevice a stream whose callback is C, and multiprocessing the
+address of a semaphore, which C posts. Should a new version of either have moved something, it is mended here.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+from multiprocessing.synchronize import Semaphore
+from typing import Any, Protocol
+
+from ..errors import UsageError
+from ..system.devices import quiet
+from ..system.realtime import realtime_threads
+
+
+class Callback(Protocol):
+    """What PortAudio calls, in C."""
+
+    def callback(self) -> tuple[int, int]:
+        """The addresses of a PaStreamCallback, and of its user data."""
+
+
+def load_sounddevice() -> Any:
+    """The module sounddevice; raises `UsageError`, saying what to do, without the PortAudio library."""
+    try:
+        with quiet(), realtime_threads():  # with JACK the thread of the callback begins here
+            import sounddevice
+    except (OSError, ImportError) as error:
+        raise UsageError(
+            f"audio devices need the PortAudio library ({error}); install it (Debian, Ubuntu: "
+            "apt install libportaudio2), or use --file"
+        ) from None
+    except KeyboardInterrupt as error:
+        # Its frames hold the library: unloading it under JACK's threads would crash.
+        keep_forever(error)
+        raise
+    return sounddevice
+
+
+def native_stream(sounddevice: Any, kind: str, native: Callback, **settings: Any) -> Any:
+    """A stream of the `kind` "input" or "output" that calls C alone; other arguments as in `sounddevice.Stream`.
+
+    The base class of sounddevice's streams is for those who bring a callback in C; its own classes wrap one in Python.
+    """
+    cast, (callback, state) = sounddevice._ffi.cast, native.callback()
+    return sounddevice._StreamBase(kind, **settings, callback=cast("void *", callback), userdata=cast("void *", state))
+
+
+def leave_portaudio_open() -> None:
+    """PortAudio isn't ended with this process: it aborts, or hangs, if the server of an open stream is gone."""
+    handler = getattr(load_sounddevice(), "_exit_handler", None)
+    if handler is not None:
+        atexit.unregister(handler)
+
+
+def keep_forever(used: object) -> None:
+    """An object that C may still use is never freed."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(used))
+
+
+def semaphore_address(semaphore: Semaphore) -> int:
+    """Where the sem_t of a semaphore is (on Windows its handle); other processes that have it have one of their own."""
+    lock: Any = semaphore
+    return int(lock._semlock.handle)

@@ -1,0 +1,100 @@
+"""Processors that don't sleep: what they are needed for begins at once.
+
+Linux's own way is /dev/cpu_dma_latency: while a process holds that file open, no processor sleeps so deep that it would
+take longer to wake than the number written into it. Where that file isn't there, may not be written, or would change
+nothing since no driver puts the processors to sleep (as in many virtual machines, which the host stops instead), each
+processor is kept busy with nothing, at the least priority there is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
+from typing import NoReturn
+
+from ..errors import UsageError, one_line
+from .processes import Helper
+
+LATENCY_FILE = Path("/dev/cpu_dma_latency")
+IDLE_DRIVER_FILE = Path("/sys/devices/system/cpu/cpuidle/current_driver")
+HAS_IDLE_PRIORITY = hasattr(os, "SCHED_IDLE")
+"""Whether this system has a priority for what only fills the time of others, as Linux has."""
+
+
+@contextlib.contextmanager
+def awake() -> Iterator[None]:
+    """No processor sleeps meanwhile. Raises `UsageError` where there is no way to that, or it isn't allowed."""
+    if not HAS_IDLE_PRIORITY:
+        raise UsageError("processors can be kept awake on Linux alone: this system has no SCHED_IDLE")
+    with _no_latency() if has_latency_file() else _busy_with_nothing():
+        yield
+
+
+def has_latency_file() -> bool:
+    """Whether Linux's own way is there, may be taken, and helps."""
+    try:
+        driver = IDLE_DRIVER_FILE.read_text(encoding="ascii").strip()
+    except OSError:
+        return False
+    return driver not in ("", "none") and os.access(LATENCY_FILE, os.W_OK)
+
+
+@contextlib.contextmanager
+def _no_latency() -> Iterator[None]:
+    try:
+        file = LATENCY_FILE.open("wb", buffering=0)
+    except OSError as error:
+        raise UsageError(f"processors can't be kept awake: {one_line(error)}") from None
+    with file:
+        file.write(bytes(4))  # 0 microseconds, an int of 32 bits; it holds until the file is closed
+        yield
+
+
+@contextlib.contextmanager
+def _busy_with_nothing() -> Iterator[None]:
+    """A helper process keeps each processor that this one may use busy at SCHED_IDLE."""
+    helper = Helper(_stay_awake)
+    try:
+        try:
+            error = helper.pipe.recv()
+        except EOFError:
+            error = "the process that was to do it has ended"
+        if error is not None:
+            raise UsageError(f"processors can't be kept awake: {error}")
+        yield
+    finally:
+        helper.end()
+
+
+def _stay_awake(pipe: Connection) -> None:
+    from .._native import spin  # which nothing else here needs
+
+    pipe.send(on_each_processor(spin, os.SCHED_IDLE, 0))
+    pipe.recv()  # the end of the pipe
+
+
+def on_each_processor(work: Callable[[], NoReturn], policy: int, priority: int) -> str | None:
+    """Begins a thread on each processor that this process may use; returns why not, if that wasn't allowed."""
+    told: SimpleQueue[str | None] = SimpleQueue()
+    processors = os.sched_getaffinity(0)
+    for processor in processors:
+        threading.Thread(target=_occupy, args=(processor, policy, priority, work, told), daemon=True).start()
+    return next((error for error in [told.get() for _ in processors] if error is not None), None)
+
+
+def _occupy(
+    processor: int, policy: int, priority: int, work: Callable[[], NoReturn], told: SimpleQueue[str | None]
+) -> None:
+    try:
+        os.sched_setaffinity(0, {processor})
+        os.sched_setscheduler(0, policy, os.sched_param(priority))
+    except OSError as error:
+        told.put(one_line(error))
+        return
+    told.put(None)
+    work()
