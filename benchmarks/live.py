@@ -2,9 +2,10 @@
 
     python benchmarks/live.py --soak 3600
 
-What is measured is what `inversynth bench live` measures, see inversynth.live.bench. The contenders differ in the
-prediction alone: onnxruntime as the bridge uses it for networks that the native kernel doesn't know, onnxruntime with
-its default options, and `keras.predict` of the same architecture with fresh weights, which cost what trained ones do.
+What is measured is what `inversynth bench live` measures, see inversynth.live.bench, and with --soak how the bridge
+does for long, see soak.py. The contenders differ in the prediction alone: onnxruntime as the bridge uses it for
+networks that the native kernel doesn't know, onnxruntime with its default options, and `keras.predict` of the same
+architecture with fresh weights, which cost what trained ones do.
 """
 
 from __future__ import annotations
@@ -19,14 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pages import add_options, as_markdown, settled, shown
 from rich.console import Console
+from soak import soak as soak_for
+from soak import stall_rows
 
 from inversynth import synths
 from inversynth.errors import InversynthError
 from inversynth.live import bench
+from inversynth.live.bench.apart import apart
+from inversynth.live.bench.budgets import BUDGETS, Budget
+from inversynth.live.bench.players import RATE_HZ, has_jack
 from inversynth.predict.model import WARM_UP_RUNS, Model, _onnxruntime, load_model
 from inversynth.predict.shipped import default_model, find
+from inversynth.system.awake import HAS_IDLE_PRIORITY, awake
 from inversynth.system.machine import machine
-from inversynth.system.realtime import STAYS_AWAKE, awake
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "stage.md"
@@ -90,21 +96,21 @@ CONTENDED = tuple((part, key) for part in ("path_ms", "inference_ms") for key in
 
 def measure(model: str, periods: list[int], seconds: float, soak_s: float) -> dict[str, Any]:
     """All figures: each period, each contender at `RIVAL_PERIOD`, and the soak; and where no processor sleeps."""
-    simulate = not bench.has_jack()
-    found: dict[str, Any] = {"machine": machine(), "model": model, "sample_rate": bench.RATE_HZ, "seconds": seconds}
+    simulate = not has_jack()
+    found: dict[str, Any] = {"machine": machine(), "model": model, "sample_rate": RATE_HZ, "seconds": seconds}
 
     def at(load: bench.Load, period: int) -> dict[str, Any]:
-        return bench.apart(bench.measure, load, model, period, seconds, simulate)
+        return apart(bench.measure, load, model, period, seconds, simulate)
 
     def soak(period: int, seconds: float, kept_awake: bool) -> None:
         if seconds:
-            row = bench.apart(bench.soak, bench.load_on_cpu, model, period, seconds, simulate)
+            row = apart(soak_for, bench.load_on_cpu, model, period, seconds, simulate)
             found.setdefault("soaks", []).append(row | {"kept_awake": kept_awake})
 
     found["periods"] = [at(bench.load_on_cpu, period) for period in periods]
     found["contenders"] = {name: at(load, RIVAL_PERIOD) for name, load in CONTENDERS.items()}
     soak(RIVAL_PERIOD, soak_s / SHORTER, False)
-    if not STAYS_AWAKE:
+    if not HAS_IDLE_PRIORITY:
         soak(SOAK_PERIOD, soak_s, False)
         return found
     with awake():
@@ -144,7 +150,7 @@ def _budgets(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     """The budgets that were measured."""
     return [
         (budget.name, *(_cell(budget, row) for row in rows), f"{budget.most:g} {budget.unit}".rstrip())
-        for budget in bench.BUDGETS
+        for budget in BUDGETS
         if budget.keys[0] in rows[0]
     ]
 
@@ -154,12 +160,12 @@ def _soaks(rows: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str,
     lines = [
         ("seconds", *(f"{row['seconds']:.0f}" for row in rows)),
         (f"messages a second, to {rows[0]['outputs']} outputs", *(f"{row['messages_per_s']:.0f}" for row in rows)),
-        *bench.stall_rows(rows),
+        *stall_rows(rows),
     ]
     return ("soak", *head, "budget"), [*_budgets(rows), *((*line, "") for line in lines)]
 
 
-def _cell(budget: bench.Budget, row: dict[str, Any]) -> str:
+def _cell(budget: Budget, row: dict[str, Any]) -> str:
     figure = budget.figure(row)
     return "-" if figure is None else budget.shown(figure) + (" ✓" if budget.met(figure) else " ✗")
 
@@ -181,7 +187,7 @@ def markdown(found: dict[str, Any]) -> str:
 def main() -> int:
     """Measures, prints tables, and writes the figures and the docs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--model", default=default_model(synths.load("paper")), help="a shipped model or an ONNX file")
+    parser.add_argument("--model", default=default_model(synths.load()), help="a shipped model or an ONNX file")
     parser.add_argument("--periods", type=int, nargs="+", default=list(bench.PERIODS), metavar="SAMPLES")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each of three parts of a period (default: 60)")
     soak = f"and soaks, so long at {SOAK_PERIOD} samples, and 1/{SHORTER} of it at {RIVAL_PERIOD}"

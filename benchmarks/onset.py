@@ -31,6 +31,7 @@ from inversynth import metrics, synths
 from inversynth.errors import UsageError
 from inversynth.evaluation.comparing import likeliest
 from inversynth.predict.model import load_model
+from inversynth.search.audible import audible
 from inversynth.synths import sampling
 from inversynth.system.files import make_folder, writing
 from inversynth.system.machine import machine
@@ -129,7 +130,7 @@ def measure(predict: Callable[[NDArray[np.float32], int], Probabilities], count:
     """A row for each of `TIMES_MS`: MPR where heard, and rho(STFT) of the whole sound that the patch makes."""
     paper = synths.load("paper")
     levels = sampling.draw(paper.space, SEED, 0, count, sampling.TEST)
-    sounds, counted = paper.render(paper.space.values_of_levels(levels)), heard(paper, levels)
+    sounds, counted = paper.render(paper.space.values_of_levels(levels)), audible(paper, levels)
     rows = []
     for ms in TIMES_MS:
         found = predict(sounds, ms)

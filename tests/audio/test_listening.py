@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from inversynth import synths
+from inversynth.audio.files import resample
 from inversynth.audio.onsets import (
     Capture,
     Event,
@@ -21,7 +22,6 @@ from inversynth.audio.onsets import (
     fit_part,
     window,
 )
-from inversynth.audio.files import resample
 from inversynth.spec import AudioFormat
 from inversynth.synths import sampling
 from sounds import RATE, Sound, join, silence, tone

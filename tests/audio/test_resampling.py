@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from inversynth import _native
-from inversynth.audio.resampling import BETA, HALF_SAMPLES, fill, filter_of
 from inversynth.audio.files import resample
+from inversynth.audio.resampling import BETA, HALF_SAMPLES, fill, filter_of
 from inversynth.errors import UsageError
 from lock import ticks_during
 from sounds import Sound

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from inversynth import synths
 from inversynth.live import Tracker
 from inversynth.live.tracking import estimate
-from inversynth.spec import CATEGORICAL, ORDINAL, Param, ParamSpace
+from inversynth.spec import CATEGORICAL, Param, ParamSpace
 
 PAPER = synths.load("paper").space
 SPACE = ParamSpace(

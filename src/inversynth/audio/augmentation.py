@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from ..errors import UsageError
 from ..spec import ParamSpace
 from ..synths.synth import Synth
-from .onsets import fit
 from .files import resample
+from .onsets import fit
 
 Sounds = NDArray[np.float32]
 Perturbation = Callable[[Sounds, int, np.random.Generator], Sounds]

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import synths
 from ..errors import UsageError
+from . import add_synth, say
 
 SECONDS = 10.0
 
@@ -19,18 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     text = "measure the live bridge"
     listen = actions.add_parser("live", help=text, description=text[0].upper() + text[1:] + ".")
-    listen.add_argument("--model", help="a shipped model's name, or an ONNX file (default: that of the paper's synth)")
+    listen.add_argument("--model", help="a shipped model's name, or an ONNX file (default: the synth's)")
+    add_synth(listen, "whose patches are played", default=None)
     listen.add_argument(
         "--seconds", type=float, default=SECONDS, help=f"of each of three parts of a period (default: {SECONDS:g})"
     )
     listen.add_argument("--periods", metavar="SAMPLES,...", help="block sizes (default: 128,256,512,1024)")
     listen.add_argument("--simulated", action="store_true", help="a simulated device even where JACK is installed")
-    listen.add_argument(
-        "--soak",
-        type=float,
-        metavar="SECONDS",
-        help="instead, run so long with 20 times the messages, and watch memory and losses; 3600 is an hour",
-    )
     listen.add_argument("--awake", action="store_true", help="as with live --awake, let no processor sleep (Linux)")
     listen.add_argument("--out", type=Path, metavar="FILE.json", help="where to write the figures")
 
@@ -38,37 +34,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measures and prints; returns 0, whether the budgets are met or not."""
     from ..live import bench
+    from ..live.bench.apart import apart
+    from ..live.bench.players import RATE_HZ, has_jack
     from ..predict.shipped import default_model, find
+    from ..system.awake import awake
     from ..system.files import to_json, writing
     from ..system.machine import machine
-    from ..system.realtime import awake
 
     periods = _periods(args.periods, bench.PERIODS)
-    for seconds in (args.seconds, args.soak):
-        if seconds is not None and not 1 <= seconds <= 7 * 86400:
-            raise UsageError(f"{seconds:g} seconds are outside 1..{7 * 86400}")
-    model = args.model or default_model(synths.load())
+    if not 1 <= args.seconds <= 7 * 86400:
+        raise UsageError(f"{args.seconds:g} seconds are outside 1..{7 * 86400}")
+    model = args.model or default_model(args.synth or synths.load())
     find(model)
-    simulate = args.simulated or not bench.has_jack()
-    found: dict[str, Any] = {"machine": machine(), "model": model, "sample_rate": bench.RATE_HZ}
-    found["kept_awake"] = args.awake
+    simulate = args.simulated or not has_jack()
+    found: dict[str, Any] = {"machine": machine(), "model": model, "sample_rate": RATE_HZ}
+    found |= {"kept_awake": args.awake, "seconds": args.seconds, "periods": []}
     with contextlib.ExitStack() as stack:
         file = None if args.out is None else stack.enter_context(writing(args.out))
         if args.awake:
             stack.enter_context(awake())
-        if args.soak is not None:
-            period = periods[0] if args.periods else 256
-            found["soak"] = bench.apart(bench.soak, bench.load_on_cpu, model, period, args.soak, simulate)
-            print(*bench.soak_lines(found["soak"]), sep="\n")
-        else:
-            found["seconds"] = args.seconds
-            found["periods"] = []
-            for period in periods:
-                print(f"measuring at {period} samples a block", file=sys.stderr, flush=True)
-                found["periods"].append(
-                    bench.apart(bench.measure, bench.load_on_cpu, model, period, args.seconds, simulate)
-                )
-            _print(found["periods"])
+        for period in periods:
+            say(f"measuring at {period} samples a block")
+            figures = apart(bench.measure, bench.load_on_cpu, model, period, args.seconds, simulate, args.synth)
+            found["periods"].append(figures)
+        _print(found["periods"])
         if file is not None:
             file.write_bytes(to_json(found))
     return 0
@@ -92,7 +81,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..live.bench import BUDGETS
+    from ..live.bench.budgets import BUDGETS
 
     utf = (sys.stdout.encoding or "").lower().startswith("utf")
     marks = {True: "✓" if utf else "ok", False: "✗" if utf else "over"}

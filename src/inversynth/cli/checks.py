@@ -108,10 +108,10 @@ def _probe_network(found: dict[str, Any]) -> None:
 
 
 def _probe_audio(found: dict[str, Any]) -> None:
-    from ..audio.sources import _sounddevice
+    from ..audio.internals import load_sounddevice
     from ..system.devices import quiet
 
-    sounddevice = _sounddevice()
+    sounddevice = load_sounddevice()
     found["portaudio"] = sounddevice.get_portaudio_version()[1]
     with quiet():
         found["apis"] = [api["name"] for api in sounddevice.query_hostapis() if api["devices"]]
@@ -264,6 +264,7 @@ def rights_found(system: str) -> Iterator[Finding]:
         found = f"{locked >> 20} MiB, and JACK wants {JACK_LOCKS_BYTES >> 20}"
         yield Finding(LIMIT, "locked memory", found, group.format("memlock", "unlimited"))
     yield from governor_found(Path("/sys/devices/system/cpu"))
+    yield awake_found()
 
 
 def governor_found(folder: Path) -> Iterator[Finding]:
@@ -280,6 +281,18 @@ def governor_found(folder: Path) -> Iterator[Finding]:
         yield Finding(OK, "CPU governor", "performance")
     else:
         yield Finding(LIMIT, "CPU governor", ", ".join(names), "cpupower frequency-set -g performance")
+
+
+def awake_found() -> Finding:
+    """By what `live --awake` keeps processors awake."""
+    from ..system.awake import open_latency_file
+
+    about = "staying awake"
+    file = open_latency_file()
+    if file is None:
+        return Finding(OPTIONAL, about, "live --awake keeps each processor busy; /dev/cpu_dma_latency isn't to be used")
+    file.close()
+    return Finding(OK, about, "live --awake uses /dev/cpu_dma_latency")
 
 
 def extras_found(installed: Mapping[str, str], required: list[str]) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from .outputs import add_outputs, output_profiles, output_sink
 if TYPE_CHECKING:
     from ..audio.sources import Source
     from ..live import Comparison, Gate, Session, Settings
-    from ..midi import Profile, Sink
+    from ..midi import Profile
     from ..spec import AudioFormat, ParamSpace
     from ..synths.synth import Synth
 
@@ -124,13 +124,16 @@ def run(args: argparse.Namespace) -> int:
             _tell_differences(session, model.name, digest(named))
         source = _source(args, session)
         stack.callback(source.close)
-        sinks: list[Sink] = []
-        for number, (profile, _) in enumerate(profiles):
-            if args.outputs:
-                sinks.append(output_sink(args.outputs[number], target, profile))
-            elif session is not None:
-                sinks.append(live.Comparison(session, number))
-            stack.callback(sinks[-1].close)
+        receivers: list[Receiver] = []
+        compared: list[live.Comparison] = []
+        for number, (profile, baud) in enumerate(profiles):
+            if session is None or args.outputs:
+                sink = output_sink(args.outputs[number], target, profile)
+            else:
+                sink = live.Comparison(session, number)
+                compared.append(sink)
+            stack.callback(sink.close)
+            receivers.append(Receiver(profile, sink, baud))
         stop = stack.enter_context(until_signalled())  # from here on; what is opened above may hang
         refiner = recorder = None
         if args.refine is not None:
@@ -142,11 +145,11 @@ def run(args: argparse.Namespace) -> int:
 
         say(f"listening to {source.description}, {settings.mode} mode, above {settings.threshold_db:g} dBFS")
         say(f"model {model.name}, {'native' if model.engine == 'native' else f'onnxruntime on {model.device}'}")
-        for (profile, _), sink in zip(profiles, sinks, strict=True):
-            say(f"sending to {sink.description}; profile {profile.name}, channel {profile.channel}")
+        for receiver in receivers:
+            profile = receiver.profile
+            say(f"sending to {receiver.description}; profile {profile.name}, channel {profile.channel}")
         gated = kept.gate if kept else not args.anything
         gate = _gate(target, model.audio, kept) if gated else None
-        receivers = [Receiver(profile, sink, baud) for (profile, baud), sink in zip(profiles, sinks, strict=True)]
         bridge = live.Bridge(
             source, model, receivers, settings, gate, refiner, recorder, session, say, space=target.space
         )
@@ -165,7 +168,7 @@ def run(args: argparse.Namespace) -> int:
         say(line)
     if recorder is not None:
         recorder.check()
-    return _compare([sink for sink in sinks if isinstance(sink, live.Comparison)])
+    return _compare(compared)
 
 
 def _settings(args: argparse.Namespace, target: Synth) -> Settings:

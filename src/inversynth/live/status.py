@@ -40,8 +40,8 @@ class Status:
 class Summary:
     """What a run did. `damaged` counts samples that were no sound, `superseded` values that a later one replaced.
 
-    notes: that moved something, of `notes_found`; refusals: predictions that moved nothing, by the gate, for each of its reasons;
-    inference_s: of the latest predictions.
+    notes: that moved something, of `notes_found`; refusals: predictions that moved nothing, by the gate, for each of
+    its reasons; inference_s: of the latest predictions.
     """
 
     seconds: float
@@ -64,8 +64,9 @@ class Summary:
 
     def lines(self) -> list[str]:
         """For the user."""
+        notes, predictions = _count(self.notes_found, "note"), _count(self.predictions, "prediction")
         of_all = "" if self.notes == self.notes_found else f"{self.notes} of "
-        told = f"{of_all}{_count(self.notes_found, 'note')}, {_count(self.predictions, 'prediction')}, {self.refused} refused"
+        told = f"{of_all}{notes}, {predictions}, {self.refused} refused"
         if self.refusals:
             told += f" ({', '.join(f'{count} {reason}' for reason, count in self.refusals.items())})"
         if self.refined:

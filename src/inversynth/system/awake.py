@@ -12,6 +12,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
+from io import FileIO
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
@@ -31,28 +32,23 @@ def awake() -> Iterator[None]:
     """No processor sleeps meanwhile. Raises `UsageError` where there is no way to that, or it isn't allowed."""
     if not HAS_IDLE_PRIORITY:
         raise UsageError("processors can be kept awake on Linux alone: this system has no SCHED_IDLE")
-    with _no_latency() if has_latency_file() else _busy_with_nothing():
-        yield
-
-
-def has_latency_file() -> bool:
-    """Whether Linux's own way is there, may be taken, and helps."""
-    try:
-        driver = IDLE_DRIVER_FILE.read_text(encoding="ascii").strip()
-    except OSError:
-        return False
-    return driver not in ("", "none") and os.access(LATENCY_FILE, os.W_OK)
-
-
-@contextlib.contextmanager
-def _no_latency() -> Iterator[None]:
-    try:
-        file = LATENCY_FILE.open("wb", buffering=0)
-    except OSError as error:
-        raise UsageError(f"processors can't be kept awake: {one_line(error)}") from None
+    file = open_latency_file()
+    if file is None:
+        with _busy_with_nothing():
+            yield
+        return
     with file:
         file.write(bytes(4))  # 0 microseconds, an int of 32 bits; it holds until the file is closed
         yield
+
+
+def open_latency_file() -> FileIO | None:
+    """Linux's own way, if it is there, may be taken, and changes something; to be closed by the caller."""
+    try:
+        driver = IDLE_DRIVER_FILE.read_text(encoding="ascii").strip()
+        return None if driver in ("", "none") else FileIO(os.open(LATENCY_FILE, os.O_WRONLY), "w")
+    except OSError:
+        return None
 
 
 @contextlib.contextmanager
