@@ -265,7 +265,8 @@ def refined(seconds: float) -> str:
 
 def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Every recording matched by every contender."""
-    instrument, network = synths.load(SYNTH), load_model(args.model or default_model(instrument), "cpu")
+    instrument = synths.load(SYNTH)
+    network = load_model(args.model or default_model(instrument), "cpu")
     before, rows = os.getloadavg(), []
     longest = refined(max(args.seconds))
     for number, recording in enumerate(track(RECORDINGS[:: args.every], "matching", console=console)):

@@ -29,7 +29,7 @@ from inversynth.audio.sources import FileSource, Source, StreamClock, WallClock
 from inversynth.cli import main
 from inversynth.errors import InversynthError, UsageError
 from inversynth.live import Estimate, Gate, Settings
-from inversynth.live.gate import UNLIKE
+from inversynth.live.gate import UNLIKE, UNSURE
 from inversynth.midi import BAUD, Receiver, Sink, TextSink
 from inversynth.midi.profiles import of_space
 from inversynth.spec import AudioFormat, ParamSpace
@@ -340,6 +340,27 @@ def test_what_the_gate_refuses_moves_nothing_and_its_note_ends_when_it_cannot_be
     assert found[1][0] == pytest.approx(0.7, abs=0.001)
     assert (summary.notes, summary.predictions, summary.refused) == (0, 4, 4)
     assert lines == ["    1.20 s  note 1, like nothing the synth makes: left alone"]
+
+
+def test_the_summary_says_of_how_many_notes_something_moved_and_why_the_rest_was_left_alone() -> None:
+    sounds = [silence(0.2), tone(0.12), silence(0.3), tone(1.2), silence(0.2)]
+
+    class First(Nothing):
+        """Lets the first note's beginning move, and nothing else."""
+
+        seen = 0
+
+        def __call__(self, heard: Sound, estimates: Sequence[Estimate]) -> tuple[Estimate, str | None]:
+            self.seen += 1
+            return estimates[0], None if self.seen == 1 else (UNLIKE if self.seen < 4 else UNSURE)
+
+    summary, _ = run(Blocks(sounds), [], gate=First())
+    assert (summary.notes, summary.notes_found) == (1, 2)
+    assert summary.refusals == {UNLIKE: 2, UNSURE: summary.predictions - 3}
+    assert summary.lines()[1].startswith(
+        f"1 of 2 notes, {summary.predictions} predictions, {summary.refused} refused "
+        f"(2 like nothing the synth makes, {summary.predictions - 3} too unsure); inference"
+    )
 
 
 class Later(Nothing):
@@ -662,3 +683,40 @@ def test_a_signal_ends_it_with_a_summary_and_whole_files(
     assert re.search(
         rf"s, \d+ blocks, 0 overflows, 0 damaged samples\n1 note, .*\n{sent} messages sent, 0 dropped", rest
     )
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_while_a_note_sounds_lets_no_key_hang(number: int, tiny_file: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "long.wav", tone(60.0), RATE)
+    command = [sys.executable, "-m", "inversynth", "live", "--file", "long.wav", "--synth", "sine", "--notes"]
+    command += ["--model", str(tiny_file), "--anything", "--quiet", "--midi-file", "out.mid"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    with process.stderr:
+        while "note 1" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(number)
+        process.stderr.read()
+    assert process.wait(30) == 0
+    keys = [message.type for message in mido.MidiFile(tmp_path / "out.mid") if message.type.startswith("note")]
+    assert keys == ["note_on", "note_off"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["long.wav", "out.mid"]  # nothing that is temporary
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_what_nohup_ignores_stays_ignored(tiny_file: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "long.wav", tone(60.0), RATE)
+    command = [sys.executable, "-m", "inversynth", "live", "--file", "long.wav", "--synth", "sine", "--quiet"]
+    command += ["--model", str(tiny_file), "--anything", "--midi-file", "out.mid"]
+    ignoring = ["/bin/sh", "-c", 'trap "" HUP; exec "$@"', "sh", *command]
+    process = subprocess.Popen(ignoring, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    with process.stderr:
+        while "note 1" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.send_signal(signal.SIGTERM)
+        process.stderr.read()
+    assert process.wait(30) == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import time
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -10,12 +12,13 @@ import numpy as np
 import pytest
 
 from inversynth import synths
-from inversynth.live import Estimate, Gate
+from inversynth.live import Estimate, Gate, renders_quickly
 from inversynth.live.gate import SILENT, UNLIKE, UNSURE
 from inversynth.predict.model import Model, load_model
 from inversynth.predict.shipped import default_model, shipped
 from inversynth.synths import sampling
-from sounds import RATE, join, silence
+from inversynth.synths.function import from_function
+from sounds import RATE, join, silence, tone
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +85,48 @@ def test_a_steady_note_of_another_instrument_moves_it_when_it_is_known_to_be_one
     counts = benchmark.moved(model, iter([join(silence(0.3), organ.astype(np.float32), silence(0.3))]), "capture")
     assert counts.passed >= 2
     assert counts.messages >= 23
+
+
+def test_a_synth_that_takes_long_is_not_rendered_by_the_gate() -> None:
+    sine = synths.load("sine")
+
+    def render(values: object, notes: object, rate: int, samples: int) -> np.ndarray:
+        raise AssertionError("it was rendered")
+
+    def slow(values: np.ndarray, notes: object, rate: int, samples: int) -> np.ndarray:
+        time.sleep(0.003)
+        return np.zeros((len(values), samples))
+
+    assert renders_quickly(sine, sine.format)
+    assert not renders_quickly(from_function("slow", sine.space, sine.format, slow), sine.format)
+
+    gate = Gate(from_function("slow", sine.space, sine.format, render), sine.format, renders=False)
+    gate.warm_up()
+    levels, certain = np.zeros(4, np.int64), np.ones(4)
+    sure, unsure = Estimate(levels, certain), Estimate(levels, 0.3 * certain)
+    burst = np.random.default_rng(1).normal(0, 0.1, RATE).astype(np.float32)
+    assert gate(burst[:1000], [sure]) == (sure, None)
+    assert gate(burst, [unsure]) == (unsure, UNSURE)
+    assert gate(tone(1.0), [unsure]) == (unsure, None)  # a steady note
+    assert gate(silence(1.0), [sure]) == (sure, SILENT)
+
+
+def test_a_patch_that_cannot_be_rendered_is_like_no_sound() -> None:
+    sine = synths.load("sine")
+
+    def fails(values: object, notes: object, rate: int, samples: int) -> np.ndarray:
+        raise RuntimeError("no")
+
+    gate = Gate(from_function("failing", sine.space, sine.format, fails), sine.format)
+    estimate = Estimate(np.zeros(4, np.int64), np.ones(4))
+    assert gate(tone(0.07), [estimate]) == (estimate, UNLIKE)
+
+
+def test_each_synth_brings_its_own_thresholds() -> None:
+    paper = synths.load("paper")
+    levels = sampling.draw(paper.space, 3, 0, 1)
+    sound = paper.render(paper.space.values_of_levels(levels))[0, :4096]
+    unsure = Estimate(levels[0], np.full(len(paper.space), 0.3))
+    assert Gate(paper, paper.format)(sound, [unsure]) == (unsure, UNSURE)
+    lenient = replace(paper, thresholds=replace(paper.thresholds, least_confidence=0.2))
+    assert Gate(lenient, paper.format)(sound, [unsure]) == (unsure, None)

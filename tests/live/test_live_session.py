@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from test_live import Loudness
 from test_live_sending import Kept
 
+import onnx_file
 from inversynth import __version__, live, synths
 from inversynth.audio.sources import Source, StreamClock, WallClock
 from inversynth.cli import main
@@ -271,6 +273,97 @@ def test_a_disk_that_takes_nothing_is_said_at_the_end(tmp_path: Path) -> None:
     recorder.lost += 1
     with pytest.raises(InversynthError, match=r"the session .* is damaged: 1 entries were lost"):
         recorder.close()
+
+
+def test_a_full_disk_ends_the_recording_and_nothing_else(
+    tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(sound: object, data: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    soundfile.write(tmp_path / "a.wav", join(silence(0.1), tone(1.1), silence(0.1), tone(0.3)), RATE, subtype="FLOAT")
+    words = ["live", "--file", str(tmp_path / "a.wav"), "--fast", "--synth", "sine", "--model", str(tiny_file)]
+    words += ["--anything", "--dry-run"]
+    assert main(words) == 0
+    sent = capsys.readouterr().out
+    monkeypatch.setattr(soundfile.SoundFile, "write", full)
+    assert main([*words, "--record", str(tmp_path / "session")]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == sent
+    lines = printed.err.splitlines()
+    assert lines.count("the recording has ended, and what is heard is no longer kept: the disk is full") == 1
+    assert any(" messages sent, " in line for line in lines)  # the summary
+    assert lines[-1].endswith(f"the session {tmp_path / 'session'} is damaged: the disk is full")
+
+
+def test_a_recorder_whose_disk_is_full_keeps_nothing_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(sound: object, data: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    said = threading.Event()
+    recorder = Recorder(tmp_path / "s", lambda line: said.set())
+    recorder.start(RATE, {})
+    monkeypatch.setattr(soundfile.SoundFile, "write", full)
+    recorder.audio(tone(0.1))
+    assert said.wait(10)
+    for _ in range(1000):
+        recorder.audio(tone(0.1))
+    assert len(recorder._waiting) == 0
+    with pytest.raises(InversynthError, match="is damaged: the disk is full"):
+        recorder.close()
+
+
+OWN = """
+import numpy as np
+from inversynth import AudioFormat, Note, Param, ParamSpace, from_function
+
+SPACE = ParamSpace([
+    Param("pitch", "f", 220, 880, "Hz", "exponential", midi=20, role="pitch"),
+    Param.choice("shape", "s", ("sine", "square"), midi=21),
+    Param("level", "a", 0.1, 1, midi=22, role="level"),
+])
+
+def render(values, notes, sample_rate, samples):
+    wave = np.sin(2 * np.pi * values[:, :1] * np.arange(samples) / sample_rate)
+    return values[:, 2:] * np.where(values[:, 1:2] > 0.5, np.sign(wave), wave)
+
+SYNTH = from_function("own", SPACE, AudioFormat(16384, 1.0), render, note=Note(60, 100, 0.5))
+"""
+
+
+def test_a_synth_of_the_users_is_driven_and_its_session_run_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
+    (tmp_path / "own.py").write_text(OWN)
+    own = synths.load(tmp_path / "own.py")
+    (tmp_path / "own.onnx").write_bytes(onnx_file.model(own))
+    sound = own.render(own.space.values_of_levels(np.array([[8, 1, 12], [3, 0, 15]])))
+    soundfile.write(tmp_path / "a.wav", join(silence(0.1), sound[0], silence(0.2), sound[1]), RATE, subtype="FLOAT")
+    given = ["--synth", str(tmp_path / "own.py")]
+    words = ["live", "--file", str(tmp_path / "a.wav"), "--fast", "--model", str(tmp_path / "own.onnx"), "--dry-run"]
+    words += ["--confidence", "0", "--notes", "--record", str(tmp_path / "session")]
+    assert main([*words, *given]) == 0
+    sent = capsys.readouterr().out
+    assert "on 60 " in sent  # the key of the synth's own note
+    assert set(re.findall(r"cc 21 (\d+)", sent)) <= {"0", "127"}  # a choice is never between two
+    assert json.loads((tmp_path / "session" / "session.json").read_text())["synth"] == "own"
+
+    replay = ["live", "--replay", str(tmp_path / "session"), "--fast"]
+    assert main([*replay, *given]) == 0
+    assert "the same messages again" in capsys.readouterr().err
+    assert main(replay) == 2
+    assert "is of the synth 'own', which isn't here; give it with --synth FILE.py" in capsys.readouterr().err
+    assert main([*replay, "--synth", "sine"]) == 2
+    assert "is of the synth 'own', not of 'sine'" in capsys.readouterr().err
+    assert main([*words[:-2]]) == 2
+    assert "the model own-tiny is of the synth 'own', which isn't here" in capsys.readouterr().err
+
+
+def test_without_a_synth_it_is_that_of_the_model(tiny_file: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(0.3), RATE)
+    words = ["live", "--file", str(tmp_path / "a.wav"), "--fast", "--model", str(tiny_file), "--anything"]
+    assert main([*words, "--midi-file", str(tmp_path / "a.mid")]) == 0
 
 
 def test_the_search_beside_finds_a_better_patch_and_forgets_notes_that_are_over() -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from inversynth import synths
 from inversynth.live import Tracker
 from inversynth.live.tracking import estimate
-from inversynth.spec import CATEGORICAL, Param, ParamSpace
+from inversynth.spec import CATEGORICAL, ORDINAL, Param, ParamSpace
 
 PAPER = synths.load("paper").space
 SPACE = ParamSpace(
@@ -208,3 +208,31 @@ def test_a_patch_that_was_found_otherwise_is_moved_to_between_levels_too() -> No
     tracker.settle(found, 1.0)
     assert tracker.x(1.1)[0] == pytest.approx((0.2 + 0.234) / 2)
     np.testing.assert_array_equal(tracker.x(1.2), found)
+
+
+def test_an_ordinal_parameter_moves_level_by_level_and_is_never_between() -> None:
+    space = ParamSpace([Param("octave", "o", 0, 4, levels=5, kind=ORDINAL), Param("cutoff", "c", 0, 1, levels=5)])
+    tracker = Tracker(space, 0.0, 1.0)
+    tracker.update(estimate(space, sure(0, 0, space=space)), 0.0)
+    tracker.update(estimate(space, sure(4, 4, space=space)), 1.0)
+    at = np.array([tracker.x(at_s) for at_s in np.linspace(1, 2, 101)])
+    assert sorted(set(at[:, 0])) == [0, 0.25, 0.5, 0.75, 1]
+    assert (np.diff(at[:, 0]) >= 0).all()
+    assert len(set(at[:, 1])) == 101  # a continuous one passes all between
+
+
+def test_a_switch_of_two_levels_moves_too() -> None:
+    space = ParamSpace([Param("sync", "s", 0, 1, levels=2, kind=ORDINAL)])
+    tracker = Tracker(space, 0.5, 0.0)
+    tracker.update(estimate(space, sure(0, space=space)), 0.0)
+    tracker.update(estimate(space, sure(1, space=space)), 1.0)
+    assert tracker.x(1.0).tolist() == [1.0]
+
+
+def test_what_belongs_to_the_envelope_is_told_by_its_role_and_not_by_its_name() -> None:
+    roles = {"attack": None, "rise": "envelope time", "hold": "envelope level", "pitch": "pitch"}
+    space = ParamSpace([Param(name, name, 0, 1, role=role) for name, role in roles.items()])
+    tracker = Tracker(space, 0.5, 0.0)
+    tracker.update(estimate(space, sure(8, 8, 8, 8, space=space)), 0.0)
+    tracker.update(estimate(space, sure(0, 0, 0, 0, space=space)), 1.0, sliding=True)
+    assert [name for name, x in zip(roles, tracker.x(1.0), strict=True) if x == 0] == ["attack", "pitch"]

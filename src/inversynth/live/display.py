@@ -141,7 +141,9 @@ def _parameter(status: Status, param: Param, at: int, cell: int, names: int, sur
     x, certain, active = float(status.x[at]), float(status.confidence[at]), bool(status.active[at])
     style = ("bold green" if certain >= sure else "yellow") if active else "dim"
     shown = bar(x, size, look.sure if active and certain >= sure else look.unsure, look.rest)
-    text = value(param, x) if room == VALUE or param.choices else number(param, x)
+    text = value(param, x)
+    if len(text) >= room and not param.choices:
+        text = number(param, x)
     return Text.assemble(
         (label, "" if active else "dim"),
         (shown, style),
