@@ -149,12 +149,12 @@ def test_a_low_terminal_gets_more_columns_and_a_small_one_is_told_what_it_hides(
 
 def test_where_there_is_no_room_confidences_go_first_then_units_then_values_and_names_last() -> None:
     def shown(width: int) -> str:
-        return lines(status(), width, look=ASCII)[3]  # 100 Hz, of a name of 11 letters
+        return lines(status(), width, look=ASCII)[5]  # of a name of 11 letters
 
-    assert re.fullmatch(r"frequency_1 [#=.]+ +100 Hz +88%", shown(34))
-    assert re.fullmatch(r"frequency_1 [#=.]+ +100 Hz", shown(33))
-    assert re.fullmatch(r"frequency_1 [#=.]+ +100", shown(28))
-    assert re.fullmatch(r"frequency_1 [#=.]+", shown(20))
+    assert re.fullmatch(r"frequency_2 [#=.]+ +1333 Hz +25%", shown(34))
+    assert re.fullmatch(r"frequency_2 [#=.]+ +1333 Hz", shown(33))
+    assert re.fullmatch(r"frequency_2 [#=.]+ +1333", shown(28))
+    assert re.fullmatch(r"frequency_2 [#=.]+", shown(20))
     narrow = lines(status(PAPER), 39, 40, PAPER)  # of whose names the longest have 17 letters
     assert [text.split()[0] for text in narrow[3:]] == list(PAPER.names)
     assert narrow[3].endswith(" 440 Hz")
