@@ -291,7 +291,7 @@ def test_a_full_disk_ends_the_recording_and_nothing_else(
     printed = capsys.readouterr()
     assert printed.out == sent
     lines = printed.err.splitlines()
-    assert lines.count("the recording has ended, and what is heard is no longer kept: the disk is full") == 1
+    assert lines.count("the recording has ended, and no more is kept: the disk is full") == 1
     assert any(" messages sent, " in line for line in lines)  # the summary
     assert lines[-1].endswith(f"the session {tmp_path / 'session'} is damaged: the disk is full")
 

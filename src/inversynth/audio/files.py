@@ -47,7 +47,7 @@ def read_file(path: str | Path) -> tuple[NDArray[np.float32], int]:
     try:
         AudioFormat(int(rate), 1.0)
     except UsageError as error:
-        raise UsageError(f"{path} can't be heard: its {error}") from None
+        raise UsageError(f"{path} can't be used: its {error}") from None
     return data.mean(axis=1), int(rate)
 
 

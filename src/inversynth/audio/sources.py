@@ -73,7 +73,7 @@ class WallClock:
 
 
 class StreamClock:
-    """Time that passes only by being waited for: a file is heard as fast as it can be."""
+    """Time that passes only by being waited for: a file is taken as fast as it can be."""
 
     def __init__(self) -> None:
         self._now = 0.0

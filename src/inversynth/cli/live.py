@@ -29,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     listen = parser.add_argument_group("input (one)")
     listen.add_argument("--in", dest="input", metavar="DEVICE", help="audio input: its index or a part of its name")
-    listen.add_argument("--file", metavar="TARGET.wav", help="a recording, heard in real time")
+    listen.add_argument("--file", metavar="TARGET.wav", help="a recording, in real time")
     listen.add_argument("--replay", metavar="SESSION", help="a session that --record kept, run again as it was")
-    listen.add_argument("--fast", action="store_true", help="hear --file or --replay as fast as possible")
+    listen.add_argument("--fast", action="store_true", help="take --file or --replay as fast as possible")
     listen.add_argument("--sample-rate", type=int, metavar="HZ", help="of the device (default: its own)")
     listen.add_argument(
         "--block-size",
@@ -50,9 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--device", default="auto", choices=DEVICES, help="where the network runs (default: auto)")
     how.add_argument("--mode", choices=MODES, help=f"a patch a note, or all the time (default: {Settings.mode})")
     how.add_argument("--rate", type=float, help=f"predictions a second in follow mode (default: {Settings.rate:g})")
-    how.add_argument(
-        "--gain", dest="gain_db", type=float, metavar="DB", help="hear the input so much louder, or softer (default: 0)"
-    )
+    how.add_argument("--gain", dest="gain_db", type=float, metavar="DB", help="amplify the input (default: 0)")
     how.add_argument(
         "--threshold",
         dest="threshold_db",
@@ -81,9 +79,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--refine", type=float, metavar="SECONDS", help="search in the background for a better patch, so long a note"
     )
     how.add_argument("--panic", action="store_true", default=None, help="silence the receivers at the end")
-    how.add_argument("--record", metavar="SESSION", help="keep what is heard and sent in a folder")
+    how.add_argument("--record", metavar="SESSION", help="keep the sound and what is sent in a folder")
     how.add_argument("--quiet", action="store_true", help="no display")
-    how.add_argument("--awake", action="store_true", help="let no processor sleep, lest it wakes too late (Linux)")
+    how.add_argument("--awake", action="store_true", help="let no processor sleep, so that none wakes too late (Linux)")
     how.add_argument("--duration", type=float, metavar="SECONDS", help="stop by itself (default: never)")
 
 
@@ -284,7 +282,7 @@ def _check(args: argparse.Namespace) -> None:
         if output["kind"] == "play" and args.fast:
             raise UsageError("--play is heard in real time; leave out --fast")
     if args.fast and args.input is not None:
-        raise UsageError("--fast is for --file and --replay; a device is heard in real time")
+        raise UsageError("--fast is for --file and --replay; a device has its own time")
     if args.sample_rate is not None and args.input is None:
         raise UsageError("--sample-rate is for --in; a file has its own")
     if args.rate is not None and args.mode != "follow":

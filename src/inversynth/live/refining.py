@@ -43,7 +43,7 @@ class Refiner:
                 return None
             found = self._helper.pipe.recv()
         except (EOFError, OSError):
-            return None  # it has crashed; what was heard stays
+            return None  # it has crashed; what was inferred stays
         self._busy = False
         self._begin()
         return found if found is None or self._next is None else None

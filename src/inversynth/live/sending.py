@@ -92,9 +92,9 @@ class Sender:
 
     # -- from the listening thread ---------------------------------------------------------------
 
-    def offer(self, at_s: float, x: NDArray[np.float64], heard: NDArray[np.bool_]) -> None:
+    def offer(self, at_s: float, x: NDArray[np.float64], active: NDArray[np.bool_]) -> None:
         """Wants a patch (P,) from a time on."""
-        self.do(at_s, lambda receiver: receiver.offer(x, heard), replaces=True)
+        self.do(at_s, lambda receiver: receiver.offer(x, active), replaces=True)
 
     def do(self, at_s: float, action: Action, replaces: bool = False) -> None:
         """Does something with the receiver at a time."""

@@ -1,7 +1,7 @@
-"""Sessions: what was heard and what was sent, kept in a folder, and read again.
+"""Sessions: the sound that came and what was sent, kept in a folder, and read again.
 
 session.json     what it was recorded with: settings, model, sample rate, each receiver's profile and wire
-audio-0001.wav   what was heard, float32, a file an hour
+audio-0001.wav   the sound, float32, a file an hour
 log.jsonl        a line for each message with the time in the stream (s), and for what else had a say in them
 """
 
@@ -59,7 +59,7 @@ class Recorder:
         self._thread.start()
 
     def audio(self, block: NDArray[np.float32]) -> None:
-        """What was heard next."""
+        """The next block (samples,)."""
         self._put(block)
 
     def sent(self, number: int, message: bytes, at_s: float) -> None:
@@ -87,7 +87,7 @@ class Recorder:
         except (OSError, RuntimeError) as error:
             self._error = error
             self._waiting.clear()
-            self._say(f"the recording has ended, and what is heard is no longer kept: {self._why()}")
+            self._say(f"the recording has ended, and no more is kept: {self._why()}")
 
     def _write(self, sample_rate: int) -> None:
         import soundfile
@@ -263,7 +263,7 @@ class Comparison:
 
 
 class SessionSource(Source):
-    """What a session heard, as a device would deliver it in the time of a clock."""
+    """The sound of a session, as a device would deliver it in the time of a clock."""
 
     def __init__(self, session: Session, clock: Clock, block_samples: int = BLOCK_SAMPLES) -> None:
         super().__init__(f"session {session.folder}", session.sample_rate, check_block(block_samples), clock)

@@ -5,7 +5,8 @@ that is simulated in real time. Another process plays random patches of the mode
 played: patches without a pause (followed, for the time from a block to its message), notes with rests (captured, for
 the time from an onset to its first message), and silence (for what the bridge costs while nobody plays).
 
-It is here, and not with the benchmarks, for the player who wants to know what his own machine does.
+It is in the package, and the loop player with it, for players who want to know what their own machine does; what only
+measurements need, the soak and the look at stalls, is with the benchmarks.
 """
 
 from __future__ import annotations
@@ -105,8 +106,8 @@ def measure(
         found["growth_mib"] = growth_mib(seen)
         settings = ALL
         source, sink, _, _ = part("notes", settings)
-        heard = np.concatenate(source.blocks_read) if source.blocks_read else np.zeros(0, np.float32)
-        begins = onsets(heard, 10 ** (settings.threshold_db / 20), round(REST_S / 2 * RATE_HZ))
+        sound = np.concatenate(source.blocks_read) if source.blocks_read else np.zeros(0, np.float32)
+        begins = onsets(sound, 10 ** (settings.threshold_db / 20), round(REST_S / 2 * RATE_HZ))
         found["notes"] = len(begins)
         found["first_message_ms"] = percentiles(
             first_after_s([source.came_s(int(sample)) for sample in begins], sink.times_s)

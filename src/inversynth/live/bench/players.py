@@ -111,7 +111,7 @@ class TimedDevice(Timed, DeviceSource):
 
 
 Hear = Callable[[str], Timed]
-"""Opens a source that hears one of `sounds`, to be closed by who asked."""
+"""Opens a source that one of `sounds` is played to, to be closed by who asked."""
 
 
 @contextlib.contextmanager
