@@ -25,6 +25,7 @@ from inversynth.dataset import MANIFEST, PARTIAL, DatasetSettings, ShardTask, en
 from inversynth.dataset.engines import Engine, LocalEngine, RayEngine, checkpoint, engine
 from inversynth.dataset.stores import LocalStore, Store, store
 from inversynth.errors import InversynthError, UsageError
+from inversynth.synths.native import NativeEngine
 from inversynth.system.simd import simd_target
 
 
@@ -198,27 +199,41 @@ def test_a_node_without_the_package_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     guarded = engines._guarded()
     monkeypatch.setattr("ray.util.get_node_ip_address", lambda: "10.0.0.7")
     monkeypatch.setitem(sys.modules, "inversynth.dataset.engines", None)
-    wrong, result = guarded(b"", 0, engines.identity())
+    wrong, result = guarded(b"", 0, engines.identity(squared))
     assert result is None
     assert wrong is not None
     assert f"{socket.gethostname()} (10.0.0.7) has no such package" in wrong
 
 
-def test_machines_that_render_other_samples_are_not_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    engines.identity.cache_clear()
-    ours = engines.identity()
-    assert f"inversynth {__version__}, arithmetic {simd_target().arithmetic}, samples " in ours
+@dataclass(frozen=True)
+class Nudged(NativeEngine):
+    """An engine of which the last sample is always another."""
 
-    def other(values: Any, out: Any, sample_rate: int) -> None:
-        synths.load("paper").fill(values, out, sample_rate)
-        out[-1, -1] = np.nextafter(out[-1, -1], np.float32(1))
+    moves: bool = False
 
-    monkeypatch.setattr(engines, "synth", lambda name: dataclasses.replace(synths.load(name), fill=other))
-    engines.identity.cache_clear()
-    theirs = engines.identity()
-    engines.identity.cache_clear()
+    def __call__(self, values: Any, notes: Any, sample_rate: int, out: Any, workers: int | None = None) -> Any:
+        super().__call__(values, notes, sample_rate, out, workers)
+        out[-1, -1] = np.random.default_rng().normal() if self.moves else np.nextafter(out[-1, -1], np.float32(1))
+        return {}
+
+
+@pytest.mark.parametrize("name", ["paper", "sine"])
+def test_machines_that_render_other_samples_are_not_the_same(name: str) -> None:
+    def identity(synth: synths.Synth) -> str:
+        return engines.identity(ShardTask(DatasetSettings(synth), "anywhere"))
+
+    synth = synths.load(name)
+    ours, theirs = identity(synth), identity(dataclasses.replace(synth, renderer=Nudged(name, "1")))
+    arithmetic = simd_target().arithmetic
+    assert f"inversynth {__version__}, synth {name}, renderer 1, arithmetic {arithmetic}, samples " in ours
     assert theirs != ours
     assert theirs.rpartition(" ")[0] == ours.rpartition(" ")[0]
+    assert engines.identity(squared) == f"inversynth {__version__}"
+
+
+def test_machines_can_render_what_is_never_the_same_twice() -> None:
+    synth = dataclasses.replace(synths.load("sine"), renderer=Nudged("sine", "1", moves=True))
+    assert engines.identity(ShardTask(DatasetSettings(synth), "anywhere")).endswith(", samples that vary")
 
 
 # -- a cluster of two nodes ---------------------------------------------------------------------
@@ -266,8 +281,8 @@ def test_no_task_of_a_cluster_outlives_the_caller(runner: Engine, tmp_path: Path
 
 
 def test_a_node_of_another_version_is_named(runner: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    theirs = engines.identity()
-    monkeypatch.setattr(engines, "identity", lambda: "inversynth 99.0, arithmetic fma")
+    theirs = engines.identity(squared)
+    monkeypatch.setattr(engines, "identity", lambda task: "inversynth 99.0, arithmetic fma")
     with pytest.raises(InversynthError, match=f"has {theirs}, but this machine inversynth 99.0") as error:
         list(runner.run(squared, range(5)))
     assert socket.gethostname() in str(error.value)
