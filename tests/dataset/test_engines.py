@@ -444,6 +444,40 @@ def test_the_command_line_renders_on_a_cluster_to_s3(
     assert "add --engine ray" in capsys.readouterr().err
 
 
+MINE = """
+import numpy as np
+from inversynth import AudioFormat, Param, ParamSpace, from_function
+
+SPACE = ParamSpace([Param("level", "a", 0, 7, levels=8, kind="ordinal"), Param("pitch", "f", 100, 400, "Hz")])
+
+def render(values, notes, sample_rate, samples):
+    if values[:, 0].max() > 6:
+        raise ArithmeticError("too loud")
+    return np.sin(2 * np.pi * values[:, 1:] * np.arange(samples) / sample_rate)
+
+SYNTH = from_function("mine", SPACE, AudioFormat(8000, 0.05), render)
+"""
+
+
+def test_a_cluster_renders_the_synth_of_a_file_that_all_nodes_have(cluster: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    settings = DatasetSettings(synths.load(tmp_path / "mine.py"), 40, shard_size=8)
+    made = render_dataset(settings, tmp_path / "ray", engine="ray", address=cluster.address)
+    assert made.failed.any()
+    assert contents(made.store) == contents(render_dataset(settings, tmp_path / "local").store)
+
+    def rendered(origin: str | None) -> None:
+        synth = dataclasses.replace(settings.synth, origin=origin)
+        other = dataclasses.replace(settings, synth=synth)
+        render_dataset(other, tmp_path / "other", engine="ray", address=cluster.address)
+
+    with pytest.raises(InversynthError, match=r"has no such task \(no synth .*: there is no such file\)") as error:
+        rendered(str(tmp_path / "elsewhere.py"))
+    assert socket.gethostname() in str(error.value)
+    with pytest.raises(UsageError, match="put it into a Python file"):
+        rendered(None)
+
+
 def test_a_shard_ends_in_its_middle_when_its_engine_says_so(tmp_path: Path) -> None:
     stop = threading.Event()
     stop.set()
