@@ -140,7 +140,7 @@ def main(words: list[str] | None = None) -> int:
     console = Console()
 
     def publish(found: dict[str, Any]) -> None:
-        shown(console, tables(found), PAGE, SOURCE, markdown(found), args.quick)
+        shown(args, console, found, tables(found), PAGE, markdown(found))
 
     return concluded("confidence", args, lambda: measure(args.model, args.num_examples), publish)
 

@@ -21,7 +21,7 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from pages import Rows, add_options, as_markdown, concluded, shown
+from pages import Rows, add_options, as_markdown, concluded, is_whole, shown
 from rich.console import Console
 
 from inversynth import metrics, sampling
@@ -247,11 +247,11 @@ def main(words: list[str] | None = None) -> int:
     console = Console()
 
     def publish(found: dict[str, Any]) -> None:
-        if not args.quick:
+        if is_whole(args, found):
             draw(found, PICTURE)
-        shown(console, tables(found), DOCS, SOURCE, markdown(found), args.quick)
+        shown(args, console, found, tables(found), DOCS, markdown(found))
 
-    return concluded("models", args, lambda: measured(args, console), publish)
+    return concluded("models", args, lambda: measured(args, console), publish, "stopped; the same command goes on")
 
 
 if __name__ == "__main__":
