@@ -387,7 +387,12 @@ def test_what_another_process_writes_into_a_line_is_taken_here_and_wakes_who_wai
 def waits_for(line: audio.Line, block: NDArray[np.float32], samples: int = 0) -> bool:
     """Whether a reader that waits for so many samples still waits until this block is written, and then returns."""
     events: list[str] = []
-    reader = threading.Thread(target=lambda: (line.wait(60.0, samples), events.append("returned")), daemon=True)
+
+    def read() -> None:
+        line.wait(60.0, samples)
+        events.append("returned")
+
+    reader = threading.Thread(target=read, daemon=True)
     reader.start()
     reader.join(0.05)  # long enough to return, if it doesn't wait
     events.append("written")
