@@ -22,7 +22,7 @@ import numpy as np
 import recordings
 from needs import NOT_MEASURED
 from numpy.typing import NDArray
-from pages import Rows, Tables, add_options, as_markdown, concluded, shown
+from pages import Rows, Tables, add_options, as_markdown, concluded, shortened, shown
 from rich.console import Console
 from rich.progress import track
 
@@ -295,6 +295,7 @@ def main() -> int:
         if args.install:
             recordings.install(args.cache)
             install(args.cache)
+        args.hours, args.own = shortened(args, args.hours, 0.01), shortened(args, args.own, 20)
         return measure(args, console)
 
     def publish(found: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from needs import NOT_MEASURED, divided
 from numpy.typing import NDArray
-from pages import add_options, as_markdown, concluded, shown
+from pages import add_options, as_markdown, concluded, shortened, shown
 from rich.console import Console
 
 from inversynth import bench
@@ -193,7 +193,10 @@ def main() -> int:
     def publish(found: dict[str, Any]) -> None:
         shown(args, Console(), found, tables(found), PAGE, markdown(found))
 
-    return concluded("live", args, lambda: measure(args.model, args.periods, args.seconds, args.soak), publish)
+    def measured() -> dict[str, Any]:
+        return measure(args.model, args.periods, shortened(args, args.seconds, 2.0), args.soak)
+
+    return concluded("live", args, measured, publish)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from pages import Rows, add_options, as_markdown, concluded, is_whole, shown
+from pages import Rows, add_options, as_markdown, concluded, is_whole, shortened, shown
 from rich.console import Console
 
 from inversynth import metrics, sampling
@@ -245,6 +245,7 @@ def main(words: list[str] | None = None) -> int:
     add_options(parser, SOURCE)
     args = parser.parse_args(words)
     console = Console()
+    args.sounds, args.test_sounds = shortened(args, args.sounds, 640), shortened(args, args.test_sounds, 100)
 
     def publish(found: dict[str, Any]) -> None:
         if is_whole(args, found):

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pages import Rows, add_options, as_markdown, concluded, shown
+from pages import Rows, add_options, as_markdown, concluded, shortened, shown
 from rich.console import Console
 
 from inversynth import refine
@@ -130,7 +130,8 @@ def main() -> int:
         shown(args, console, found, tables(found), DOCS, markdown(found))
 
     def measured() -> dict[str, Any]:
-        return measure(args.folders, args.count, args.renders, args.model, console)
+        count, renders = shortened(args, args.count, 5), shortened(args, args.renders, 500)
+        return measure(args.folders, count, renders, args.model, console)
 
     return concluded("objectives", args, measured, publish)
 

@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from models import compare
 from needs import NOT_MEASURED, divided
 from numpy.typing import NDArray
-from pages import Rows, add_options, as_markdown, concluded, is_whole, shown
+from pages import Rows, add_options, as_markdown, concluded, is_whole, shortened, shown
 from rich.console import Console
 
 from inversynth import metrics, sampling
@@ -225,6 +225,7 @@ def main(words: list[str] | None = None) -> int:
     add_options(parser, SOURCE)
     args = parser.parse_args(words)
     console = Console()
+    args.sounds, args.num_examples = shortened(args, args.sounds, 6400), shortened(args, args.num_examples, 50)
     settings = Settings(model="C1", steps=max(args.sounds // BATCH, 1), epochs=1, batch_size=BATCH, seed=SEED)
 
     def measured() -> dict[str, Any]:

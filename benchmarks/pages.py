@@ -51,6 +51,11 @@ def settled(args: argparse.Namespace, measure: Callable[[], Found]) -> Found:
     return found
 
 
+def shortened(args: argparse.Namespace, usual: Any, quick: Any) -> Any:
+    """How much of something is measured: as was asked for, or with --quick at most so much."""
+    return min(usual, quick) if args.quick else usual
+
+
 def is_whole(args: argparse.Namespace, found: Found) -> bool:
     """Whether these figures are good enough for the page: nothing was made shorter or left out."""
     return not args.quick and not left_out(found)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from needs import NOT_MEASURED, divided
 from numpy.typing import NDArray
-from pages import Rows, add_options, as_markdown, concluded, is_whole, shown
+from pages import Rows, add_options, as_markdown, concluded, is_whole, shortened, shown
 from rich.console import Console
 
 from inversynth import sampling
@@ -211,7 +211,9 @@ def main() -> int:
         shown(args, console, found, tables(found), DOCS, markdown(found))
 
     def measured() -> dict[str, Any]:
-        return measure(args.num_examples, args.seed, args.model, args.renders, console)
+        count = shortened(args, args.num_examples, 4)
+        renders = [shortened(args, budget, 1500) for budget in args.renders]
+        return measure(count, args.seed, args.model, list(dict.fromkeys(renders)), console)
 
     return concluded("refine", args, measured, publish)
 

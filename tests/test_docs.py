@@ -1,4 +1,4 @@
-"""The documentation is run: every shell and Python block of the README and of docs/, page by page, in order.
+"""The documentation is run: every shell and Python block of the README and of docs/ and below, page by page, in order.
 
 A block that needs what a test machine hasn't is preceded by `<!-- not run: the reason -->`.
 """
@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TOP = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"]
 BLOCK = re.compile(r"(<!-- not run: [^>]+-->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
 
 
@@ -35,6 +36,8 @@ def test_the_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
     if any("--baselines" in code for _, code in blocks(page)):
         pytest.importorskip("cma", reason="needs the extra `baselines`")
     shutil.copy(ROOT / "demo" / "recording.flac", tmp_path / "sound.flac")
+    if any("cd inversynth" in code for _, code in blocks(page)):
+        (tmp_path / "inversynth").symlink_to(ROOT, target_is_directory=True)  # the checkout
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     for language, code in blocks(page):
         command = ["sh", "-e", "-c", code] if language == "sh" else [sys.executable, "-c", code]
@@ -42,7 +45,7 @@ def test_the_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
         assert done.returncode == 0, f"{code}\n{done.stdout}{done.stderr}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *TOP], ids=lambda page: page.name)
 def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:\s]+)\)|src=\"([^\":]+)\"", page.read_text()):
         assert (page.parent / (target[0] or target[1])).exists(), target
