@@ -22,12 +22,13 @@ from onset import partly
 from pages import Rows, Tables, add_options, as_markdown, concluded, shortened, shown
 from rich.console import Console
 
-from inversynth import sampling
+from inversynth import synths
 from inversynth.live import STAGES_S, Gate, Tracker
 from inversynth.live.tracking import Estimate, estimate
-from inversynth.machine import machine
-from inversynth.predict import default_model, load_model
-from inversynth.render import synth
+from inversynth.predict.model import load_model
+from inversynth.predict.shipped import default_model
+from inversynth.synths import sampling
+from inversynth.system.machine import machine
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "confidence.json"
@@ -41,7 +42,7 @@ SEED = 7
 
 def measure(model_name: str, count: int) -> dict[str, Any]:
     """What each confidence reaches, and the mean rho(STFT) of each estimate, with the levels that it is off."""
-    paper, model = synth("paper"), load_model(model_name, "cpu")
+    paper, model = synths.load("paper"), load_model(model_name, "cpu")
     space, gate = paper.space, Gate(paper, paper.format)
     steps = space.levels - 1
     levels = sampling.draw(space, SEED, 0, count, sampling.TEST)
@@ -92,7 +93,7 @@ def measure(model_name: str, count: int) -> dict[str, Any]:
 
 def sent(heard: list[list[Estimate]], least: float) -> NDArray[np.float64]:
     """(n, P) x that one tracker has at the end of each note, which comes after the one before."""
-    tracker = Tracker(synth("paper").space, least, 0.0)
+    tracker = Tracker(synths.load("paper").space, least, 0.0)
     found = []
     for number, notes in enumerate(heard):
         for stage, of_it in enumerate(notes):
@@ -133,7 +134,7 @@ def markdown(found: dict[str, Any]) -> str:
 def main(words: list[str] | None = None) -> int:
     """Measures, prints the tables, and writes the figures and the docs; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--model", default=default_model("paper"), metavar="NAME|PATH", help="what hears")
+    parser.add_argument("--model", default=default_model(synths.load("paper")), metavar="NAME|PATH", help="what hears")
     parser.add_argument("--num-examples", type=int, default=400, metavar="N", help="sounds (default: 400)")
     add_options(parser, SOURCE)
     args = parser.parse_args(words)

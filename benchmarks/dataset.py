@@ -27,14 +27,16 @@ from needs import NOT_MEASURED, divided
 from pages import ROOT, Rows, add_options, concluded, shown
 from rich.console import Console
 
+from inversynth import synths
 from inversynth.dataset import Dataset, DatasetSettings, Manifest, open_dataset, render_dataset, verify
-from inversynth.exports import EXPORTS
-from inversynth.machine import machine
+from inversynth.dataset.exports import EXPORTS
+from inversynth.system.machine import machine
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "dataset.json"
 DOCS = ROOT / "docs" / "datasets.md"
 DTYPES = ("float32", "float16", "int16")
+PAPER = synths.load("paper")
 BATCH = 64
 CHUNK = 1 << 20
 BILLION = 10**9
@@ -73,7 +75,7 @@ def writing(place: Path, count: int, repeats: int) -> dict[str, dict[str, float]
     found = {}
     for _ in range(repeats):
         for dtype in DTYPES:
-            settings = DatasetSettings(count=count, dtype=dtype)
+            settings = DatasetSettings(PAPER, count=count, dtype=dtype)
             sizes = file_sizes(Manifest.of(settings))
             wrote = plain(place / "plain", sizes)
             with emptied(place / "rendered") as folder:
@@ -131,7 +133,7 @@ def reading(folder: Path) -> dict[str, float]:
 
 def training(model: str, data: Path | None, steps: int, folder: Path) -> dict[str, float]:
     """Sounds a second of the steps alone, and the share of the time that goes into them, after a first epoch."""
-    from inversynth.training import Settings, train
+    from inversynth.training.loop import Settings, train
 
     epochs: list[dict[str, Any]] = []
 
@@ -159,10 +161,10 @@ def measure(disk: Path, memory: Path | None, count: int, repeats: int, steps: in
     for dtype in DTYPES:
         console.print(f"reading {dtype}")
         with emptied(disk / "read") as folder:
-            render_dataset(DatasetSettings(count=count, dtype=dtype), folder)
+            render_dataset(DatasetSettings(PAPER, count=count, dtype=dtype), folder)
             found["reading"][dtype] = reading(folder)
     with emptied(disk / "small") as folder:
-        dataset = render_dataset(DatasetSettings(count=max(2 * BATCH, count // 4)), folder)
+        dataset = render_dataset(DatasetSettings(PAPER, count=max(2 * BATCH, count // 4)), folder)
         found["verify_sounds_s"] = len(dataset) / seconds_of(lambda: verify(folder))
         dataset.read(range(len(dataset)))
         exports, without = divided(EXPORTS, NEEDED)

@@ -18,8 +18,8 @@ from pages import as_markdown, commit, dated, rewritten, rounded
 from inversynth import metrics
 from inversynth.cli.evaluate import figure
 from inversynth.errors import InversynthError
-from inversynth.evaluation import paper
-from inversynth.files import read_json, write_json, writing
+from inversynth.synths.paper import published as paper
+from inversynth.system.files import read_json, write_json, writing
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "benchmarks" / "evaluation.json"

@@ -26,14 +26,15 @@ from pages import Rows, Tables, add_options, as_markdown, concluded, shortened, 
 from rich.console import Console
 from rich.progress import track
 
-from inversynth import live, sampling
-from inversynth.audio import Source, StreamClock, read_file, resample
-from inversynth.machine import machine
+from inversynth import live, synths
+from inversynth.audio.sources import Source, StreamClock, read_file, resample
 from inversynth.midi import Receiver
-from inversynth.predict import Model, default_model, load_model
-from inversynth.profiles import of_space
-from inversynth.render import synth
-from inversynth.synths.paper import FORMAT, SPACE
+from inversynth.midi.profiles import of_space
+from inversynth.predict.model import Model, load_model
+from inversynth.predict.shipped import default_model
+from inversynth.synths import sampling
+from inversynth.synths.paper.table import FORMAT, SPACE
+from inversynth.system.machine import machine
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "false_moves.json"
@@ -199,7 +200,7 @@ def speech(cache: Path, seconds: float) -> Iterator[Sound]:
 
 def own(count: int) -> Iterator[Sound]:
     """Random patches of the synth, of a second each, with a rest after each."""
-    sounds = synth("paper").render(SPACE.values_of_levels(sampling.draw(SPACE, SEED, 0, count)))
+    sounds = synths.load("paper").render(SPACE.values_of_levels(sampling.draw(SPACE, SEED, 0, count)))
     for sound in sounds:
         yield np.pad(sound * np.float32(min(1, 0.9 / max(np.abs(sound).max(), 1e-6))), (0, round(REST_S * RATE)))
 
@@ -230,7 +231,7 @@ def moved(model: Model, pieces: Iterator[Sound], mode: str, anything: bool = Fal
     """What the bridge makes of some pieces of sound."""
     sink, source = Counting(), Played(pieces)
     receiver = Receiver(of_space("paper", SPACE), sink)
-    gate = None if anything else live.Gate(synth("paper"), model.audio)
+    gate = None if anything else live.Gate(synths.load("paper"), model.audio)
     summary = live.Bridge(source, model, [receiver], live.Settings(mode), gate).run(threading.Event())
     passed = summary.predictions - summary.refused
     return Counts(summary.seconds, summary.predictions, passed, sink.messages)
@@ -238,7 +239,7 @@ def moved(model: Model, pieces: Iterator[Sound], mode: str, anything: bool = Fal
 
 def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """The figures of every sound in every mode."""
-    model = load_model(args.model or default_model("paper"), "cpu")
+    model = load_model(args.model or default_model(synths.load("paper")), "cpu")
     seconds = args.hours * 3600
     sounds: dict[str, Callable[[], Iterator[Sound]]] = {
         **{what: partial(made, what, seconds) for what in MADE},

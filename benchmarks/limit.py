@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from inversynth.render import kernel_path
+from inversynth.system.simd import simd_target
 
 BITS = {"avx2": 256, "avx512": 512}
 
@@ -25,7 +25,7 @@ def limit() -> dict[str, float | str] | None:
     instructions_per_s: most that a core does, in the kernel's proportions; bytes_per_s: most that it stores;
     samples_per_s: what the lower of the two allows.
     """
-    path, compiler = kernel_path(), shutil.which("cc")
+    path, compiler = simd_target(), shutil.which("cc")
     if path.name not in BITS or not compiler:
         return None
     with tempfile.TemporaryDirectory() as folder:

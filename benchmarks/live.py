@@ -2,7 +2,7 @@
 
     python benchmarks/live.py --soak 3600
 
-What is measured is what `inversynth bench live` measures, see inversynth.bench. The contenders differ in the
+What is measured is what `inversynth bench live` measures, see inversynth.live.bench. The contenders differ in the
 prediction alone: onnxruntime as the bridge uses it for networks that the native kernel doesn't know, onnxruntime with
 its default options, and `keras.predict` of the same architecture with fresh weights, which cost what trained ones do.
 """
@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from pages import add_options, as_markdown, concluded, shortened, shown
 from rich.console import Console
 
-from inversynth import bench
-from inversynth.machine import machine
-from inversynth.predict import WARM_UP_RUNS, Model, _onnxruntime, default_model, find, load_model
-from inversynth.realtime import STAYS_AWAKE, awake
+from inversynth import synths
+from inversynth.live import bench
+from inversynth.predict.model import WARM_UP_RUNS, Model, _onnxruntime, load_model
+from inversynth.predict.shipped import default_model, find
+from inversynth.system.machine import machine
+from inversynth.system.realtime import STAYS_AWAKE, awake
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "stage.md"
@@ -64,7 +66,7 @@ def with_defaults(name: str) -> Contender:
 
 def with_keras(name: str) -> Contender:
     """`keras.Model.predict`."""
-    from inversynth import networks
+    from inversynth.networks import build as networks
 
     model = bench.load_on_cpu(name)
     network, heads = networks.build(model.facts.model, model.space, model.audio), networks.Heads(model.space)
@@ -182,7 +184,7 @@ def markdown(found: dict[str, Any]) -> str:
 def main() -> int:
     """Measures, prints tables, and writes the figures and the docs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--model", default=default_model("paper"), help="a shipped model or an ONNX file")
+    parser.add_argument("--model", default=default_model(synths.load("paper")), help="a shipped model or an ONNX file")
     parser.add_argument("--periods", type=int, nargs="+", default=list(bench.PERIODS), metavar="SAMPLES")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each of three parts of a period (default: 60)")
     soak = f"and soaks, so long at {SOAK_PERIOD} samples, and 1/{SHORTER} of it at {RIVAL_PERIOD}"

@@ -24,21 +24,22 @@ from numpy.typing import NDArray
 from pages import Rows, add_options, as_markdown, concluded, is_whole, shortened, shown
 from rich.console import Console
 
-from inversynth import metrics, sampling
-from inversynth.architectures import LINEAR, MODELS, OWN, check_model
-from inversynth.evaluation import paper
-from inversynth.export import export
-from inversynth.files import make_folder, read_json, write_json, writing
-from inversynth.machine import machine
-from inversynth.predict import load_model
-from inversynth.render import in_threads, synth
-from inversynth.training import Settings, load_arrays, train
+from inversynth import metrics, synths
+from inversynth.networks.architectures import LINEAR, MODELS, check_model
+from inversynth.predict.model import load_model
+from inversynth.synths import sampling
+from inversynth.synths.paper import published as paper
+from inversynth.system.files import make_folder, read_json, write_json, writing
+from inversynth.system.machine import machine
+from inversynth.system.simd import in_threads
+from inversynth.training.loop import Settings, load_arrays, train
+from inversynth.training.onnx_export import export
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "models.json"
 DOCS = HERE.parent / "docs" / "models.md"
 PICTURE = DOCS.with_suffix(".png")
-FOURTEEN = tuple(model for model in MODELS if model not in ("CE2E_2D", *OWN))
+FOURTEEN = tuple(model for model in MODELS if model != "CE2E_2D")
 """Those of the paper; CE2E_2D is C6 by another name."""
 CHANCE = "chance"
 TEST_SEED, CHUNK = 7, 500
@@ -78,7 +79,7 @@ def measure(model: str, folder: Path, count: int) -> dict[str, Any]:
 
     By chance, each sound is answered by the next one's patch.
     """
-    instrument = synth("paper")
+    instrument = synths.load("paper")
     space = instrument.space
     levels = sampling.draw(space, TEST_SEED, 0, count, sampling.TEST)
     network = None if model == CHANCE else load_model(folder / "model.onnx", "cpu")

@@ -21,17 +21,18 @@ from numpy.typing import NDArray
 from pages import Rows, add_options, as_markdown, concluded, shortened, shown
 from rich.console import Console
 
-from inversynth import refine
-from inversynth.audio import read_file
+from inversynth import synths
+from inversynth.audio.onsets import window
+from inversynth.audio.sources import read_file
 from inversynth.errors import UsageError
 from inversynth.evaluation.comparing import compare
-from inversynth.listening import window
-from inversynth.machine import machine
-from inversynth.matching import SILENT_PEAK
-from inversynth.predict import default_model, load_model
-from inversynth.render import synth
-from inversynth.scoring import Scores
+from inversynth.matching.result import SILENT_PEAK
+from inversynth.predict.model import load_model
+from inversynth.predict.shipped import default_model
+from inversynth.search import refine
+from inversynth.search.scoring import Scores
 from inversynth.spec import AudioFormat
+from inversynth.system.machine import machine
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "objectives.json"
@@ -73,8 +74,8 @@ def recordings(folders: list[Path], count: int, audio: AudioFormat) -> tuple[lis
 
 def measure(folders: list[Path], count: int, renders: int, name: str | None, console: Console) -> dict[str, Any]:
     """The means of the measures by objective, and of the network's own patches."""
-    paper = synth("paper")
-    model = load_model(name or default_model("paper"), "cpu")
+    paper = synths.load("paper")
+    model = load_model(name or default_model(synths.load("paper")), "cpu")
     names, targets = recordings(folders, count, paper.format)
     likely = [[row[i] for row in model.predict(targets)] for i in range(len(targets))]
     found: dict[str, Any] = {"machine": machine(), "model": model.name, "renders": renders, "recordings": names}

@@ -28,14 +28,15 @@ from numpy.typing import NDArray
 from pages import Rows, add_options, as_markdown, concluded, is_whole, shortened, shown
 from rich.console import Console
 
-from inversynth import metrics, sampling
+from inversynth import metrics, synths
 from inversynth.errors import UsageError
-from inversynth.evaluation.comparing import heard, likeliest
-from inversynth.files import make_folder, writing
-from inversynth.machine import machine
-from inversynth.predict import load_model
-from inversynth.render import synth
-from inversynth.training import FreshSounds, Settings, load_arrays, save_arrays
+from inversynth.evaluation.comparing import likeliest
+from inversynth.predict.model import load_model
+from inversynth.search.audible import audible
+from inversynth.synths import sampling
+from inversynth.system.files import make_folder, writing
+from inversynth.system.machine import machine
+from inversynth.training.loop import FreshSounds, Settings, load_arrays, save_arrays
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "onset.json"
@@ -60,10 +61,10 @@ Probabilities = list[NDArray[np.float32]]
 
 def causal(settings: Settings) -> Any:
     """A Keras model: (n, samples) to (n, frames, classes) logits, those of a frame from it and those before alone."""
-    from inversynth.frontends import LogSpectrogram  # isort: skip  (first: it says what to install)
+    from inversynth.networks.frontends import LogSpectrogram  # isort: skip  (first: it says what to install)
     from keras import Input, Model, layers, utils
 
-    paper = synth(settings.synth)
+    paper = synths.load(settings.synth)
     utils.set_random_seed(settings.seed)
     inputs = Input((paper.format.samples,), name="audio")
     x = LogSpectrogram(name="log_spectrogram")(inputs)
@@ -80,9 +81,9 @@ def trained(settings: Settings, run: Path, console: Console) -> Any:
     import keras
     from keras import ops
 
-    from inversynth.networks import Heads
+    from inversynth.networks.build import Heads
 
-    source = FreshSounds(synth(settings.synth), settings)
+    source = FreshSounds(synths.load(settings.synth), settings)
     heads = Heads(source.space)
 
     def loss(levels: Any, logits: Any) -> Any:
@@ -123,15 +124,15 @@ def trained(settings: Settings, run: Path, console: Console) -> Any:
 def partly(sounds: NDArray[np.float32], ms: int) -> NDArray[np.float32]:
     """Sounds of which what comes later is silence."""
     out = sounds.copy()
-    out[:, round(ms * synth("paper").format.sample_rate / 1000) :] = 0
+    out[:, round(ms * synths.load("paper").format.sample_rate / 1000) :] = 0
     return out
 
 
 def measure(predict: Callable[[NDArray[np.float32], int], Probabilities], count: int) -> list[dict[str, float]]:
     """A row for each of `TIMES_MS`: MPR where heard, and rho(STFT) of the whole sound that the patch makes."""
-    paper = synth("paper")
+    paper = synths.load("paper")
     levels = sampling.draw(paper.space, SEED, 0, count, sampling.TEST)
-    sounds, counted = paper.render(paper.space.values_of_levels(levels)), heard(paper, levels)
+    sounds, counted = paper.render(paper.space.values_of_levels(levels)), audible(paper, levels)
     rows = []
     for ms in TIMES_MS:
         found = predict(sounds, ms)
@@ -156,10 +157,10 @@ def of_window(name: str) -> Callable[[NDArray[np.float32], int], Probabilities]:
 
 def of_causal(network: Any) -> Callable[[NDArray[np.float32], int], Probabilities]:
     """What the causal network says at the last frame that has ended."""
-    from inversynth.frontends import HOP, WINDOW
-    from inversynth.networks import Heads
+    from inversynth.networks.build import Heads
+    from inversynth.networks.frontends import HOP, WINDOW
 
-    paper = synth("paper")
+    paper = synths.load("paper")
     heads = Heads(paper.space)
 
     def predict(sounds: NDArray[np.float32], ms: int) -> Probabilities:

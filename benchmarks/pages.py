@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from inversynth.errors import InversynthError
-from inversynth.files import read_json, write_json
+from inversynth.system.files import read_json, write_json
 
 Rows = list[tuple[str, ...]]
 Tables = list[tuple[tuple[str, ...], Rows]]

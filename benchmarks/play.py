@@ -17,10 +17,11 @@ import numpy as np
 from pages import ROOT, Found, Tables, add_options, as_markdown, concluded, shown
 from rich.console import Console
 
-from inversynth import sampling
-from inversynth.machine import machine
-from inversynth.play import VOICES, Voices
-from inversynth.render import kernel_path, synth
+from inversynth import synths
+from inversynth.live.play import VOICES, Voices
+from inversynth.synths import sampling
+from inversynth.system.machine import machine
+from inversynth.system.simd import simd_target
 
 HERE = Path(__file__).parent
 RATE = 48000
@@ -30,7 +31,7 @@ HELD, CHANGED = "eight notes held", "and the patch changed in every block"
 
 def taken_s(block: int, changed: bool, calls: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """(calls,) how long each call took."""
-    paper = synth("paper")
+    paper = synths.load("paper")
     voices = Voices(paper, paper.space.values_of_levels(sampling.draw(paper.space, 1, 0, 1))[0], RATE)
     for note in range(60, 60 + VOICES):
         voices.note_on(note)
@@ -51,7 +52,7 @@ def measure(seconds: float) -> Found:
         for block in BLOCKS:
             p50, p99 = np.percentile(taken_s(block, what == CHANGED, round(seconds * RATE / block)), [50, 99])
             rows.append({"what": what, "block": block, "p50_s": float(p50), "p99_s": float(p99)})
-    return {"machine": machine(), "path": kernel_path().name, "rate_hz": RATE, "voices": VOICES, "rows": rows}
+    return {"machine": machine(), "path": simd_target().name, "rate_hz": RATE, "voices": VOICES, "rows": rows}
 
 
 def tables(found: Found) -> Tables:

@@ -28,18 +28,20 @@ from pages import Rows, add_options, as_markdown, concluded, is_whole, shown
 from rich.console import Console
 from rich.progress import track
 
-from inversynth import metrics, refine
-from inversynth.audio import read_file
-from inversynth.baselines import BASELINES
+from inversynth import metrics, synths
+from inversynth.audio.onsets import window
+from inversynth.audio.sources import read_file
 from inversynth.errors import UsageError
-from inversynth.files import writing
-from inversynth.listening import window
-from inversynth.machine import machine
-from inversynth.picture import FLOOR_DB, spectrograms
-from inversynth.predict import default_model, load_model
-from inversynth.render import Synth, synth
-from inversynth.scoring import Scorer, Scores
-from inversynth.synths.paper import FORMAT
+from inversynth.matching.picture import FLOOR_DB, spectrograms
+from inversynth.predict.model import load_model
+from inversynth.predict.shipped import default_model
+from inversynth.search import refine
+from inversynth.search.baselines import BASELINES
+from inversynth.search.scoring import Scorer, Scores
+from inversynth.synths.paper.table import FORMAT
+from inversynth.synths.synth import Synth
+from inversynth.system.files import writing
+from inversynth.system.machine import machine
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "recordings.json"
@@ -254,7 +256,7 @@ def measured(instrument: Synth, target: NDArray[np.float32], values: NDArray[np.
     found = metrics.sound_measures(target[None], sound) | metrics.field_measures(
         target[None], sound, FORMAT.sample_rate
     )
-    near = refine.distance(instrument.scorer(target)(values[None], 1))
+    near = refine.distance(Scorer(instrument, target)(values[None], 1))
     return {"distance": float(near[0]), **{name: float(found[name][0]) for name in MEASURES}}
 
 
@@ -265,7 +267,8 @@ def refined(seconds: float) -> str:
 
 def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Every recording matched by every contender."""
-    instrument, network = synth(SYNTH), load_model(args.model or default_model(SYNTH), "cpu")
+    instrument = synths.load(SYNTH)
+    network = load_model(args.model or default_model(instrument), "cpu")
     before, rows = os.getloadavg(), []
     longest = refined(max(args.seconds))
     asked, baselines, left = RECORDINGS[:: args.every], *divided(BASELINES, NEEDED)
@@ -390,7 +393,7 @@ def draw(found: dict[str, Any], cache: Path, path: Path) -> None:
     from matplotlib.figure import Figure
     from PIL import Image
 
-    instrument, ours = synth(SYNTH), refined(found["seconds"][-1])
+    instrument, ours = synths.load(SYNTH), refined(found["seconds"][-1])
     ranked = by_rho(found)
     chosen = [ranked[i] for i in np.linspace(0, len(ranked) - 1, min(PAIRS, len(ranked))).round().astype(int)]
     lines = -(-len(chosen) // COLUMNS)

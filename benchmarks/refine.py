@@ -22,14 +22,16 @@ from numpy.typing import NDArray
 from pages import Rows, add_options, as_markdown, concluded, is_whole, shortened, shown
 from rich.console import Console
 
-from inversynth import sampling
-from inversynth.baselines import BASELINES
-from inversynth.evaluation import comparing
-from inversynth.files import writing
-from inversynth.machine import machine
-from inversynth.predict import default_model, load_model
-from inversynth.refine import Candidate, refine
-from inversynth.render import synth
+from inversynth import synths
+from inversynth.predict.model import load_model
+from inversynth.predict.shipped import default_model
+from inversynth.search.audible import audible
+from inversynth.search.baselines import BASELINES
+from inversynth.search.refine import Candidate, refine
+from inversynth.search.scoring import Scorer
+from inversynth.synths import sampling
+from inversynth.system.files import writing
+from inversynth.system.machine import machine
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "refine.json"
@@ -59,11 +61,11 @@ def scored(found: list[Candidate], levels: NDArray[np.int64], heard: NDArray[np.
 
 def measure(count: int, seed: int, name: str | None, renders: Sequence[int], console: Console) -> dict[str, Any]:
     """All figures on `count` sounds of the test stream of a seed."""
-    paper = synth("paper")
-    model = load_model(name or default_model("paper"), "cpu")
+    paper = synths.load("paper")
+    model = load_model(name or default_model(synths.load("paper")), "cpu")
     model.require(paper)
     levels = sampling.draw(paper.space, seed, 0, count, sampling.TEST)
-    heard = comparing.heard(paper, levels)
+    heard = audible(paper, levels)
     targets = paper.render(paper.space.values_of_levels(levels))
     likely = [[row[i] for row in model.predict(targets)] for i in range(count)]
     found: dict[str, Any] = {
@@ -86,7 +88,7 @@ def measure(count: int, seed: int, name: str | None, renders: Sequence[int], con
         )
         for other, baseline in baselines.items():
             started = time.perf_counter()
-            scorers = [paper.scorer(target) for target in targets]
+            scorers = [Scorer(paper, target) for target in targets]
             values = np.stack([baseline(scorers[i], likely[i], budget, seed + i) for i in range(count)])
             seconds = (time.perf_counter() - started) / count
             nearest = paper.space.levels_of_values(values)

@@ -30,11 +30,11 @@ from typing import Any
 import numpy as np
 from needs import NOT_MEASURED, lacks
 from numpy.typing import NDArray
-from pages import Rows, Tables, add_options, as_markdown, concluded, shown
+from pages import Rows, Tables, add_options, as_markdown, concluded, shortened, shown
 from rich.console import Console
 
 from inversynth.errors import InversynthError
-from inversynth.synths.paper import FORMAT, NOTE_OFF_S, SPACE
+from inversynth.synths.paper.table import FORMAT, NOTE, SPACE
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs" / "bank.md"
@@ -93,24 +93,25 @@ def error(values: NDArray[np.float64], sounds: NDArray[np.float32]) -> dict[str,
 
 def bank(threads: int, count: int, seconds: float) -> dict[str, Any]:
     """The bank, by the path that INVERSYNTH_SIMD names."""
-    from inversynth import sampling
-    from inversynth.render import kernel_path, synth
+    from inversynth import synths
+    from inversynth.synths import sampling
+    from inversynth.system.simd import simd_target
 
-    paper = synth("paper")
+    paper = synths.load("paper")
     values = paper.space.values_of_levels(sampling.draw(paper.space, 0, 0, count))
     out = np.zeros((count, RATE), np.float32)
     found = best_of(lambda: paper.render(values, workers=threads, out=out), out.size, seconds)
-    return {"path": kernel_path().name, "batch": count, **found, "error": error(values, out)}
+    return {"path": simd_target().name, "batch": count, **found, "error": error(values, out)}
 
 
 def rival(name: str, threads: int, count: int, seconds: float) -> dict[str, Any]:
     """A module of rivals/, at the best of its batch sizes."""
     from rivals import Task
 
-    from inversynth import sampling
+    from inversynth.synths import sampling
 
     module = importlib.import_module(f"rivals.{name}_")
-    render = module.make(Task(RATE, RATE, NOTE_OFF_S, threads))
+    render = module.make(Task(RATE, RATE, NOTE.hold_s, threads))
     values = SPACE.values_of_levels(sampling.draw(SPACE, 0, 0, count))
     out, found = np.zeros((count, RATE), np.float32), []
     for batch in sorted({min(batch, count) for batch in module.BATCHES}):
@@ -212,7 +213,7 @@ def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from limit import limit
 
     from inversynth import _native
-    from inversynth.machine import machine
+    from inversynth.system.machine import machine
 
     everything = os.cpu_count() or 1
     counts = [threads for threads in (1, 2, 4, 8, 16, 32, 64, 128) if threads < everything] + [everything]
@@ -309,6 +310,7 @@ def command(
     for name, kind in (("contender", str), ("threads", int), ("seconds", float), ("cores", str)):
         parser.add_argument(f"--{name}", type=kind, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    args.num_sounds = shortened(args, args.num_sounds, 512)
     if args.contender:
         if args.contender in rivals and (why := lacks(rivals[args.contender])):
             print(json.dumps({"missing": why}))

@@ -27,12 +27,14 @@ from pages import Rows, as_markdown
 from render import CACHED, best_of, command, run
 from rich.console import Console
 
-from inversynth.metrics import FLOOR, HOP, WINDOW
-from inversynth.synths.paper import FORMAT
+from inversynth.metrics import FLOOR, WINDOW
+from inversynth.search.scoring import Scorer
+from inversynth.synths.paper.table import FORMAT
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs" / "bank.md"
 RATE = FORMAT.sample_rate
+HOP = WINDOW // 2
 RIVALS = {"numpy": "NumPy (pocketfft)", "scipy": "scipy.fft, its workers", "torch": "PyTorch (torch.stft)"}
 NEEDED = {"numpy": "numpy", "scipy": "scipy", "torch": "torch"}
 """The package that each rival needs."""
@@ -124,9 +126,11 @@ def errors(values: NDArray[np.float64], target: NDArray[np.float32], scores: NDA
     """The largest errors of the correlation, absolute, and of the other scores, relative, to float64."""
     from dataclasses import astuple, replace
 
-    from inversynth.render import synth
+    from inversynth import synths
+    from inversynth.search.scoring import Scorer
 
-    exact = np.stack(astuple(replace(synth("paper"), aim=None).scorer(target)(values)), axis=1)
+    in_float64 = replace(synths.load("paper"), make_target=None)
+    exact = np.stack(astuple(Scorer(in_float64, target)(values)), axis=1)
     off = np.abs(scores - exact)
     return {"rho_stft": float(off[:, 0].max()), "others": float((off[1:, 1:] / exact[1:, 1:]).max())}
 
@@ -135,25 +139,26 @@ def child(name: str, threads: int, count: int, seconds: float) -> dict[str, Any]
     """Measures a contender in this process, at its best batch size; the target is the first candidate's sound."""
     from dataclasses import astuple
 
-    from inversynth import sampling
-    from inversynth.render import kernel_path, synth
+    from inversynth import synths
+    from inversynth.synths import sampling
+    from inversynth.system.simd import simd_target
 
-    paper = synth("paper")
+    paper = synths.load("paper")
     values = paper.space.values_of_levels(sampling.draw(paper.space, 0, 0, count))
     target = paper.render(values[:1])[0]
     checked = values[:CHECKED]
     candidates = 1_000_000 * count  # `best_of` counts in millions
     if name == "scorer":
-        scorer = paper.scorer(target)
+        scorer = Scorer(paper, target)
         found = best_of(lambda: scorer(values, threads), candidates, seconds)
         scores = np.stack(astuple(scorer(checked, threads)), axis=1)
-        return {"path": kernel_path().name, "batch": count, **found, "error": errors(checked, target, scores)}
+        return {"path": simd_target().name, "batch": count, **found, "error": errors(checked, target, scores)}
     if name == "rendering":
         out = np.empty((min(count, CACHED), RATE), np.float32)
         found = best_of(
             lambda: paper.render(values[: len(out)], workers=threads, out=out), 1_000_000 * len(out), seconds
         )
-        return {"path": kernel_path().name, "batch": len(out), **found}
+        return {"path": simd_target().name, "batch": len(out), **found}
     score = by_torch(target, threads) if name == "torch" else by_numpy(target, threads, name == "scipy")
     results = []
     for batch in sorted({min(batch, count) for batch in BATCHES}):
@@ -199,12 +204,12 @@ def stages(path: str) -> list[dict[str, Any]]:
 def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """All contenders, on one core and on all."""
     from inversynth import _native
-    from inversynth.machine import machine
-    from inversynth.render import kernel_path
+    from inversynth.system.machine import machine
+    from inversynth.system.simd import simd_target
 
     counts = sorted({1, os.cpu_count() or 1})
     found: dict[str, Any] = {"machine": machine(), "num_candidates": args.num_sounds, "limit": limit()}
-    found["stages"] = stages(kernel_path().name)
+    found["stages"] = stages(simd_target().name)
     seconds = 0.2 if args.quick else 2.0
     for name in ("scorer", "rendering"):
         found[name] = []

@@ -67,12 +67,7 @@ def moved(markdown: str, source: str, repository: str) -> str:
 
 
 def on_config(config: Any) -> Any:
-    """Completes the navigation: without what is only planned, with the reference."""
-    planned = [page for page in config.extra["planned"] if not (Path(config.docs_dir) / page).exists()]
-    for section in config.nav:
-        for name, pages in section.items():
-            if isinstance(pages, list):
-                section[name] = [entry for entry in pages if not set(entry.values()) & set(planned)]
+    """Adds the reference to the navigation."""
     rooms: dict[str, list[Any]] = {}
     for module in modules():
         room = ".".join(module.split(".")[:2])

@@ -10,7 +10,7 @@ import pytest
 import jack_server
 import machines
 import onnx_file
-from inversynth.render import synth
+from inversynth import synths
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,7 @@ def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of the synth `sine`, written by hand: it needs onnxruntime alone."""
     pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
     path = tmp_path_factory.mktemp("tiny") / "tiny.onnx"
-    path.write_bytes(onnx_file.model(synth("sine")))
+    path.write_bytes(onnx_file.model(synths.load("sine")))
     return path
 
 
@@ -26,7 +26,7 @@ def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sine_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a short training run of the network C1 on the synth `sine`."""
     pytest.importorskip("keras", reason="training needs Keras (the extra `train`)")
-    from inversynth.training import Settings, train
+    from inversynth.training.loop import Settings, train
 
     run = tmp_path_factory.mktemp("runs") / "sine"
     assert train(Settings("sine", "C1", epochs=1, steps=10, batch_size=16, validation=32, warmup_steps=2), run)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from inversynth.engines import STORE_BYTES
+from inversynth.dataset.engines import STORE_BYTES
 
 NODE = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False}
 HEALTH = {"initial_delay_ms": 0, "period_ms": 500, "failure_threshold": 3}
@@ -43,7 +43,8 @@ def ray_cluster(nodes: int) -> Iterator[Any]:
     utils = pytest.importorskip("ray.cluster_utils", reason="needs the extra `ray`")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=":")
+        tests = Path(__file__).parent
+        patch.setenv("PYTHONPATH", f"{tests}:{tests / 'dataset'}", prepend=":")
         health = {f"health_check_{name}": value for name, value in HEALTH.items()}
         cluster = utils.Cluster(initialize_head=True, head_node_args={**NODE, "_system_config": health})
         try:

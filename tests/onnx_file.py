@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from inversynth.render import Synth
+from inversynth.synths.synth import Synth
 
 FLOAT = 1
 
@@ -50,7 +50,7 @@ def node(operator: str, inputs: list[str], output: str, domain: str = "", attrib
 
 def metadata(synth: Synth) -> dict[str, str]:
     return {
-        "space": json.dumps(synth.space.to_list()),
+        "space": json.dumps(synth.space.to_data()),
         "fingerprint": synth.space.fingerprint,
         "synth": synth.name,
         "sample_rate": str(synth.format.sample_rate),

@@ -17,9 +17,9 @@ pytest.importorskip("keras", reason="training needs Keras (the extra `train`)")
 pytest.importorskip("tf2onnx", reason="exporting needs tf2onnx (the extra `train`)")
 
 import inversynth
-from inversynth.listening import window
+from inversynth.audio.onsets import window
 from inversynth.live.tracking import estimate
-from inversynth.predict import load_model
+from inversynth.predict.model import load_model
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:

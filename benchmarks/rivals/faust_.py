@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from inversynth.synths.paper import SPACE
+from inversynth.synths.paper.table import SPACE
 
 from . import SINE, Render, Task
 

@@ -1,9 +1,9 @@
 """Play it a sound, and it gives you the patch.
 
 import inversynth
-paper = inversynth.synth("paper")           # .space and .render(values)
+paper = inversynth.synth("paper")       # .space and .render(values)
 model = inversynth.load_model("paper")  # an ONNX network in onnxruntime
-result = inversynth.match("sound.wav")      # the patch that makes a sound
+result = inversynth.match("sound.wav")  # the patch that makes a sound
 """
 
 from __future__ import annotations
@@ -11,39 +11,51 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .version import __version__
+
 if TYPE_CHECKING:
     from .errors import InversynthError, MismatchError, UsageError
     from .evaluation import evaluate
-    from .matching import match
-    from .predict import load_model
-    from .render import Synth, synth
-    from .spec import AudioFormat, Param, ParamSpace
-
-__version__ = "0.1.0"
+    from .matching.result import match
+    from .predict.model import load_model
+    from .spec import AllOf, AnyOf, AudioFormat, Note, Param, ParamSpace, Symmetry
+    from .synths.function import from_function
+    from .synths.registry import load as synth
+    from .synths.synth import Synth
 
 _HOME = {
+    "AllOf": "spec",
+    "AnyOf": "spec",
+    "AudioFormat": "spec",
     "InversynthError": "errors",
     "MismatchError": "errors",
-    "UsageError": "errors",
-    "evaluate": "evaluation",
-    "match": "matching",
-    "load_model": "predict",
-    "Synth": "render",
-    "synth": "render",
-    "AudioFormat": "spec",
+    "Note": "spec",
     "Param": "spec",
     "ParamSpace": "spec",
+    "Symmetry": "spec",
+    "Synth": "synths.synth",
+    "UsageError": "errors",
+    "evaluate": "evaluation",
+    "from_function": "synths.function",
+    "load_model": "predict.model",
+    "match": "matching.result",
+    "synth": "synths.registry",
 }
 __all__ = [
+    "AllOf",
+    "AnyOf",
     "AudioFormat",
     "InversynthError",
     "MismatchError",
+    "Note",
     "Param",
     "ParamSpace",
+    "Symmetry",
     "Synth",
     "UsageError",
     "__version__",
     "evaluate",
+    "from_function",
     "load_model",
     "match",
     "synth",
@@ -53,4 +65,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'inversynth' has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    found = importlib.import_module(f".{_HOME[name]}", __name__)
+    return getattr(found, "load" if name == "synth" else name)

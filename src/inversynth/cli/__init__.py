@@ -17,9 +17,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
-from .. import __version__
-from ..devices import own_stderr
+from .. import synths
 from ..errors import InversynthError
+from ..system.devices import own_stderr
+from ..version import __version__
 
 COMMANDS = {
     "render": "render a dataset of random patches",
@@ -109,6 +110,19 @@ def actions(parser: argparse.ArgumentParser, texts: Mapping[str, str]) -> dict[s
         name: made.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         for name, text in texts.items()
     }
+
+
+def add_synth(parser: argparse._ActionsContainer, text: str, default: str | None = synths.DEFAULT) -> None:
+    """Declares --synth: a synth's name, or a Python file that holds one; `args.synth` is the synth itself."""
+    known = f"{', '.join(synths.names())} or FILE.py; default: {default or 'that of the model'}"
+    parser.add_argument("--synth", type=_synth, default=default, metavar="NAME|FILE", help=f"{text} ({known})")
+
+
+def _synth(name: str) -> synths.Synth:
+    try:
+        return synths.load(name)
+    except InversynthError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def list_ends(

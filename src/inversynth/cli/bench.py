@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .. import synths
 from ..errors import UsageError
 
 SECONDS = 10.0
@@ -36,17 +37,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measures and prints; returns 0, whether the budgets are met or not."""
-    from .. import bench
-    from ..files import to_json, writing
-    from ..machine import machine
-    from ..predict import default_model, find
-    from ..realtime import awake
+    from ..live import bench
+    from ..predict.shipped import default_model, find
+    from ..system.files import to_json, writing
+    from ..system.machine import machine
+    from ..system.realtime import awake
 
     periods = _periods(args.periods, bench.PERIODS)
     for seconds in (args.seconds, args.soak):
         if seconds is not None and not 1 <= seconds <= 7 * 86400:
             raise UsageError(f"{seconds:g} seconds are outside 1..{7 * 86400}")
-    model = args.model or default_model("paper")
+    model = args.model or default_model(synths.load())
     find(model)
     simulate = args.simulated or not bench.has_jack()
     found: dict[str, Any] = {"machine": machine(), "model": model, "sample_rate": bench.RATE_HZ}
@@ -91,7 +92,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..bench import BUDGETS
+    from ..live.bench import BUDGETS
 
     utf = (sys.stdout.encoding or "").lower().startswith("utf")
     marks = {True: "✓" if utf else "ok", False: "✗" if utf else "over"}

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .. import splits
-from ..dataset import open_dataset, verify
+from ..dataset import open_dataset, splits, verify
+from ..dataset.exports import EXPORTS, check
 from ..errors import UsageError
-from ..exports import EXPORTS, check
 from . import actions, printable, tell_error
 from .render import progress
 

@@ -15,7 +15,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.text import Text
 
-    from ..doctor import LIMIT, MISSING, OK, OPTIONAL, examine
+    from .checks import LIMIT, MISSING, OK, OPTIONAL, examine
 
     looks = {OK: ("✓", "green"), OPTIONAL: ("·", "dim"), LIMIT: ("!", "yellow"), MISSING: ("✗", "bold red")}
     plain = {OK: "+", OPTIONAL: "-", LIMIT: "!", MISSING: "x"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import metrics
-from . import printable
+from . import add_synth, printable
 from .render import progress
 
 if TYPE_CHECKING:
@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options; their defaults are those of `evaluation.evaluate`."""
     from ..evaluation import evaluate
-    from ..predict import DEVICES
-    from ..render import SYNTHS
+    from ..predict.model import DEVICES
 
     defaults = {name: parameter.default for name, parameter in inspect.signature(evaluate).parameters.items()}
     parser.add_argument("--model", metavar="NAME|PATH", help="a model (default: the one for the synth)")
-    parser.add_argument("--synth", choices=list(SYNTHS), help="whose sounds to take (default: the model's, or paper)")
+    add_synth(parser, "whose sounds to take", default=None)
     parser.add_argument(
         "--num-examples",
         type=int,
@@ -102,7 +101,7 @@ def _table(title: str, columns: tuple[str, ...]) -> Table:
 
 
 def _show_parameters(facts: dict[str, Any], console: Console) -> None:
-    from ..evaluation import paper
+    from ..synths.paper import published as paper
 
     theirs = paper.MPR if facts["synth"] == "paper" else {}
     table = _table(
@@ -148,7 +147,7 @@ def _show_parameters(facts: dict[str, Any], console: Console) -> None:
 
 
 def _show_sounds(facts: dict[str, Any], console: Console) -> None:
-    from ..evaluation import paper
+    from ..synths.paper import published as paper
 
     theirs = paper.SOUND if facts["synth"] == "paper" else {}
     refined = facts.get("refined")

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{args.folder} is not a folder; give the folder of a training run")
     if not 0 <= args.calibrate <= MOST_SOUNDS:
         raise UsageError(f"{args.calibrate} sounds to calibrate on are outside 0..{MOST_SOUNDS}")
-    from ..export import export
+    from ..training.onnx_export import export
 
     difference = export(args.folder, out, lambda text: print(text, flush=True), args.calibrate)
     print(f"wrote {printable(out)} ({out.stat().st_size / 1e6:.1f} MB); largest difference from Keras {difference:.1e}")

@@ -12,25 +12,25 @@ from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from .. import __version__
+from .. import synths
 from ..errors import UsageError
-from . import list_ends, say
+from ..version import __version__
+from . import add_synth, list_ends, say
 
 if TYPE_CHECKING:
-    from ..audio import Source
+    from ..audio.sources import Source
     from ..live import Comparison, Session, Settings
     from ..midi import Profile, Sink
-    from ..render import Synth
     from ..spec import ParamSpace
+    from ..synths.synth import Synth
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One input, any number of outputs, and how to listen."""
-    from ..audio import BLOCK_SAMPLES
+    from ..audio.sources import BLOCK_SAMPLES
     from ..live import MODES, NOTES, Settings
     from ..midi import BAUD
-    from ..predict import DEVICES
-    from ..render import SYNTHS
+    from ..predict.model import DEVICES
 
     listen = parser.add_argument_group("input (one)")
     listen.add_argument("--in", dest="input", metavar="DEVICE", help="audio input: its index or a part of its name")
@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--list-ports", action="store_true", help="list the MIDI output ports, and leave")
 
     how = parser.add_argument_group("listening")
-    how.add_argument("--synth", default="paper", choices=SYNTHS, help="whose parameters (default: paper)")
+    add_synth(how, "whose parameters are sent")
     how.add_argument("--model", help="a shipped model's name, or an ONNX file (default: the synth's)")
     how.add_argument("--device", default="auto", choices=DEVICES, help="where the network runs (default: auto)")
     how.add_argument("--mode", choices=MODES, help=f"a patch a note, or all the time (default: {Settings.mode})")
@@ -147,12 +147,12 @@ SETTINGS = ("mode", "gain_db", "rate", "threshold_db", "confidence", "smooth", "
 def run(args: argparse.Namespace) -> int:
     """Listens until the end of the file, the duration, Ctrl-C or SIGTERM; returns 0."""
     from .. import live
-    from ..devices import quiet
     from ..midi import Receiver
-    from ..predict import default_model, digest, load_model
-    from ..profiles import to_toml
-    from ..realtime import awake
-    from ..render import synth
+    from ..midi.profiles import to_toml
+    from ..predict.model import load_model
+    from ..predict.shipped import default_model, digest
+    from ..system.devices import quiet
+    from ..system.realtime import awake
 
     if args.list_devices or args.list_ports:
         return _list(args)
@@ -164,15 +164,16 @@ def run(args: argparse.Namespace) -> int:
     if session is None:
         settings = live.Settings(**{name: value for name, value in given.items() if value is not None})
     else:
-        args.synth, kept_model, settings, gated = _kept(session)
+        kept_synth, kept_model, settings, gated = _kept(session)
+        args.synth = synths.load(kept_synth)
         args.model, args.anything = args.model or kept_model, not gated
-    target = synth(args.synth)
+    target: Synth = args.synth
     profiles = _profiles(args, target) if args.outputs or not session else _kept_profiles(session, target.space)
 
     with contextlib.ExitStack() as stack:
         if args.awake:
             stack.enter_context(awake())
-        named = args.model or default_model(args.synth)
+        named = args.model or default_model(target)
         model = load_model(named, args.device)
         model.require(target)
         if session is not None and session.facts.get("model_sha256", digest(named)) != digest(named):
@@ -195,7 +196,7 @@ def run(args: argparse.Namespace) -> int:
         stop = stack.enter_context(_until_signalled())  # from here on; what is opened above may hang
         refiner = recorder = None
         if args.refine is not None:
-            refiner = live.Refiner(target.name, args.refine)
+            refiner = live.Refiner(target, args.refine)
             stack.callback(refiner.close)
         if args.record:
             recorder = live.Recorder(args.record)
@@ -222,7 +223,7 @@ def run(args: argparse.Namespace) -> int:
                 },
             )
         if not (args.quiet or args.fast or any(output["kind"] == "dry_run" for output in args.outputs)):
-            from ..display import Display
+            from ..live.display import Display
 
             stack.enter_context(Display(target.space, bridge.status, settings.confidence))
         with quiet():  # what libraries say of a server that is gone would be in the display's way
@@ -234,9 +235,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _profiles(args: argparse.Namespace, target: Synth) -> list[tuple[Profile, float]]:
     """The profile and the speed of the wire of each output."""
+    from ..live.play import PIPE_BAUD, fine_profile
     from ..midi import BAUD, OSC_BAUD, check_osc
-    from ..play import PIPE_BAUD, fine_profile
-    from ..profiles import load
+    from ..midi.profiles import load
 
     found = []
     for output in args.outputs:
@@ -244,7 +245,7 @@ def _profiles(args: argparse.Namespace, target: Synth) -> list[tuple[Profile, fl
             found.append((fine_profile(target), PIPE_BAUD))
             continue
         own = {"profile": "osc", "baud": OSC_BAUD} if output["kind"] == "osc" else {}
-        about = {"profile": args.synth, "channel": None, "baud": BAUD, **args.of_all, **own, **output}
+        about = {"profile": target.name, "channel": None, "baud": BAUD, **args.of_all, **own, **output}
         profile = load(about["profile"], target.space, about["channel"])
         check_osc(profile, output["kind"] == "osc")
         if output["kind"] == "din":
@@ -255,8 +256,8 @@ def _profiles(args: argparse.Namespace, target: Synth) -> list[tuple[Profile, fl
 
 def _kept(session: Session) -> tuple[str, str, Settings, bool]:
     """The synth, the model, the settings, and whether there was a gate, that a session was recorded with."""
-    from ..files import check_types
     from ..live import Settings
+    from ..system.files import check_types
 
     facts = session.facts
     with session.reading():
@@ -272,7 +273,7 @@ def _kept_profiles(session: Session, space: ParamSpace) -> list[tuple[Profile, f
     """The profiles and speeds of a session's receivers; the patches that were refined are of the same parameters."""
     import tomllib
 
-    from ..profiles import parse
+    from ..midi.profiles import parse
 
     with session.reading():
         if any(mark.what == "refined" and len(mark.value) != len(space) for mark in session.marks):
@@ -325,7 +326,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _source(args: argparse.Namespace, session: Session | None) -> Source:
-    from ..audio import DeviceSource, FileSource, StreamClock, WallClock
+    from ..audio.sources import DeviceSource, FileSource, StreamClock, WallClock
     from ..live import SessionSource
 
     clock = StreamClock() if args.fast else WallClock()
@@ -337,8 +338,8 @@ def _source(args: argparse.Namespace, session: Session | None) -> Source:
 
 
 def _sink(output: Mapping[str, str], target: Synth, profile: Profile) -> Sink:
+    from ..live.play import ProcessSink
     from ..midi import DinSink, MidiFileSink, OscSink, PortSink, TextSink
-    from ..play import ProcessSink
 
     kind, name = output["kind"], output["name"]
     if kind == "play":
@@ -355,7 +356,7 @@ def _sink(output: Mapping[str, str], target: Synth, profile: Profile) -> Sink:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from ..audio import list_devices
+    from ..audio.sources import list_devices
     from ..midi import output_ports
 
     without = "no MIDI output ports; start what is to receive, or make one with --virtual NAME"

@@ -12,24 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from . import printable, tell_error
+from . import add_synth, printable, tell_error
 
 if TYPE_CHECKING:
-    from ..matching import Match
-    from ..refine import Progress
+    from ..matching.result import Match
+    from ..search.refine import Progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `inversynth match`."""
-    from ..matching import match
-    from ..predict import DEVICES
-    from ..render import SYNTHS
+    from ..matching.result import match
+    from ..predict.model import DEVICES
 
     defaults = {name: parameter.default for name, parameter in inspect.signature(match).parameters.items()}
     parser.add_argument(
         "targets", metavar="TARGET", nargs="+", type=Path, help="a recording; its first note is matched"
     )
-    parser.add_argument("--synth", choices=SYNTHS, default=defaults["synth"], help="its synth (default: %(default)s)")
+    add_synth(parser, "what is to make the sound")
     parser.add_argument(
         "--out",
         metavar="DIR",
@@ -83,10 +82,10 @@ def run(args: argparse.Namespace) -> int:
 
     So does Ctrl-C, which still leaves the match of a search that it ended.
     """
-    from ..matching import match
-    from ..predict import default_model, load_model
-    from ..refine import INTERRUPTED
-    from ..render import synth
+    from ..matching.result import match
+    from ..predict.model import load_model
+    from ..predict.shipped import default_model
+    from ..search.refine import INTERRUPTED
 
     folders: dict[str, Path] = {}
     for target in args.targets:
@@ -95,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         if before is not target:
             raise UsageError(f"{before} and {target} would both be written to {args.out / stem}; rename one")
     model = load_model(args.model or default_model(args.synth), args.device)
-    model.require(synth(args.synth))
+    model.require(args.synth)
     code = 0
     for stem, target in folders.items():
         try:
@@ -172,14 +171,14 @@ def _show(target: Path, found: Match, folder: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from .. import metrics
-    from ..picture import note
-    from ..render import synth
+    from ..matching.picture import note
 
-    space = synth(found.synth).space
+    space = found.synth.space
     heard = space.active([[setting.level for setting in found.patch]])[0]
     table = Table(
-        title=Text(f"{printable(target.name)} as a patch of {found.synth}"), title_justify="left", title_style="bold"
+        title=Text(f"{printable(target.name)} as a patch of {found.synth.name}"),
+        title_justify="left",
+        title_style="bold",
     )
     table.add_column("parameter")
     table.add_column("value", justify="right")
@@ -188,7 +187,7 @@ def _show(target: Path, found: Match, folder: Path) -> None:
     table.add_column("the network's confidence" if found.refinement else "confidence")
     for param, setting, is_heard in zip(space, found.patch, heard, strict=True):
         bar = "█" * round(20 * setting.confidence)
-        name = f", {note(setting.value)}" if metrics.group_of(param.symbol) == "notes" else ""
+        name = f", {note(setting.value)}" if param.role == "pitch" else ""
         table.add_row(
             setting.name,
             f"{setting.value:.4g}",

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from . import list_ends, say
+from ..synths.synth import Synth
+from . import add_synth, list_ends, say
 
 if TYPE_CHECKING:
-    from ..play import Input, Player
+    from ..live.play import Input, Player
 
 OUT_RATE = 48000
 """Of a file, in Hz."""
@@ -20,8 +21,7 @@ OUT_RATE = 48000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where notes come from, where sound goes, and what is played."""
-    from ..play import GAIN_DB, VOICES
-    from ..render import SYNTHS
+    from ..live.play import GAIN_DB, VOICES
 
     inputs = parser.add_argument_group("input (at least one)")
     inputs.add_argument(
@@ -56,8 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--list-devices", action="store_true", help="list the audio outputs, and leave")
 
     what = parser.add_argument_group("what is played")
-    playable = [name for name, synth in SYNTHS.items() if synth.voices]
-    what.add_argument("--synth", default=playable[0], choices=playable, help=f"default: {playable[0]}")
+    add_synth(what, "what is played")
     begin = what.add_mutually_exclusive_group()
     begin.add_argument("--patch", metavar="PATCH.json", help="what it begins with, as `match` writes it")
     begin.add_argument("--silent", action="store_true", help="begin with a patch that is hardly heard")
@@ -67,19 +66,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plays until the end of the input, the duration, Ctrl-C or SIGTERM; returns 0."""
-    from ..audio import check_block
-    from ..devices import quiet
-    from ..files import wav, writing
-    from ..play import FileInput, Output, Player, Voices, find_output, initial_patch, perform, read_patch, render
-    from ..profiles import load
-    from ..render import synth
+    from ..audio.sources import check_block
+    from ..live.play import FileInput, Output, Player, Voices, find_output, initial_patch, perform, read_patch, render
+    from ..midi.profiles import load
+    from ..system.devices import quiet
+    from ..system.files import wav, writing
     from .live import _until_signalled
 
     if args.list_devices or args.list_ports:
         return _list(args)
     _check(args)
-    instrument = synth(args.synth)
-    profile = load(args.profile or args.synth, instrument.space, args.channel)
+    instrument: Synth = args.synth
+    profile = load(args.profile or instrument.name, instrument.space, args.channel)
     patch = read_patch(args.patch, instrument) if args.patch else initial_patch(instrument, args.silent)
     check_block(args.block_size or 1)
     row = None if args.out_file else find_output(args.out)
@@ -104,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
             for each in inputs:
                 say(f"MIDI from {each.description}, channel {profile.channel}")
             say(f"driven: {', '.join(f'{each.param.name} ({each.address})' for each in profile.driven)}")
-            say(f"playing {args.synth} on {output.description}, {args.voices} voices")
+            say(f"playing {instrument.name} on {output.description}, {args.voices} voices")
             with quiet():  # libjack tells much when its server goes
                 perform(player, output, inputs, stop, args.duration)
     say(player.summary())
@@ -122,7 +120,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _inputs(args: argparse.Namespace, player: Player) -> Iterator[Input]:
-    from ..play import FileInput, PipeInput, PortInput
+    from ..live.play import FileInput, PipeInput, PortInput
 
     if args.midi_in == "-":
         yield PipeInput(sys.stdin.fileno(), player)
@@ -135,8 +133,8 @@ def _inputs(args: argparse.Namespace, player: Player) -> Iterator[Input]:
 
 
 def _list(args: argparse.Namespace) -> int:
+    from ..live.play import list_outputs
     from ..midi import input_ports
-    from ..play import list_outputs
 
     without = "no MIDI input ports; connect a keyboard, or make one with --virtual NAME"
     return list_ends(args, "output", list_outputs, input_ports, without)

@@ -8,9 +8,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import files
 from ..errors import InversynthError
-from . import actions, say
+from ..system import files
+from . import actions, add_synth, say
 
 if TYPE_CHECKING:
     from ..midi import Control, Profile
@@ -26,7 +26,6 @@ ACTIONS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the actions."""
-    from ..render import SYNTHS
 
     made = actions(parser, ACTIONS)
     for name in ("show", "check"):
@@ -35,12 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     made["learn"].add_argument("--midi-in", required=True, metavar="PORT", help="the device's MIDI output, or a part")
     for name in ("import", "learn"):
         made[name].add_argument("--out", required=True, metavar="PROFILE.toml", help="the profile to write")
-        made[name].add_argument("--synth", default="paper", choices=SYNTHS, help="whose parameters (default: paper)")
+        add_synth(made[name], "whose parameters are driven")
 
 
 def run(args: argparse.Namespace) -> int:
     """Returns 0."""
-    from .. import profiles
+    from ..midi import profiles
 
     if args.action == "list":
         for name in profiles.names():
@@ -66,13 +65,12 @@ def _driven(profile: Profile) -> str:
 
 
 def _import(args: argparse.Namespace) -> None:
-    from ..profiles import to_toml
-    from ..profiles.charts import read_chart
-    from ..render import synth
+    from ..midi.profiles import to_toml
+    from ..midi.profiles.charts import read_chart
 
-    profile = read_chart(args.chart, synth(args.synth).space)
+    profile = read_chart(args.chart, args.synth.space)
     with files.writing(args.out) as temporary:
-        temporary.write_text(to_toml(profile, args.synth), encoding="utf-8")
+        temporary.write_text(to_toml(profile, args.synth.name), encoding="utf-8")
     print(f"{args.out}: {_driven(profile)}")
     for control in profile.driven:
         print(f"  {control.param.name:18} {control.address}, {control.low}..{control.high}")
@@ -80,13 +78,12 @@ def _import(args: argparse.Namespace) -> None:
 
 
 def _learn(args: argparse.Namespace) -> None:
-    from ..devices import quiet
     from ..midi import InputPort, Profile
-    from ..profiles import to_toml
-    from ..profiles.learning import learn
-    from ..render import synth
+    from ..midi.profiles import to_toml
+    from ..midi.profiles.learning import learn
+    from ..system.devices import quiet
 
-    space = synth(args.synth).space
+    space = args.synth.space
     pressed = threading.Semaphore(0)
 
     def read_lines() -> None:
@@ -111,5 +108,5 @@ def _learn(args: argparse.Namespace) -> None:
             raise InversynthError("nothing was moved; no profile is written")
         found = tuple(controls.get(name) for name in space.names)
         profile = Profile(Path(args.out).stem, space, found, channel)
-        temporary.write_text(to_toml(profile, args.synth), encoding="utf-8")
+        temporary.write_text(to_toml(profile, args.synth.name), encoding="utf-8")
     print(f"{args.out}: {_driven(profile)}")

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..dataset import DTYPES, DatasetSettings, Report, render_dataset
-from ..engines import ENGINES
-from ..exports import EXPORTS, check
-from ..render import SYNTHS
-from . import printable
+from ..dataset.engines import ENGINES
+from ..dataset.exports import EXPORTS, check
+from . import add_synth, printable
 
 PLAIN_S = 5.0
 """Time between two lines of progress where there is no terminal."""
@@ -23,7 +22,7 @@ PLAIN_S = 5.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options; their defaults are those of `DatasetSettings`."""
     own = DatasetSettings
-    parser.add_argument("--synth", choices=list(SYNTHS), default=own.synth, help="synth to render (%(default)s)")
+    add_synth(parser, "what to render")
     parser.add_argument(
         "--num-examples", type=int, default=own.count, metavar="N", help="how many sounds (%(default)s)"
     )

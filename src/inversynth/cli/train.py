@@ -7,13 +7,13 @@ import dataclasses
 import sys
 from typing import Any
 
-from ..architectures import MODELS, OWN
 from ..errors import UsageError
+from ..networks.architectures import MODELS
 from . import printable
 
 HELP = {
     "synth": "whose sounds to learn",
-    "model": f"ours for the synth paper: {', '.join(OWN)}; the paper's: {', '.join(m for m in MODELS if m not in OWN)}",
+    "model": f"one of the paper's: {', '.join(MODELS)}; or one of the synth's own (paper: Atoms)",
     "data": "train on this dataset (without --split, its last --validation items are held out)",
     "split": "train on this part of the dataset (see: inversynth data split); measure on the part validation",
     "epochs": "at most this many epochs; the learning rate falls over all of them",
@@ -36,7 +36,7 @@ HELP = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One option for each field of `training.Settings`, with its default, and where the run is kept."""
-    from ..training import Settings
+    from ..training.loop import Settings
 
     parser.add_argument("--out", required=True, metavar="RUN", help="folder of the run")
     source = parser.add_mutually_exclusive_group()
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     """Trains; returns 0 when the run is finished and 130 when it was stopped and can be resumed."""
     from pathlib import Path
 
-    from ..training import Run, Settings, train
+    from ..training.loop import Run, Settings, train
 
     given = {f.name: getattr(args, f.name) for f in dataclasses.fields(Settings) if getattr(args, f.name) is not None}
     if args.resume:

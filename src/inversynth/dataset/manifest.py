@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__, render, sampling
 from ..errors import DamageError, UsageError
-from ..files import check_types, to_json
 from ..spec import AudioFormat, ParamSpace
-from ..stores import Entry, Store
+from ..synths import sampling
+from ..synths.synth import Synth
+from ..system.files import check_types, to_json
+from ..system.simd import simd_target
+from ..version import __version__
 from .samples import DTYPES
+from .stores import Entry, Store
 
 FORMAT = "inversynth dataset 2"
 UNSIGNED = ("inversynth dataset 1",)
@@ -37,7 +40,7 @@ class DatasetSettings:
     for what can't be rendered.
     """
 
-    synth: str = "paper"
+    synth: Synth
     count: int = 150
     seed: int = 0
     seconds: float | None = None
@@ -47,7 +50,7 @@ class DatasetSettings:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        renderer = render.synth(self.synth)
+        renderer = self.synth
         if not 1 <= self.count <= 2**48:
             raise UsageError(f"{self.count} examples are outside 1..2^48")
         if self.shard_size is not None and self.shard_size < 1:
@@ -60,7 +63,7 @@ class DatasetSettings:
     @property
     def audio(self) -> AudioFormat:
         """The format of every item."""
-        own = render.synth(self.synth).format
+        own = self.synth.format
         return AudioFormat(
             own.sample_rate if self.sample_rate is None else self.sample_rate,
             own.seconds if self.seconds is None else self.seconds,
@@ -168,8 +171,8 @@ class Manifest:
         """The manifest of a dataset that has no files yet."""
         return cls(
             __version__,
-            render.kernel_path().arithmetic,
-            settings.synth,
+            simd_target().arithmetic,
+            settings.synth.name,
             settings.seed,
             settings.count,
             settings.items_a_shard,
@@ -177,7 +180,7 @@ class Manifest:
             settings.audio.seconds,
             settings.normalise,
             settings.dtype,
-            render.synth(settings.synth).space,
+            settings.synth.space,
         )
 
     @classmethod
@@ -194,7 +197,7 @@ class Manifest:
             if not whole:
                 raise ValueError("it is not what was written")
             del fields["sha256"], fields["fingerprint"]
-            manifest = cls(**{**fields, "space": ParamSpace.from_list(fields["space"])})
+            manifest = cls(**{**fields, "space": ParamSpace.from_data(fields["space"])})
             check_types(manifest)
         except UsageError:
             raise
@@ -208,7 +211,7 @@ class Manifest:
     def write(self, folder: Store, name: str) -> None:
         """Writes it as JSON, first the SHA-256 of all that follows; the same dataset gives the same bytes."""
         fields = {"format": FORMAT, **vars(self)}
-        fields |= {"fingerprint": self.space.fingerprint, "space": self.space.to_list()}
+        fields |= {"fingerprint": self.space.fingerprint, "space": self.space.to_data()}
         fields["files"] = dict(sorted(fields.pop("files").items()))
         rest = to_json(fields)[len("{\n") :]
         folder.write(name, [_signature(rest) + rest])

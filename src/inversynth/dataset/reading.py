@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engines import engine
 from ..errors import UsageError
-from ..stores import Entry, LocalStore, Store, store
+from .engines import engine
 from .manifest import MANIFEST, PARTIAL, SHARD_FILE, Manifest, Part
 from .samples import restore
+from .stores import Entry, LocalStore, Store, store
 
 Report = Callable[[int, int, int], None]
 """Told (items done, items in all, items of those rendered just now) after each shard."""

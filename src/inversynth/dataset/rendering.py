@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import engines, render, sampling
-from ..engines import Engine, checkpoint
 from ..errors import DamageError, InversynthError, MismatchError
-from ..stores import Entry, Store, store
+from ..spec import Note
+from . import engines
+from .engines import Engine, checkpoint
 from .manifest import MANIFEST, PARTIAL, SHARD_FILE, DatasetSettings, Manifest
 from .reading import Dataset, Look, Report, open_dataset, wrongs
 from .samples import stored
+from .stores import Entry, Store, store
 
 BLOCK_BYTES = 1 << 20
 """A worker holds about this much sound at a time: what fits into its core's cache is fastest."""
@@ -48,12 +49,13 @@ class ShardTask:
                 f"{folder.name(PARTIAL)} is not there on {socket.gethostname()}; every machine that renders must see "
                 "the same place: a folder that they share, or a URL"
             )
-        synth, items = render.synth(settings.synth), manifest.items(number)
-        levels = sampling.draw(synth.space, settings.seed, items.start, len(items))
+        synth, items = settings.synth, manifest.items(number)
+        levels = synth.draw(settings.seed, items.start, len(items)).levels
         values = synth.space.values_of_levels(levels)
-        lanes = render.kernel_path().lanes
+        lanes = synth.renderer.lanes
         rows = min(len(items), lanes * max(1, BLOCK_BYTES // (4 * manifest.audio.samples * lanes)))
         buffer = np.empty((rows, manifest.audio.samples), np.float32)
+        notes = Note.rows(synth.note, rows)
         peaks: list[NDArray[np.float32] | None] = []
 
         def sounds() -> Iterator[NDArray[Any]]:
@@ -61,7 +63,7 @@ class ShardTask:
                 checkpoint()
                 block = values[start : start + rows]
                 audio = buffer[: len(block)]
-                synth.fill(block, audio, manifest.sample_rate)  # levels need no check of their values
+                synth.renderer(block, notes[: len(block)], manifest.sample_rate, audio, workers=1)
                 data, peak = stored(audio, settings.dtype, settings.normalise)
                 peaks.append(peak)
                 yield data

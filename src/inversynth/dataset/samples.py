@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _native
-from ..render import kernel_path
+from ..system.simd import simd_target
 
 DTYPES = {"float32": "<f4", "float16": "<f2", "int16": "<i2"}
 """What a sample may be stored as, and how .npy says so."""
@@ -24,7 +24,7 @@ def stored(audio: NDArray[np.float32], dtype: str, normalise: bool) -> tuple[NDA
     if normalise:
         peaks = np.maximum(audio.max(axis=1), -audio.min(axis=1))
         np.divide(audio, np.where(peaks > 0, peaks, np.float32(1))[:, None], out=audio)
-    path = kernel_path().number
+    path = simd_target().number
     if dtype == "float16":
         halves = np.empty(audio.shape, np.uint16)
         _native.to_half(audio, halves, path)

@@ -13,17 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import metrics, sampling
-from ..baselines import check as check_baselines
-from ..conditions import check as check_conditions
+from .. import metrics, synths
+from ..audio.augmentation import check as check_conditions
 from ..errors import UsageError
-from ..files import make_folder, to_json, writing
-from ..machine import machine
-from ..predict import Model, default_model, load_model
-from ..refine import check_budget
-from ..render import Synth
-from ..render import synth as synth_named
-from .comparing import CHUNK, Columns, Report, compare, heard, joined, likeliest
+from ..predict.model import Model, load_model
+from ..predict.shipped import default_model
+from ..search.audible import audible
+from ..search.baselines import check as check_baselines
+from ..search.refine import check_budget
+from ..synths import sampling
+from ..synths.synth import Synth
+from ..system.files import make_folder, to_json, writing
+from ..system.machine import machine
+from .comparing import CHUNK, Columns, Report, compare, joined, likeliest
 from .robustness import robustness
 from .searching import figures, run_baselines, run_refinement
 
@@ -58,7 +60,7 @@ class Evaluation:
 
     def save(self, folder: str | Path) -> None:
         """Writes `measures.csv`, `parameters.csv`, `evaluation.png` and, last, `evaluation.json` into a folder."""
-        from ..picture import plain
+        from ..matching.picture import plain
         from .output import draw, write_measures, write_parameters
 
         place = make_folder(folder)
@@ -77,7 +79,7 @@ class Evaluation:
 
 def evaluate(
     model: str | Path | Model | None = None,
-    synth: str | None = None,
+    synth: Synth | None = None,
     num_examples: int = 4096,
     seed: int = 7,
     device: str = "auto",
@@ -91,18 +93,22 @@ def evaluate(
     """Measures a model on sounds of the test stream of a seed, which no training run draws from.
 
     model: a name, a path or a loaded `Model`; by default the one shipped for the synth. synth: by default the
-    model's, else "paper". The sounds are predicted, the likeliest levels are rendered, and both sounds compared;
+    model's. The sounds are predicted, the likeliest levels are rendered, and both sounds compared;
     chance compares sounds with the next ones, at most `CHANCE` of them. refine: seconds; each sound is also refined
-    from the network's distributions for at most so long, on one core. baselines: each of `inversynth.baselines`
+    from the network's distributions for at most so long, on one core. baselines: each of `inversynth.search.baselines`
     searches each sound with a `budget` of renders. conditions: the targets are also heard as the world leaves them (see
     `robustness`). With `out`, the evaluation is saved there. `progress("...")` opens a display. Raises `UsageError` for
     fewer than 2 examples (chance compares them) or too many, a budget that nothing can be done with, or a library that
     is missing, and `MismatchError` for a model of another synth.
     """
     if model is None:
-        model = default_model(synth or "paper")
+        model = default_model(synth or synths.load())
     network = model if isinstance(model, Model) else load_model(model, device)
-    instrument = synth_named(synth or network.synth)
+    instrument = synth or synths.find(network.synth)
+    if instrument is None:
+        raise UsageError(
+            f"the model {network.name} is for the synth {network.synth!r}, which isn't here; name its file"
+        )
     network.require(instrument)
     if isinstance(num_examples, bool) or not 2 <= num_examples <= MOST_EXAMPLES:
         raise UsageError(f"{num_examples} examples are outside 2..{MOST_EXAMPLES}")
@@ -118,7 +124,7 @@ def evaluate(
         make_folder(out)
     with progress("evaluating") as report:
         probabilities, sounds, chance = _compared(network, instrument, levels, report)
-    effective = heard(instrument, levels)
+    effective = audible(instrument, levels)
     facts = {
         "model": network.name,
         "synth": instrument.name,
@@ -182,12 +188,13 @@ def _of_parameters(
     ranks = np.stack([metrics.ranks(p, levels[:, i]) for i, p in enumerate(probabilities)], axis=1)
     percentiles = 100 * (1 - ranks / space.levels)
     found: dict[str, Any] = {"mean_mpr": {}, "parameters": {}, "groups": {}}
+    groups = instrument.published.groups if instrument.published else None
     for kind, use in (("masked", effective), ("unmasked", np.ones(levels.shape, bool))):
         rows = metrics.parameter_measures(space, probabilities, levels, use)
         each, mean = metrics.mean_intervals(percentiles, use)
         found["mean_mpr"] |= {kind: metrics.mean_mpr(rows), f"{kind}_95": mean}
         found["parameters"][kind] = [row | {"mpr_95": ends} for row, ends in zip(rows, each, strict=True)]
-        found["groups"][kind] = metrics.group_measures(space, rows)
+        found["groups"][kind] = metrics.group_measures(space, rows, groups)
     rows = metrics.calibration(space, probabilities, levels, effective)
     chance = np.mean(100 * (1 - (space.levels - 1) / 2 / space.levels))
     return found | {"chance_mpr": float(chance), "calibration": {"parameters": rows, "pooled": metrics.pooled(rows)}}

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics
-from ..render import Synth, in_threads
+from ..synths.synth import Synth
+from ..system.simd import in_threads
 
 CHUNK = 256
 """Sounds that are held at a time."""
@@ -17,27 +18,6 @@ Columns = dict[str, NDArray[np.float64]]
 """Measures of sounds by name, each (n,)."""
 Report = Callable[[int, int, int], None]
 """Hears of progress: how many are done, of how many, and done by this run."""
-
-
-UNHEARD = 1e-5
-"""A relative residual below this (-100 dB) is no difference."""
-
-
-def heard(instrument: Synth, levels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(n, P) where a parameter of (n, P) levels has an effect: its lowest or its highest level sounds different.
-
-    More than the space says of itself: an attack that lasts until the note ends leaves decay and sustain no place.
-    """
-    space = instrument.space
-    columns = np.arange(len(space))
-    found = np.empty(levels.shape, bool)
-    for item, right in enumerate(levels):
-        others = np.repeat(right[None], 2 * len(space), axis=0)
-        others[2 * columns, columns], others[2 * columns + 1, columns] = 0, space.levels - 1
-        target = instrument.render(space.values_of_levels(right[None]))[0]
-        changes = np.linalg.norm(instrument.render(space.values_of_levels(others)) - target, axis=1)
-        found[item] = changes.reshape(-1, 2).max(axis=1) > UNHEARD * np.linalg.norm(target)
-    return found
 
 
 def likeliest(probabilities: list[NDArray[np.float32]]) -> NDArray[np.int64]:

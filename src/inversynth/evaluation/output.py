@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import metrics
-from . import paper
+from ..synths.paper import published as paper
 
 if TYPE_CHECKING:
     from . import Evaluation

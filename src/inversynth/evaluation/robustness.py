@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics
-from ..conditions import PERTURBATIONS, RATES_HZ, Sounds, between_notes, rendered_at
-from ..listening import window
-from ..predict import Model
-from ..render import Synth
+from ..audio.augmentation import PERTURBATIONS, RATES_HZ, Sounds, between_notes, rendered_at
+from ..audio.onsets import window
+from ..predict.model import Model
+from ..synths.synth import Synth
 from .comparing import CHUNK, Report, likeliest
 
 CLEAN = "clean"

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics
-from ..baselines import BASELINES
-from ..refine import INTERRUPTED, refine
-from ..render import Synth
+from ..search.baselines import BASELINES
+from ..search.refine import INTERRUPTED, refine
+from ..search.scoring import Scorer
+from ..synths.synth import Synth
 from .comparing import CHUNK, Columns, Report, compare, joined
 
 SEEDS = 1 << 64
@@ -104,7 +105,7 @@ def run_baselines(
         seconds = 0.0
         for item, (target, own) in enumerate(_items(instrument, levels, probabilities)):
             started = time.perf_counter()
-            values[item] = baseline(instrument.scorer(target), own, renders, (seed + item) % SEEDS)
+            values[item] = baseline(Scorer(instrument, target), own, renders, (seed + item) % SEEDS)
             seconds += time.perf_counter() - started
             done = number * len(levels) + item + 1
             report(done, len(BASELINES) * len(levels), done)

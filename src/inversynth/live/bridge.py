@@ -13,13 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..audio import Source, StreamClock
+from ..audio.onsets import Capture, Event, Follow, Heard, Onset, Release, clean, fit, fit_part
+from ..audio.pitch import pitch
+from ..audio.sources import Source, StreamClock
 from ..errors import UsageError
-from ..listening import Capture, Event, Follow, Heard, Onset, Release, clean, fit, fit_part
 from ..midi import Receiver
-from ..pitch import pitch
-from ..realtime import hurry, relax, undisturbed
 from ..spec import AudioFormat, ParamSpace
+from ..system.realtime import hurry, relax, undisturbed
 from .gate import LEAST_STEADY_S, Gate
 from .refining import Refiner
 from .sending import Sender

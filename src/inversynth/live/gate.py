@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pitch import pitch
-from ..render import Synth
+from ..audio.pitch import pitch
+from ..search.scoring import Scorer
 from ..spec import AudioFormat
+from ..synths.synth import Synth
 from .tracking import Estimate
 
 LEAST_RHO, MOST_OFF = 0.9, 4.0
@@ -48,7 +49,7 @@ class Gate:
         if not heard.any():
             return estimates[0], False
         levels = np.stack([of_it.levels for of_it in estimates])
-        found = self._synth.scorer(heard)(self._synth.space.values_of_levels(levels), workers=1)
+        found = Scorer(self._synth, heard)(self._synth.space.values_of_levels(levels), workers=1)
         best = int(np.argmax(found.rho_stft))
         rho, off = found.rho_stft[best], found.convergence[best]
         alike = (rho >= LEAST_RHO and off <= MOST_OFF) or off <= MOST_CONVERGENCE

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..processes import Helper
+from ..synths.synth import Synth
+from ..system.processes import Helper
 
 NICE = 10
 
@@ -19,8 +20,8 @@ NICE = 10
 class Refiner:
     """Searches for the patch of one note at a time; of notes that come meanwhile only the latest is kept."""
 
-    def __init__(self, synth: str, seconds: float) -> None:
-        from ..refine import check_budget
+    def __init__(self, synth: Synth, seconds: float) -> None:
+        from ..search.refine import check_budget
 
         check_budget(seconds, None, 1)
         self._helper = Helper(_serve, synth, seconds)
@@ -61,15 +62,13 @@ class Refiner:
         self._helper.end()
 
 
-def _serve(pipe: Connection, name: str, seconds: float) -> None:
+def _serve(pipe: Connection, synth: Synth, seconds: float) -> None:
     """Says when it is ready, then answers notes with patches; whatever comes meanwhile ends a search."""
     from ..errors import InversynthError
-    from ..refine import refine
-    from ..render import synth
+    from ..search.refine import refine
 
     if hasattr(os, "nice"):
         os.nice(NICE)
-    made = synth(name)
 
     def look(_: object) -> None:
         if pipe.poll():
@@ -82,8 +81,8 @@ def _serve(pipe: Connection, name: str, seconds: float) -> None:
             continue
         number, window, rows = asked
         try:
-            found = refine(made, window, rows, seconds=seconds, workers=1, watch=look)
+            found = refine(synth, window, rows, seconds=seconds, workers=1, watch=look)
         except InversynthError:
             pipe.send(None)
         else:
-            pipe.send((number, made.space.x_of_values(found.best[0].values[None])[0]))
+            pipe.send((number, synth.space.x_of_values(found.best[0].values[None])[0]))

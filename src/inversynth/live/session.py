@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import files
-from ..audio import BLOCK_SAMPLES, Clock, Source, check_block
+from ..audio.sources import BLOCK_SAMPLES, Clock, Source, check_block
 from ..errors import DamageError, InversynthError, UsageError, one_line
 from ..spec import AudioFormat
+from ..system import files
 
 FACTS, LOG, AUDIO = "session.json", "log.jsonl", "audio-{:04}.wav"
 FILE_S = 3600.0

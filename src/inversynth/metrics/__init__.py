@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from .field import field_measures
 from .intervals import mean_intervals, summary
-from .parameters import (
-    GROUPS,
-    calibration,
-    group_measures,
-    group_of,
-    mean_mpr,
-    parameter_measures,
-    pooled,
-    ranks,
-)
-from .sounds import FLOOR, HOP, WINDOW, log_spectrograms, pearson, sound_measures, spectrogram
+from .parameters import calibration, group_measures, mean_mpr, parameter_measures, pooled, ranks
+from .sounds import FLOOR, WINDOW, log_spectrograms, pearson, sound_measures, spectrogram, window_samples
 
 TITLES = {
     "rho_stft": "rho(STFT)",
@@ -33,14 +24,11 @@ TITLES = {
 
 __all__ = [
     "FLOOR",
-    "GROUPS",
-    "HOP",
     "TITLES",
     "WINDOW",
     "calibration",
     "field_measures",
     "group_measures",
-    "group_of",
     "log_spectrograms",
     "mean_intervals",
     "mean_mpr",
@@ -51,4 +39,5 @@ __all__ = [
     "sound_measures",
     "spectrogram",
     "summary",
+    "window_samples",
 ]

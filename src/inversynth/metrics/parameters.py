@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..spec import ParamSpace
-
-GROUPS = {
-    "filter": ("f_cut", "q"),
-    "notes": ("f",),
-    "amplitude LFO": ("B",),
-    "gate frequency": ("f_gate",),
-    "frequency LFO": ("v",),
-    "oscillator amplitude": ("A",),
-    "ADSR": ("a", "d", "s", "r"),
-}
-"""The paper's groups of parameters, by symbol (for f, v, A, B: of all oscillators); see `group_of`."""
+from ..spec import ROLES, ParamSpace
 
 
 def ranks(probabilities: NDArray[Any], levels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -70,30 +59,32 @@ def mean_mpr(rows: Sequence[dict[str, Any]]) -> float:
     return float(np.mean([row["mpr"] for row in rows]))
 
 
-def group_of(symbol: str) -> str | None:
-    """The group of a parameter of the paper by its symbol, or None for another synth's.
+def group_measures(
+    space: ParamSpace, rows: Sequence[dict[str, Any]], groups: Mapping[str, Sequence[str]] | None = None
+) -> list[dict[str, Any]]:
+    """One row a group: the means of its parameters' rows, `name` and `params`.
 
-    The paper's text makes the amplitude LFO of the B, its Figure 6 of f_gate alone; here each is a group.
+    groups: the names of the parameters of each; by default those that have the heading of a role in common
+    (`spec.ROLES`).
     """
-    kinds = {kind: group for group, members in GROUPS.items() for kind in members}
-    return kinds.get(symbol, kinds.get(symbol.split("_")[0]))
-
-
-def group_measures(space: ParamSpace, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row a group of `GROUPS` that the space has: the means of its parameters' rows, `name` and `params`."""
+    if groups is None:
+        roles: dict[str, list[str]] = {}
+        for param in space:
+            if param.role is not None:
+                roles.setdefault(ROLES[param.role], []).append(param.name)
+        groups = roles
     found = []
-    for group in GROUPS:
-        members = [row for param, row in zip(space, rows, strict=True) if group_of(param.symbol) == group]
-        if members:
-            found.append(
-                {
-                    "name": group,
-                    "params": [row["name"] for row in members],
-                    "mpr": float(np.mean([row["mpr"] for row in members])),
-                    "top": [float(k) for k in np.mean([row["top"] for row in members], axis=0)],
-                    "mae": float(np.mean([row["mae"] for row in members])),
-                }
-            )
+    for group, names in groups.items():
+        members = [row for row in rows if row["name"] in names]
+        found.append(
+            {
+                "name": group,
+                "params": [row["name"] for row in members],
+                "mpr": float(np.mean([row["mpr"] for row in members])),
+                "top": [float(k) for k in np.mean([row["top"] for row in members], axis=0)],
+                "mae": float(np.mean([row["mae"] for row in members])),
+            }
+        )
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypeVar
 
 import numpy as np
@@ -9,7 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import UsageError
 
-WINDOW, HOP = 512, 256
+WINDOW = 512
+"""Samples of the paper's windows, half of which overlap (section 4.1)."""
+WINDOW_S = 1 / 32
+"""What they last at the paper's sample rate."""
 FLOOR = 1e-4
 """A log spectrogram goes no lower than this part of the target's largest magnitude."""
 
@@ -41,17 +45,24 @@ def framed(sounds: NDArray[F], window: int, hop: int, hann: bool = True) -> NDAr
     return np.asarray(windows * shape.astype(sounds.dtype))
 
 
-def spectrogram(sounds: ArrayLike) -> NDArray[np.float64]:
-    """(n, samples) sounds to (n, frames, 257) magnitudes: `framed` with a window of 512 and a hop of 256."""
-    return np.asarray(np.abs(np.fft.rfft(framed(np.asarray(sounds, np.float64), WINDOW, HOP), axis=2)))
+def window_samples(sample_rate: int) -> int:
+    """The power of two whose samples last nearest to `WINDOW_S`, by their ratio, at a sample rate in Hz."""
+    return 1 << round(math.log2(sample_rate * WINDOW_S))
 
 
-def log_spectrograms(targets: ArrayLike, sounds: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Two (n, samples) to two (n, frames, 257): the natural logs of the magnitudes of targets and of sounds.
+def spectrogram(sounds: ArrayLike, window: int = WINDOW) -> NDArray[np.float64]:
+    """(n, samples) sounds to (n, frames, window / 2 + 1) magnitudes: `framed`, with a hop of half a window."""
+    return np.asarray(np.abs(np.fft.rfft(framed(np.asarray(sounds, np.float64), window, window // 2), axis=2)))
+
+
+def log_spectrograms(
+    targets: ArrayLike, sounds: ArrayLike, window: int = WINDOW
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Two (n, samples) to two (n, frames, window / 2 + 1): the natural logs of the magnitudes of targets and of sounds.
 
     Both stop at `FLOOR` of the target's largest magnitude; of a silent target, at `FLOOR` itself.
     """
-    return _logs(spectrogram(targets), spectrogram(sounds))
+    return _logs(spectrogram(targets, window), spectrogram(sounds, window))
 
 
 def _logs(target: NDArray[np.float64], sound: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -73,8 +84,10 @@ def pearson(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float6
     return np.asarray(np.where(flat, equal, (a * b).sum(axis=1) / scale), np.float64)
 
 
-def sound_measures(targets: ArrayLike, sounds: ArrayLike) -> dict[str, NDArray[np.float64]]:
+def sound_measures(targets: ArrayLike, sounds: ArrayLike, window: int = WINDOW) -> dict[str, NDArray[np.float64]]:
     """`rho_stft`, `rho_ft` and `f_delta`, each (n,), of sounds (n, samples) against their targets (n, samples).
+
+    window: of the spectrograms, in samples.
 
     rho_stft: Pearson correlation of the flattened log spectrograms; rho_ft: of the magnitudes of one Fourier
     transform of the whole sound; f_delta: Frobenius norm of the difference of the spectrograms. Ours, for the
@@ -83,7 +96,7 @@ def sound_measures(targets: ArrayLike, sounds: ArrayLike) -> dict[str, NDArray[n
     (natural logs give 100 to 320). It grows with loudness. Raises `UsageError` unless both have the same shape.
     """
     target, sound = check_sounds(targets, sounds)
-    a, b = spectrogram(target), spectrogram(sound)
+    a, b = spectrogram(target, window), spectrogram(sound, window)
     return {
         "rho_stft": pearson(*_logs(a, b)),
         "rho_ft": pearson(np.abs(np.fft.rfft(target, axis=1)), np.abs(np.fft.rfft(sound, axis=1))),

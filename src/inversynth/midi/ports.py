@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..devices import pick, quiet
 from ..errors import InversynthError, UsageError
+from ..system.devices import pick, quiet
 from .messages import Message
 
 LOOK_S = 1.0

@@ -1,6 +1,6 @@
 """What a device takes: where each parameter goes (its address), how it runs there (its control), and the rest.
 
-All of it is pure and frozen; `inversynth.profiles` reads it from TOML.
+All of it is pure and frozen; `inversynth.midi.profiles` reads it from TOML.
 """
 
 from __future__ import annotations

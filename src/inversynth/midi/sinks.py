@@ -8,8 +8,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from .. import files
 from ..errors import UsageError
+from ..system import files
 from .messages import (
     CONTROL_CHANGE,
     DATA_ENTRY,

@@ -1,0 +1,1 @@
+"""Sound in: files, sources, onsets, pitch, resampling, augmentation."""

@@ -1,0 +1,1 @@
+"""One sound in; a patch, its sound, its picture and its report out."""

@@ -1,0 +1,183 @@
+"""What a match looks like: its spectrograms, its parameters in groups, and the picture `match.png`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import metrics
+from ..spec import Param, ParamSpace
+from .result import Match
+
+TARGET_COLOUR, MATCH_COLOUR = "#2f7fd0", "#e0672c"
+FLOOR_DB = 20 * float(np.log10(metrics.FLOOR))
+FRAMES = 256
+"""Frames of a drawn spectrogram, whatever the length of its sound: closer than the hop of the measures."""
+
+MAX_LABELLED = 40
+"""A space of more parameters than this has no room for their names below the picture."""
+
+
+def spectrograms(target: ArrayLike, *sounds: ArrayLike) -> list[NDArray[np.float64]]:
+    """The spectrogram (frames, 257) of a target (samples,) and of others as long, in dB of the target's peak.
+
+    The window is that of `metrics.spectrogram`, and so is the floor; there are `FRAMES` frames where there are
+    as many samples, evenly spaced. There is silence in front of a sound; its last window ends with it.
+    """
+    found = []
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(metrics.WINDOW) / metrics.WINDOW)
+    for sound in (target, *sounds):
+        at = np.asarray(sound, np.float64)
+        centres = ((np.arange(min(FRAMES, len(at))) + 0.5) * len(at) / min(FRAMES, len(at))).astype(np.int64)
+        half = metrics.WINDOW // 2
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(at, half), metrics.WINDOW)
+        windows = windows[np.minimum(centres, max(len(at) - half, 0))]  # lest a sound that is cut ends with a click
+        found.append(np.abs(np.fft.rfft(windows * hann, axis=1)))
+    peak = found[0].max() or 1.0
+    return [20 * np.log10(np.maximum(magnitudes / peak, metrics.FLOOR)) for magnitudes in found]
+
+
+def label(param: Param, group: str) -> str:
+    """The name of a parameter within its group: without what the group says already."""
+    words = [word for word in param.name.split("_") if word != group]
+    return " ".join(words) or param.name
+
+
+def number(value: float) -> str:
+    """A value to three digits, from 1000 on to the nearest whole number."""
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
+
+
+def note(frequency_hz: float) -> str:
+    """The nearest note of the equal temperament at A4 = 440 Hz, and by how many cents it is off."""
+    semitones = 69 + 12 * math.log2(frequency_hz / 440)
+    nearest = round(semitones)
+    cents = round(100 * (semitones - nearest))
+    name = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")[nearest % 12]
+    return f"{name}{nearest // 12 - 1}" + (f" {cents:+d} ct" if cents else "")
+
+
+def panel(space: ParamSpace) -> dict[str, list[int]]:
+    """The parameters as groups of a front panel, in the order of the space: name of the group to positions."""
+    groups: dict[str, list[int]] = {}
+    for i, param in enumerate(space):
+        groups.setdefault(param.heading, []).append(i)
+    return groups
+
+
+@contextlib.contextmanager
+def plain() -> Iterator[None]:
+    """Meanwhile matplotlib has its own settings, not the user's (a black ground, LaTeX), and keeps its warnings.
+
+    To draw and to save: much is read of the settings only then.
+    """
+    logging.getLogger("matplotlib").setLevel(logging.CRITICAL)  # lest it tells where it can't keep its cache
+    import matplotlib.style
+
+    with matplotlib.style.context("default"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a name may hold signs that the font lacks
+        yield
+
+
+def draw(match: Match) -> Any:
+    """A canvas: waveforms and spectrograms of target and match, side by side on common scales, above the patch.
+
+    Within `plain`, if it is to be the same everywhere.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 8), dpi=130)
+    canvas = FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(
+        3, 2, height_ratios=(1, 2.1, 1.2), left=0.062, right=0.905, top=0.868, bottom=0.085, wspace=0.06, hspace=0.1
+    )
+    name = " ".join(match.name.encode(errors="replace").decode().split())  # of a file: it may hold no text, or dollars
+    figure.text(0.014, 0.982, name, fontsize=15, fontweight="bold", va="top", parse_math=False)
+    scores = (
+        f"correlation of the log spectrograms {match.measures['rho_stft']:.3f}, of the spectra "
+        f"{match.measures['rho_ft']:.3f}; "
+        + (
+            f"refined by {match.refinement.renders:,} renders"
+            if match.refinement
+            else "faders are paler where less sure"
+        )
+    )
+    figure.text(0.014, 0.940, scores, color="0.35", va="top")
+    seconds, rate = match.audio.seconds, match.audio.sample_rate
+    time = np.arange(match.audio.samples) / rate
+    top = 1.08 * max(float(np.abs(match.target).max()), float(np.abs(match.sound).max()))
+    sounds = (match.target, match.sound)
+    names, colours = ("target", f"match ({match.synth.name})"), (TARGET_COLOUR, MATCH_COLOUR)
+    for i, (name, wave, decibels, colour) in enumerate(zip(names, sounds, spectrograms(*sounds), colours, strict=True)):
+        above, below = figure.add_subplot(grid[0, i]), figure.add_subplot(grid[1, i])
+        above.plot(time, wave, color=colour, linewidth=0.5)
+        above.axhline(0, color="0.6", linewidth=0.5, zorder=0)
+        above.set_title(name, fontsize=12, color=colour, fontweight="bold", loc="left")
+        above.set(xlim=(0, seconds), ylim=(-top, top))
+        above.tick_params(labelbottom=False, labelleft=i == 0)
+        above.spines[["top", "right"]].set_visible(False)
+        shown = below.imshow(
+            decibels.T,
+            origin="lower",
+            aspect="auto",
+            cmap="magma",
+            vmin=FLOOR_DB,
+            vmax=0,
+            extent=(0, seconds, 0, rate / 2000),
+        )
+        below.set_xlabel("time (s)", labelpad=1)
+        below.tick_params(labelleft=i == 0)
+        if i == 0:
+            above.set_ylabel("amplitude")
+            below.set_ylabel("frequency (kHz)")
+    beside = below.get_position()
+    figure.colorbar(
+        shown, figure.add_axes((0.918, beside.y0, 0.012, beside.height)), label="dB relative to the target's peak"
+    )
+    patch = grid[2, :].get_position(figure)
+    _draw_patch(figure.add_axes((0.055, patch.y0, 0.94, patch.height - 0.045)), match)
+    return canvas
+
+
+def _draw_patch(axes: Any, match: Match) -> None:
+    """A fader for each parameter, without a search the paler the less the network is sure of it."""
+    from matplotlib.colors import to_rgb
+
+    space = match.synth.space
+    heard = space.active([[setting.level for setting in match.patch]])[0]
+    labelled = len(space) <= MAX_LABELLED
+    at: list[float] = []
+    names: list[str] = []
+    order = []
+    for group, members in panel(space).items():
+        start = at[-1] + 1.5 if at else 0.0
+        axes.text(start - 0.42, 1.3, group, fontsize=9, fontweight="bold", va="bottom")
+        at += [start + i for i in range(len(members))]
+        order += members
+        names += [label(space[i], group) + (f" ({space[i].unit})" if space[i].unit else "") for i in members]
+    patch = [match.patch[i] for i in order]
+    x = np.array([float(space[i].x_of_value(match.patch[i].value)) for i in order])
+    confidences = [setting.confidence for setting in patch]
+    sure = (np.ones(len(patch)) if match.refinement else np.array(confidences)) * heard[order]
+    axes.bar(at, 1, 0.8, color="0.93")
+    axes.bar(at, x, 0.8, color=[(*to_rgb(MATCH_COLOUR), 0.18 + 0.82 * each) for each in sure])
+    axes.hlines(x, np.array(at) - 0.4, np.array(at) + 0.4, color=MATCH_COLOUR, linewidth=2)
+    if labelled:
+        for place, setting, is_heard in zip(at, patch, heard[order], strict=True):
+            axes.text(place, 1.05, number(setting.value), fontsize=7.5, ha="center", va="bottom")
+            note = ("" if match.refinement else f"{setting.confidence:.0%}") if is_heard else "unheard"
+            axes.text(place, -0.06, note, fontsize=6.5, ha="center", va="top", color="0.4")
+        axes.set_xticks(at, names, rotation=32, ha="right", rotation_mode="anchor", fontsize=8)
+    else:
+        axes.set_xticks([])
+    axes.set(xlim=(-0.6, at[-1] + 0.6), ylim=(-0.2, 1.35), yticks=[])
+    axes.tick_params(length=0, pad=1)
+    axes.spines[:].set_visible(False)

@@ -1,0 +1,133 @@
+"""A profile from a device's own controls: each is moved once, and what it sends is what it takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from ...spec import Param, ParamSpace
+from ..decoding import Readings
+from ..messages import SYSEX, Message
+from ..profile import Address, Control, ControlChange, ControlChange14, Nrpn, Sysex
+
+QUIET_S = 1.0
+"""A control that sends nothing for so long has been moved."""
+POLL_S = 0.05
+WHOLE = 0.95
+"""A movement over this share of an address's values is taken for all of them."""
+
+
+def learn(
+    space: ParamSpace,
+    receive: Callable[[float], Message | None],
+    entered: Callable[[], bool],
+    say: Callable[[str], None],
+    now: Callable[[], float] = time.monotonic,
+) -> Iterator[tuple[int | None, Control]]:
+    """Asks for the control of each parameter in turn, and gives (channel, control) of those that were moved.
+
+    The channel is None for system exclusive messages, which have none.
+
+    `receive` gives the next message, or None after so many seconds; `entered` says, once, that Enter was pressed,
+    which skips a parameter or ends a movement; `say` shows a line. A control that was taken before is asked for again.
+    """
+    owners: dict[object, str] = {}
+    for param in space:
+        while True:
+            say(f"{param.name}: move its control from the lowest to the highest value, and wait; Enter skips it")
+            heard = _hear(param, receive, entered, say, now)
+            if heard is None:
+                say("  skipped")
+                break
+            channel, control = heard
+            taken = next((owners[place] for place in control.address.places if place in owners), None)
+            if taken is not None:
+                say(f"  {control.address} is already that of {taken}; move another")
+                continue
+            owners.update(dict.fromkeys(control.address.places, param.name))
+            on = "" if channel is None else f", channel {channel}"
+            say(f"  {control.address}, {control.low}..{control.high}{on}")
+            yield heard
+            break
+
+
+def _hear(
+    param: Param,
+    receive: Callable[[float], Message | None],
+    entered: Callable[[], bool],
+    say: Callable[[str], None],
+    now: Callable[[], float],
+) -> tuple[int | None, Control] | None:
+    """The (channel, control) that moves until it is quiet or Enter is pressed; None if nothing moved."""
+    readings = {channel: Readings(channel) for channel in range(1, 17)}
+    values: dict[tuple[int | None, Address], list[int]] = {}
+    exclusive: list[Message] = []
+    last = now()
+    while not entered():
+        message = receive(POLL_S)
+        if message is not None:
+            for channel, reader in readings.items():
+                for address, value in reader.feed(message):
+                    values.setdefault((channel, address), []).append(value)
+                    last = now()
+            if message[0] == SYSEX:
+                exclusive.append(message)
+                last = now()
+        elif (_moves(exclusive) or any(_moves(each) for each in values.values())) and now() - last > QUIET_S:
+            break
+    values |= {(None, address): each for address, each in _exclusive(exclusive)}
+    moved = {
+        (channel, address): each
+        for (channel, address), each in values.items()
+        if _moves(each)
+        # A controller of 32..63 whose coarse half is not sent is one by itself, as on many devices.
+        and not (isinstance(address, ControlChange14) and (channel, ControlChange(address.number)) not in values)
+    }
+    if not moved:
+        if _moves(exclusive):
+            say("  more than one value changes in what it sends, a checksum perhaps: no profile can hold that")
+        return None
+    return _control(param, moved)
+
+
+def _moves(values: Sequence[int | Message]) -> bool:
+    return len(set(values)) > 1
+
+
+def _exclusive(heard: list[Message]) -> Iterator[tuple[Address, list[int]]]:
+    """What system exclusive messages of one length say that differ in a value alone: of one byte, or of two.
+
+    Of two bytes the coarse one changes less often.
+    """
+    for length in sorted({len(message) for message in heard}):
+        rows = np.array([list(message) for message in heard if len(message) == length])
+        changes = np.count_nonzero(np.diff(rows, axis=0), axis=0)
+        varying = np.flatnonzero(changes)
+        names = {1: ("vv",), 2: ("mm", "ll")}.get(len(varying))
+        if names is None:
+            continue
+        places = dict(zip(sorted(varying.tolist(), key=lambda place: changes[place]), names, strict=True))
+        address = Sysex(" ".join(places.get(place, f"{byte:02X}") for place, byte in enumerate(rows[0].tolist())))
+        yield address, [value for row in rows.tolist() if (value := address.value_of(1, bytes(row))) is not None]
+
+
+def _control(param: Param, moved: dict[tuple[int | None, Address], list[int]]) -> tuple[int | None, Control]:
+    """The control that moved most; of a pair's readings, the whole one."""
+    channel, address = max(moved, key=lambda key: (len(set(moved[key])), key[1].top))
+    match address:
+        case ControlChange(number):
+            whole: tuple[Address, ...] = (ControlChange14(number), ControlChange14(number - 32))
+        case Nrpn(msb, lsb, _):
+            whole = (Nrpn(msb, lsb),)
+        case _:
+            whole = ()
+    address = next((each for each in whole if (channel, each) in moved), address)
+    values = moved[channel, address]
+    low, high = min(values), max(values)
+    if high - low >= WHOLE * address.top:
+        low, high = 0, address.top
+    if values[-1] < values[0]:
+        low, high = high, low
+    return channel, Control.of(param, address).within(low, high)

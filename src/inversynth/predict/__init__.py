@@ -1,0 +1,1 @@
+"""Audio to the probabilities of each parameter's levels."""

@@ -1,0 +1,78 @@
+"""A synth of a Python function: what a user needs to add one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import one_line
+from ..spec import AudioFormat, ParamSpace
+from .synth import Synth
+
+Floats = NDArray[np.float64]
+Sounds = NDArray[np.float32]
+Function = Callable[[Floats, Floats, int, int], ArrayLike]
+"""values (n, P) in units, notes (n, 3), the sample rate in Hz and the number of samples, to (n, samples)."""
+
+BATCH = 64
+"""Patches that a function is given at a time, at most."""
+
+
+@dataclass(frozen=True)
+class FunctionRenderer:
+    """A renderer of a function that gives NumPy arrays; it is called in one thread.
+
+    Where a call raises, each of its patches is tried alone. A patch fails that raises, and one whose sound has another
+    shape or isn't finite.
+    """
+
+    function: Function
+    version: str
+    arithmetic: str = "numpy"
+    lanes: int = 1
+
+    def __call__(
+        self, values: Floats, notes: Floats, sample_rate: int, out: Sounds, workers: int | None = None
+    ) -> Mapping[int, str]:
+        """See `synth.Renderer`; `workers` changes nothing."""
+        failures: dict[int, str] = {}
+        for first in range(0, len(values), BATCH):
+            rows = slice(first, first + BATCH)
+            if self._fill(values[rows], notes[rows], sample_rate, out[rows]) is None:
+                continue
+            for row in range(first, min(first + BATCH, len(values))):
+                one = slice(row, row + 1)
+                why = self._fill(values[one], notes[one], sample_rate, out[one])
+                if why is not None:
+                    out[row] = 0
+                    failures[row] = why
+        return failures
+
+    def _fill(self, values: Floats, notes: Floats, sample_rate: int, out: Sounds) -> str | None:
+        """Why these can't be rendered, if so."""
+        try:
+            sounds = np.asarray(self.function(values.copy(), notes.copy(), sample_rate, out.shape[1]), np.float32)
+        except Exception as error:
+            return f"{type(error).__name__}: {one_line(error)}"
+        if sounds.shape != out.shape:
+            return f"its function gave the shape {sounds.shape}, not {out.shape}"
+        if not np.isfinite(sounds).all():
+            return "its sound has samples that are NaN or infinite"
+        out[:] = sounds
+        return None
+
+
+def from_function(
+    name: str, space: ParamSpace, format: AudioFormat, render: Function, version: str = "1", **more: Any
+) -> Synth:
+    """A synth that a Python function renders.
+
+    render(values, notes, sample_rate, samples): values (n, P) float64 in units, notes (n, 3) float64 (key, velocity,
+    hold in seconds), gives (n, samples) samples; row i must depend on row i alone. version: change it with every
+    change of the sounds. more: other fields of `Synth`.
+    """
+    return Synth(name, space, format, FunctionRenderer(render, version), **more)
