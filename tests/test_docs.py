@@ -19,12 +19,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TOP = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"]
-BLOCK = re.compile(r"(<!-- not run: [^>]+-->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
+BLOCK = re.compile(r"(<!-- not run: [^>]+-->\n)?```(sh|python)(?: title=\"([\w.]+)\")?\n(.*?)```", re.DOTALL)
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
-    """(language, code) of the blocks of a page that are to be run."""
-    return [(language, code) for skip, language, code in BLOCK.findall(page.read_text()) if not skip]
+    """(language, code) of the blocks of a page that are to be run; one with a title is a file, which is to be saved."""
+    found = BLOCK.findall(page.read_text())
+    return [(title or language, code) for skip, language, title, code in found if not skip]
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
@@ -40,6 +41,9 @@ def test_the_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
         (tmp_path / "inversynth").symlink_to(ROOT, target_is_directory=True)  # the checkout
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     for language, code in blocks(page):
+        if language not in ("sh", "python"):
+            (tmp_path / language).write_text(code)
+            continue
         command = ["sh", "-e", "-c", code] if language == "sh" else [sys.executable, "-c", code]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, f"{code}\n{done.stdout}{done.stderr}"
