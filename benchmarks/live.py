@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from needs import NOT_MEASURED, divided
 from numpy.typing import NDArray
-from pages import add_options, as_markdown, settled, shown
+from pages import add_options, as_markdown, concluded, shortened, shown
 from rich.console import Console
 from soak import soak as soak_for
 from soak import stall_rows
 
 from inversynth import synths
-from inversynth.errors import InversynthError
 from inversynth.live import bench
 from inversynth.live.bench.apart import apart
 from inversynth.live.bench.budgets import BUDGETS, Budget
@@ -84,12 +84,14 @@ def with_keras(name: str) -> Contender:
     return Contender(name, predict, False)
 
 
+KERAS = "keras.predict"
 CONTENDERS: dict[str, bench.Load] = {
     "inversynth": bench.load_on_cpu,
     "onnxruntime, the bridge's options": with_onnxruntime,
     "onnxruntime, default options": with_defaults,
-    "keras.predict": with_keras,
+    KERAS: with_keras,
 }
+NEEDED = {KERAS: "keras"}
 
 CONTENDED = tuple((part, key) for part in ("path_ms", "inference_ms") for key in ("p50", "p99"))
 
@@ -108,7 +110,8 @@ def measure(model: str, periods: list[int], seconds: float, soak_s: float) -> di
             found.setdefault("soaks", []).append(row | {"kept_awake": kept_awake})
 
     found["periods"] = [at(bench.load_on_cpu, period) for period in periods]
-    found["contenders"] = {name: at(load, RIVAL_PERIOD) for name, load in CONTENDERS.items()}
+    contenders, found[NOT_MEASURED] = divided(CONTENDERS, NEEDED)
+    found["contenders"] = {name: at(load, RIVAL_PERIOD) for name, load in contenders.items()}
     soak(RIVAL_PERIOD, soak_s / SHORTER, False)
     if not HAS_IDLE_PRIORITY:
         soak(SOAK_PERIOD, soak_s, False)
@@ -194,13 +197,14 @@ def main() -> int:
     parser.add_argument("--soak", type=float, default=0.0, metavar="SECONDS", help=soak)
     add_options(parser, HERE / "live.json")
     args = parser.parse_args()
-    try:
-        found = settled(args, lambda: measure(args.model, args.periods, args.seconds, args.soak))
-    except InversynthError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    shown(Console(), tables(found), PAGE, HERE / "live.json", markdown(found), args.quick)
-    return 0
+
+    def publish(found: dict[str, Any]) -> None:
+        shown(args, Console(), found, tables(found), PAGE, markdown(found))
+
+    def measured() -> dict[str, Any]:
+        return measure(args.model, args.periods, shortened(args, args.seconds, 2.0), args.soak)
+
+    return concluded("live", args, measured, publish)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -83,9 +84,21 @@ def test_what_another_process_writes_into_a_shared_ring_is_taken_here_and_wakes_
         helper.end()
 
 
-def ready(ring: SharedRing, samples: int) -> bool:
-    """Whether waiting for so many samples would return at once."""
-    return ring.native.want(samples) or ring._data_ready.acquire(block=False)
+def waits_for(ring: SharedRing, block: NDArray[np.float32], samples: int = 0) -> bool:
+    """Whether a reader that waits for so many samples still waits until this block is written, and then returns."""
+    events: list[str] = []
+
+    def read() -> None:
+        ring.wait(60.0, samples)
+        events.append("returned")
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(0.05)  # long enough to return, if it doesn't wait
+    events.append("written")
+    write(ring, block)
+    reader.join(60.0)
+    return events == ["written", "returned"]
 
 
 def test_a_shared_ring_that_waits_returns_when_something_comes_or_its_time_is_over() -> None:
@@ -95,7 +108,7 @@ def test_a_shared_ring_that_waits_returns_when_something_comes_or_its_time_is_ov
     write(ring, noise(10))
     ring.wait(1e6)
     assert len(ring.take()) == 2
-    assert not ready(ring, 0)  # both are known
+    assert waits_for(ring, noise(10))  # both that came before are known
 
 
 def test_a_shared_ring_that_waits_for_many_samples_returns_when_they_have_come() -> None:
@@ -103,9 +116,8 @@ def test_a_shared_ring_that_waits_for_many_samples_returns_when_they_have_come()
     ring.wait(0.0, 25)
     write(ring, noise(10, 0))
     write(ring, noise(10, 1))
-    assert not ready(ring, 25)
-    write(ring, noise(10, 2))
-    ring.wait(1e6, 25)
+    ring.wait(0.01, 25)
+    assert waits_for(ring, noise(10, 2), 25)
     np.testing.assert_array_equal(blocks_of(ring), [noise(10, i) for i in range(3)])
     ring.wait(0.0, 25)
     write(ring, noise(10, 3))
@@ -117,8 +129,8 @@ def test_a_shared_ring_that_waits_for_many_samples_returns_when_they_have_come()
 
 @pytest.mark.parametrize("size", [0, 100])
 def test_an_end_of_a_shared_ring_has_memory_enough(size: int) -> None:
-    with pytest.raises(ValueError, match=r"a line needs \d+ bytes or more"):
-        _native.Line(np.zeros(size, np.uint8), 0)
+    with pytest.raises(ValueError, match=r"a ring needs \d+ bytes or more"):
+        _native.SharedRing(np.zeros(size, np.uint8), 0)
 
 
 def test_a_block_is_taken_whole() -> None:

@@ -239,7 +239,7 @@ def test_the_figures_agree_with_each_other(measured: tuple[str, str, dict[str, A
 
 def test_a_player_is_heard_from_the_beginning_of_each_sound() -> None:
     made = [noise(5, 0), noise(7, 1)]
-    player = _native.Tape(np.concatenate(made), np.cumsum([5, 7]))
+    player = _native.LoopPlayer(np.concatenate(made), np.cumsum([5, 7]))
 
     def played(samples: int) -> NDArray[np.float32]:
         return asked(*player.callback(), samples)
@@ -266,12 +266,12 @@ def test_a_player_is_heard_from_the_beginning_of_each_sound() -> None:
 )
 def test_a_loop_player_holds_whole_sounds(ends: list[int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        _native.Tape(noise(5), np.array(ends, np.int64))
+        _native.LoopPlayer(noise(5), np.array(ends, np.int64))
 
 
 def test_a_loop_player_plays_what_it_holds() -> None:
     with pytest.raises(ValueError, match="no sound 2"):
-        _native.Tape(noise(5), np.array([3, 5])).play(2)
+        _native.LoopPlayer(noise(5), np.array([3, 5])).play(2)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ class SharedRing:
     """A ring of blocks in memory that two processes share: a callback writes, the other takes, without a lock."""
 
     def __init__(self, samples: int) -> None:
-        self._memory = CONTEXT.RawArray("B", _native.line_bytes(samples))
+        self._memory = CONTEXT.RawArray("B", _native.SharedRing.bytes_of(samples))
         self._data_ready = CONTEXT.Semaphore(0)
         self._view()
         self.clear()
@@ -29,7 +29,7 @@ class SharedRing:
         self._view()
 
     def _view(self) -> None:
-        self.native = _native.Line(np.frombuffer(self._memory, np.uint8), semaphore_address(self._data_ready))
+        self.native = _native.SharedRing(np.frombuffer(self._memory, np.uint8), semaphore_address(self._data_ready))
         self._known = self.native.overflows()
 
     def wait(self, seconds: float, samples: int = 0) -> None:

@@ -34,9 +34,7 @@ def estimate(space: ParamSpace, rows: Sequence[NDArray[np.float32]], likeliest: 
     nearer: see benchmarks/confidence.py.
     """
     found = Estimate(np.empty(len(space), np.int64), np.empty(len(space)))
-    _native.estimate(rows, space.levels, likeliest, 0, *found)
-    for i in np.flatnonzero(space.of_kind(CATEGORICAL)):
-        found.levels[i], found.confidence[i] = rows[int(i)].argmax(), rows[int(i)].max()
+    _native.estimate(rows, space.levels, likeliest, space.of_kind(CATEGORICAL).view(np.uint8), *found)
     return found
 
 
