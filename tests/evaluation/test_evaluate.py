@@ -19,10 +19,11 @@ import pytest
 import onnx_file
 import reference
 from inversynth import metrics, synths
-from inversynth.audio.augmentation import PERTURBATIONS
+from inversynth.audio.augmentation import DEGRADATIONS
 from inversynth.cli import main
 from inversynth.errors import MismatchError, UsageError
 from inversynth.metrics.intervals import RESAMPLES, resamples
+from inversynth.search.audible import audible
 from inversynth.search.baselines import BASELINES
 from inversynth.spec import Param, ParamSpace
 from inversynth.synths import sampling
@@ -30,7 +31,7 @@ from inversynth.synths import sampling
 pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
 
 from inversynth import evaluation
-from inversynth.evaluation import Evaluation, comparing, evaluate
+from inversynth.evaluation import Evaluation, evaluate
 
 SINE = synths.load("sine")
 COUNT, SEED = 6, 5
@@ -234,7 +235,7 @@ def test_each_condition_is_heard_as_a_match_hears_it_and_compared_with_the_clean
     rows = evaluate(tiny_file, num_examples=COUNT, seed=SEED, conditions=True).facts["conditions"]
     assert [row["name"] for row in rows] == [
         "clean",
-        *PERTURBATIONS,
+        *DEGRADATIONS,
         "rendered at 44.1 kHz",
         "rendered at 48 kHz",
     ]  # this synth has no notes
@@ -275,7 +276,7 @@ def test_the_command_writes_what_it_found_and_shows_it(
     for row, fact in zip(parameters, found.facts["parameters"]["masked"], strict=True):
         assert float(row["mpr"]) == pytest.approx(fact["mpr"])
         assert float(row["mpr_low"]) <= float(row["mpr"]) <= float(row["mpr_high"])
-        assert row["mpr_paper"] == ""  # the paper knows nothing of this synth
+        assert "mpr_published" not in row  # nobody has published anything of this synth
     head = (out / "evaluation.png").read_bytes()[:24]
     assert head.startswith(b"\x89PNG\r\n\x1a\n")
     assert min(struct.unpack(">II", head[16:])) > 600
@@ -291,7 +292,7 @@ def test_the_papers_figures_stand_beside_those_of_its_own_synth(
     assert "between the notes, a quarter tone" in shown
     assert "77.90" in shown  # its mean MPR
     assert "0.9204" in shown  # its mean rho(STFT)
-    rows = {row["name"]: row["mpr_paper"] for row in rows_of(tmp_path / "parameters.csv")}
+    rows = {row["name"]: row["mpr_published"] for row in rows_of(tmp_path / "parameters.csv")}
     assert (rows["cutoff"], rows["tri_frequency"]) == ("99.68", "77.9")
 
 
@@ -338,7 +339,7 @@ def test_from_python_the_same_errors_are_raised(tiny_file: Path) -> None:
     with pytest.raises(UsageError, match="are outside 2"):
         evaluate(tiny_file, num_examples=1)
     with pytest.raises(MismatchError, match="sin_frequency is missing"):
-        evaluate(tiny_file, "paper")
+        evaluate(tiny_file, synths.load("paper"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
@@ -365,7 +366,7 @@ def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_parameter_is_heard_where_it_changes_the_sound() -> None:
+def test_a_parameter_is_audible_where_it_changes_the_sound() -> None:
     paper = synths.load("paper")
     space = paper.space
     column = {name: i for i, name in enumerate(space.names)}
@@ -373,7 +374,7 @@ def test_a_parameter_is_heard_where_it_changes_the_sound() -> None:
     levels[1, column["attack"]] = 15  # 1 s: the note ends before
     levels[2, column["sustain"]] = 15  # at full level
     levels[3, column["saw_mod_amplitude"]] = 0
-    heard = comparing.heard(paper, levels)
+    found = audible(paper, levels)
     silent = {1: {"decay", "sustain"}, 2: {"decay"}, 3: {"saw_mod_frequency"}}
-    for row, names in enumerate(heard):
+    for row, names in enumerate(found):
         assert {space.names[i] for i in np.flatnonzero(~names)} == silent.get(row, set())

@@ -230,4 +230,5 @@ def _draw_faders(axes: Any, match: Match, groups: list[tuple[str, list[int]]], w
 
 
 def _shortened(text: str, letters: float) -> str:
-    return text if len(text) <= letters else text[: max(int(letters) - 1, 1)] + "…"
+    half = max(int(letters) // 2, 1)
+    return text if len(text) <= letters else f"{text[:half]}…{text[-half:]}"
