@@ -7,7 +7,7 @@ import pytest
 from scipy.signal import resample_poly
 
 from inversynth import synths
-from inversynth.audio import augmentation as conditions
+from inversynth.audio import augmentation
 from inversynth.audio.augmentation import DEGRADATIONS, Sounds
 from inversynth.errors import UsageError
 from inversynth.synths import sampling
@@ -58,8 +58,8 @@ def test_what_is_changed_in_place_is_what_else_would_be_returned(truncated: bool
     def change(x: Sounds, out: Sounds | None = None) -> Sounds:
         random = np.random.default_rng(2)
         if truncated:
-            return conditions.truncated(x, 1.0, RATE, random, out)
-        return conditions.augmented(x, 1.0, random, out)
+            return augmentation.truncated(x, 1.0, RATE, random, out)
+        return augmentation.augmented(x, 1.0, random, out)
 
     same, other, before = sounds.copy(), np.empty_like(sounds), sounds.copy()
     expected = change(sounds)
@@ -104,7 +104,7 @@ def test_an_mp3_is_near_in_time_and_not_exact(sounds: Sounds) -> None:
     ratios = snr_db(sounds[:5], heard[:5])
     assert (ratios > 10).all()
     assert (ratios < 60).all()
-    better = conditions.mp3(320)(sounds, RATE, np.random.default_rng(1))
+    better = augmentation.mp3(320)(sounds, RATE, np.random.default_rng(1))
     assert snr_db(sounds[:5], better[:5]).mean() > ratios.mean()
     np.testing.assert_allclose(heard[5], 0, atol=1e-4)
 
@@ -117,13 +117,13 @@ def test_where_mp3_cannot_be_written_it_is_said(sounds: Sounds, monkeypatch: pyt
 
 @pytest.mark.parametrize(("ms", "samples"), [(5, 82), (20, 328), (50, 819), (2000, 16384)])
 def test_a_late_start_is_silence_first(ms: int, samples: int, sounds: Sounds) -> None:
-    heard = conditions.late(ms)(sounds, RATE, np.random.default_rng(1))
+    heard = augmentation.late(ms)(sounds, RATE, np.random.default_rng(1))
     assert not heard[:, :samples].any()
     np.testing.assert_array_equal(heard[:, samples:], sounds[:, : RATE - samples])
 
 
 def test_another_rate_is_rendered_there_and_resampled(values: np.ndarray) -> None:
-    made = conditions.resampled_to(PAPER.format, PAPER.render(values[:2], 32768), 32768)
+    made = augmentation.resampled_to(PAPER.format, PAPER.render(values[:2], 32768), 32768)
     there = PAPER.render(values[:2], 32768).astype(np.float64)
     expected = resample_poly(there, 1, 2, axis=1)
     assert made.shape == (2, RATE)
@@ -135,7 +135,7 @@ def test_another_rate_is_rendered_there_and_resampled(values: np.ndarray) -> Non
 def test_between_the_notes_lies_a_quarter_tone_within_the_range(values: np.ndarray) -> None:
     top = values.copy()
     top[0, PAPER.space.index("sin_frequency")] = PAPER.space["sin_frequency"].high
-    moved = conditions.between_notes(PAPER.space, top)
+    moved = augmentation.between_notes(PAPER.space, top)
     for i, param in enumerate(PAPER.space):
         cents = 1200 * np.log2(np.maximum(moved[:, i], 1e-9) / np.maximum(top[:, i], 1e-9))
         is_note = param.name in [f"{w}_frequency" for w in ("sin", "saw", "tri", "sqr")]
@@ -145,4 +145,4 @@ def test_between_the_notes_lies_a_quarter_tone_within_the_range(values: np.ndarr
             np.testing.assert_allclose(param.x_of_value(moved[:, i]) * 15 % 1, 0.5)  # halfway between two levels
     sine = synths.load("sine")
     some = sine.space.values_of_levels([[3, 8, 12, 1]])
-    np.testing.assert_array_equal(conditions.between_notes(sine.space, some), some)  # it has no notes
+    np.testing.assert_array_equal(augmentation.between_notes(sine.space, some), some)  # it has no notes
