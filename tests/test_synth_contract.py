@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import machines
 from inversynth import synths
 from inversynth.dataset import DatasetSettings, open_dataset, render_dataset, verify
-from inversynth.matching.result import match
+from inversynth.matching.match import match
 from inversynth.midi import PatchReader, nrpn_profile
 from inversynth.search.refine import refine
 from inversynth.search.scoring import Scorer
