@@ -297,6 +297,21 @@ def test_a_users_own_synth_is_matched_from_its_file(folder: Path, capsys: pytest
     assert "<span>a square</span>" in Path("out/square/report.html").read_text()
 
 
+def test_a_patch_that_cannot_be_rendered_says_why_and_what_to_do(
+    tiny_file: Path, note: np.ndarray, found: Match
+) -> None:
+    predicted = [setting.value for setting in found.patch]
+
+    def failing(values: np.ndarray, notes: np.ndarray, rate: int, samples: int) -> np.ndarray:
+        if np.isclose(values, predicted).all(axis=1).any():
+            raise RuntimeError("no sound")
+        return np.asarray(SINE.render(values, rate, samples / rate))
+
+    synth = from_function("failing", SINE.space, SINE.format, failing)
+    with pytest.raises(UsageError, match=r"can't be rendered by failing: RuntimeError: no sound; search for another"):
+        match(note, synth, tiny_file, sample_rate=RATE)
+
+
 # -- what is written -----------------------------------------------------------------------------
 
 

@@ -132,7 +132,13 @@ def match_target(
         levels = np.array([[int(row.argmax()) for row in distributions]])
         values = synth.space.values_of_levels(levels)
     rate, window = target.audio.sample_rate, synth.window_samples(target.audio.sample_rate)
-    sounds = synth.render(values, rate, target.audio.seconds)
+    rendered = synth.render_all(values, rate, target.audio.seconds)
+    if 0 in rendered.failures:
+        raise UsageError(
+            f"{target.name}: the patch that was found can't be rendered by {synth.name}: {rendered.failures[0]}; "
+            "search for another (--refine SECONDS)"
+        )
+    sounds = rendered.sounds
     patches = [settings(synth.space, *patch, distributions) for patch in zip(values, levels, strict=True)]
     measures = metrics.sound_measures(target.sound[None], sounds[:1], window)
     return Match(
