@@ -81,7 +81,7 @@ class Evaluation:
 
 def evaluate(
     model: str | Path | Model | None = None,
-    synth: Synth | None = None,
+    synth: Synth | str | Path | None = None,
     num_examples: int = 4096,
     seed: int = 7,
     device: str = "auto",
@@ -94,8 +94,8 @@ def evaluate(
 ) -> Evaluation:
     """Measures a model on sounds of the test stream of a seed, which no training run draws from.
 
-    model: a name, a path or a loaded `Model`; by default the one shipped for the synth. synth: by default the
-    model's. The sounds are predicted, the likeliest levels are rendered, and both sounds compared; chance compares
+    model: a name, a path or a loaded `Model`; by default the one shipped for the synth. synth: one, or its
+    name or file; by default the model's. The sounds are predicted, the likeliest levels are rendered, and both sounds compared; chance compares
     sounds with the next ones. Patches that can't be rendered are left out, and counted in `facts["failed"]`; a
     predicted patch that can't be rendered counts as silence. refine: seconds; each sound is also refined
     from the network's distributions for at most so long, on one core. baselines: each of `inversynth.search.baselines`
@@ -105,7 +105,7 @@ def evaluate(
     is missing, `MismatchError` for a model of another synth, and `InversynthError` where hardly any patch can be
     rendered.
     """
-    network, instrument = _opened(model, synth, device)
+    network, instrument = _opened(model, None if synth is None else synths.load(synth), device)
     if isinstance(num_examples, bool) or not 2 <= num_examples <= MOST_EXAMPLES:
         raise UsageError(f"{num_examples} examples are outside 2..{MOST_EXAMPLES}")
     if refine is not None:

@@ -43,7 +43,7 @@ class Refine:
 
 def match(
     target: str | Path | ArrayLike,
-    synth: Synth | None = None,
+    synth: Synth | str | Path | None = None,
     model: str | Path | Model | None = None,
     device: str = "auto",
     out: str | Path | None = None,
@@ -58,8 +58,8 @@ def match(
 ) -> Match:
     """Finds the patch of a synth that makes a sound.
 
-    target: the path of an audio file, or (samples,) samples with their `sample_rate` in Hz. synth: by default that of
-    `synths.DEFAULT`. model: a name, a path or a loaded `Model`; by default the one shipped for the synth, or none, if
+    target: the path of an audio file, or (samples,) samples with their `sample_rate` in Hz. synth: one, or its name
+    or file; by default that of `synths.DEFAULT`. model: a name, a path or a loaded `Model`; by default the one shipped for the synth, or none, if
     none is shipped and the match is refined. device: see `load_model`. normalise: scale the peak of the target to 1
     first. With `out`, the match is saved there.
     refine: seconds to search for a better patch with the renderer; `renders`, `variations`, `levels_only`, `seed` and
@@ -67,7 +67,7 @@ def match(
     Raises `UsageError` for a target that can't be read or is silent, and where there is neither a model nor a search;
     `MismatchError` for a model of another synth.
     """
-    instrument = synth or synths.load()
+    instrument = synths.load(synth or synths.DEFAULT)
     options = search_options(refine, renders, variations, levels_only, seed)
     network = open_model(instrument, model, device, options)
     sound = read_target(target, instrument.format, sample_rate, normalise)
