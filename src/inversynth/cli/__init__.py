@@ -114,7 +114,7 @@ def actions(parser: argparse.ArgumentParser, texts: Mapping[str, str]) -> dict[s
 
 def add_synth(parser: argparse._ActionsContainer, text: str, default: str | None = synths.DEFAULT) -> None:
     """Declares --synth: a synth's name, or a Python file that holds one; `args.synth` is the synth itself."""
-    known = f"{', '.join(synths.names())} or FILE.py; default: {default or 'that of the model'}"
+    known = f"{', '.join(synths.names())} or FILE.py; default: {default or 'that of the model or the profile'}"
     parser.add_argument("--synth", type=_synth, default=default, metavar="NAME|FILE", help=f"{text} ({known})")
 
 
@@ -142,8 +142,8 @@ def list_ends(
             print(f"{row['index']:3}  {row['name']}  ({row['hostapi']}, {channels} channels, {rate:g} Hz)")
     if args.list_ports:
         names = ports()
-        for name in names:
-            print(name)
+        for number, name in enumerate(names):
+            print(f"{number:3}  {name}")
         if not names:
             say(without)
     return 0
