@@ -20,16 +20,17 @@ import reference
 from inversynth import synths
 from inversynth.cli import main
 from inversynth.errors import UsageError
-from inversynth.live.play import Player, ProcessSink, Splitter, Voices, fine_profile, initial_patch, read_midi
-from inversynth.midi import Receiver, messages
+from inversynth.live.play import Player, ProcessSink, Voices, initial_patch
+from inversynth.midi import Receiver, Splitter, messages, read_midi
 from inversynth.midi.messages import RunningStatus
-from inversynth.midi.profiles import load
+from inversynth.midi.profiles import load, nrpn_profile
 from inversynth.synths import sampling
 from inversynth.synths.paper.table import NOTE
 
 PAPER = synths.load("paper")
 SPACE = PAPER.space
 RATE = 48000
+KEY = round(NOTE.key)
 QUIET_DB = -40.0
 """A gain at which nothing is limited, and float32 loses nothing."""
 
@@ -63,8 +64,8 @@ def test_the_note_of_the_synth_held_for_the_papers_time_is_the_sound_that_the_ba
     values = random_patches(20)
     for patch, sound in zip(values, PAPER.render(values, rate, 2.0), strict=True):
         voices = quiet(patch, rate)
-        voices.note_on(NOTE)
-        voices.note_off(NOTE, round(NOTE.hold_s * rate))
+        voices.note_on(KEY)
+        voices.note_off(KEY, round(NOTE.hold_s * rate))
         assert np.abs(played(voices, 2 * rate) - sound).max() < 1e-6 * max(1.0, np.abs(sound).max())
 
 
@@ -307,7 +308,7 @@ def test_at_the_usual_gain_notes_of_nine_patches_in_ten_are_plain() -> None:
     peaks = []
     for patch in random_patches(200):
         voices = Voices(PAPER, patch, 16384)
-        voices.note_on(NOTE, 100)
+        voices.note_on(KEY, 100)
         peaks.append(np.abs(voices.process(16384)).max())
     assert np.mean(np.array(peaks) <= 0.5) > 0.9
 
@@ -357,6 +358,7 @@ class Taken:
 
     def __init__(self) -> None:
         self.synth, self.told = PAPER, list[tuple[Any, ...]]()
+        self.values = initial_patch(PAPER)
 
     def note_on(self, note: int, velocity: int, at: int = 0) -> None:
         self.told.append(("on", note, velocity, at))
@@ -379,7 +381,7 @@ class Taken:
 
 def told(*given: messages.Message, profile: str | Path = "paper", channel: int = 1) -> list[tuple[Any, ...]]:
     taken = Taken()
-    player = Player(taken, load(profile, SPACE, channel))  # type: ignore[arg-type]
+    player = Player(taken, load(profile, PAPER, channel))  # type: ignore[arg-type]
     for message in given:
         player.receive(message, 7)
     return taken.told
@@ -438,12 +440,12 @@ def test_a_profile_may_have_another_use_for_the_pedal(tmp_path: Path) -> None:
 
 def test_all_notes_may_have_one_velocity() -> None:
     taken = Taken()
-    player = Player(taken, load("paper"), 127)  # type: ignore[arg-type]
+    player = Player(taken, load("paper", PAPER), 127)  # type: ignore[arg-type]
     player.receive(messages.note_on(1, 60, 3))
     player.receive(b"\x90\x3c\x00")
     assert taken.told == [("on", 60, 127, 0), ("off", 60, 0)]
     with pytest.raises(UsageError, match=r"a velocity of 128 is outside 1..127"):
-        Player(taken, load("paper"), 128)  # type: ignore[arg-type]
+        Player(taken, load("paper", PAPER), 128)  # type: ignore[arg-type]
 
 
 def test_a_receiver_and_a_player_of_the_same_profile_mean_the_same_patch(tmp_path: Path) -> None:
@@ -451,12 +453,12 @@ def test_a_receiver_and_a_player_of_the_same_profile_mean_the_same_patch(tmp_pat
     fine = "".join(f"[parameters.{name}]\nnrpn = [3, {i}]\n" for i, name in enumerate(SPACE.names))
     (tmp_path / "own.toml").write_text(f'synth = "paper"\n{fine}'.replace("nrpn = [3, 20]", "cc14 = 20"))
     for profile, step in (
-        (load("paper"), 1 / 127),
-        (load(tmp_path / "own.toml"), 1 / 16383),
-        (fine_profile(PAPER), 1 / 16383),
+        (load("paper", PAPER), 1 / 127),
+        (load(tmp_path / "own.toml", PAPER), 1 / 16383),
+        (nrpn_profile(PAPER), 1 / 16383),
     ):
         taken = Taken()
-        player = Player(taken, load("paper") if profile.name == "fine" else profile)  # type: ignore[arg-type]
+        player = Player(taken, load("paper", PAPER) if profile.name == "nrpn" else profile)  # type: ignore[arg-type]
 
         class Direct:
             description = "directly"
@@ -560,8 +562,8 @@ def test_a_patch_that_match_wrote_is_played(tmp_path: Path) -> None:
     values = random_patches(1)[0]
     rows = [{"name": name, "value": value} for name, value in zip(SPACE.names, values, strict=True)]
     (tmp_path / "patch.json").write_text(json.dumps(rows))
-    track = mido.MidiTrack([mido.Message("note_on", note=NOTE, velocity=127)])
-    track.append(mido.Message("note_off", note=NOTE, time=720))
+    track = mido.MidiTrack([mido.Message("note_on", note=KEY, velocity=127)])
+    track.append(mido.Message("note_off", note=KEY, time=720))
     mido.MidiFile(tracks=[track]).save(tmp_path / "in.mid")
     words = ["play", "--midi-file", f"{tmp_path}/in.mid", "--out-file", f"{tmp_path}/out.wav", "--gain", "-40"]
     assert main([*words, "--patch", f"{tmp_path}/patch.json", "--sample-rate", "16384", "--duration", "1"]) == 0

@@ -44,9 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--out", metavar="DEVICE", help="audio output: its index or a part of its name (default: the system's)"
     )
-    output.add_argument(
-        "--out-file", metavar="OUT.wav", help="a WAV file instead, from --midi-file, as fast as possible"
-    )
+    output.add_argument("--out-file", metavar="OUT.wav", help="a WAV file, of --midi-file, as fast as possible")
     output.add_argument(
         "--sample-rate", type=int, metavar="HZ", help=f"default: the device's own; of a file, {OUT_RATE}"
     )

@@ -48,8 +48,8 @@ def own_stderr() -> None:
 def pick(names: Sequence[str], wanted: str, what: str, numbered: bool = False) -> int:
     """The position of the one name that is `wanted`, or the only one that holds it, irrespective of case.
 
-    numbered: whether a number that is no name is a position. Raises `UsageError` that lists those there are, or those it
-    could be.
+    numbered: whether a number that is no name is a position. Raises `UsageError` that lists those there are, or those
+    it could be.
     """
     named = [i for i, name in enumerate(names) if name == wanted]
     if numbered and not named and wanted.isdecimal() and int(wanted) < len(names):

@@ -148,11 +148,15 @@ def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def rescan_devices() -> None:
-    """Lets PortAudio, which lists devices once, list them anew; no stream may be open."""
+    """Lets PortAudio, which lists devices once, list them anew; no stream may be open. Raises `UsageError`."""
     sounddevice = _sounddevice()
     with quiet():
-        sounddevice._terminate()
-        sounddevice._initialize()
+        with contextlib.suppress(sounddevice.PortAudioError):
+            sounddevice._terminate()
+        try:
+            sounddevice._initialize()
+        except sounddevice.PortAudioError as error:
+            raise UsageError(f"PortAudio can't list the audio devices: {error}") from None
 
 
 def list_outputs() -> list[dict[str, Any]]:

@@ -22,8 +22,8 @@ class Voices:
 
     synth: one with voices; values: (P,) the patch, in units; voices: how many notes sound at a time, 1..64; gain_db: of
     their sum, by default the synth's. Notes are MIDI's, 0..127; the key of the synth's own note plays the patch as it
-    is, others are so many semitones higher or lower. `at` is the sample at which something happens, counted from the first that is played; what comes
-    later than that happens at once, and all of it in the order in which it is given.
+    is, others are so many semitones higher or lower. `at` is the sample at which something happens, counted from the
+    first that is played; what comes later than that happens at once, and all of it in the order in which it is given.
 
     A note of velocity v sounds at (v / 127)^2 of the patch's level: the curve of the MIDI Association's Downloadable
     Sounds, 40 log10(v / 127) dB. Above half of full scale the sum is limited, 1 - 1 / (4 x) for x, and never exceeds 1.
