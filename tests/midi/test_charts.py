@@ -82,14 +82,12 @@ def test_an_effect_of_ours_takes_the_effects_row(tmp_path: Path) -> None:
 
 
 def test_one_number_for_two_parameters_is_refused_at_import(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="one.csv: parameters.resonance: CC 74 is already that of cutoff"):
+    with pytest.raises(UsageError, match=r"one.csv: parameters.resonance: CC 74 is already that of cutoff"):
         read(tmp_path, CUTOFF, row("Filter", "Resonance", 74))
 
 
 def test_a_chart_that_drives_nothing_is_an_error_that_says_what_was_left_out(tmp_path: Path) -> None:
-    with pytest.raises(
-        UsageError, match=r"no row can drive a parameter of the synth paper; name rows as its parameters"
-    ):
+    with pytest.raises(UsageError, match=r"no row can drive a parameter of the synth paper; name rows as its"):
         read(tmp_path, row("General", "Portamento", 5))
     with pytest.raises(UsageError, match=r"paper \(left out: Sustain pedal \(CC 64\): MIDI 1.0 reserves"):
         read(tmp_path, row("General", "Sustain pedal", 64))
