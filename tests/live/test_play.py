@@ -430,6 +430,28 @@ def test_the_pitch_wheel_bends_by_two_semitones_at_its_ends() -> None:
     assert told(*wheel) == [("bend", -2.0), ("bend", 0.0), ("bend", 1.0), ("bend", pytest.approx(2, abs=3e-4))]
 
 
+def test_the_bend_range_is_that_of_registered_parameter_0() -> None:
+    entry, down = messages.DATA_ENTRY, b"\xe0\x00\x00"
+    octave = (*messages.select_rpn(1, 0, 0), messages.control_change(1, entry, 12))
+    assert told(*octave, down) == [("bend", -12.0)]
+    assert told(down, *octave) == [("bend", -2.0), ("bend", -12.0)]
+    assert told(*octave, messages.control_change(1, messages.DATA_ENTRY_LSB, 50), down) == [("bend", -12.5)]
+    reset = messages.control_change(1, messages.RESET, 0)  # lets go of the wheel and of the selection, not of the range
+    assert told(*octave, reset, messages.control_change(1, entry, 5), down) == [("bend", 0.0), ("bend", -12.0)]
+
+
+def test_parameters_are_set_by_number_as_midi_says() -> None:
+    index, param = SPACE.index("cutoff"), SPACE["cutoff"]
+    selected = messages.select_nrpn(1, 0, index)
+    msb, lsb, up = (messages.control_change(1, number, 64) for number in (6, 38, 96))
+    x = (64 * 128 + 64) / 16383
+    assert told(*selected, msb)[-1] == ("cutoff", pytest.approx(float(param.value_of_x(8192 / 16383))))
+    assert told(*selected, msb, lsb)[-1] == ("cutoff", pytest.approx(float(param.value_of_x(x))))
+    assert told(*selected, lsb, msb) == [("cutoff", pytest.approx(float(param.value_of_x(x))))]
+    before = float(param.x_of_value(initial_patch(PAPER)[index])) * 16383
+    assert told(*selected, up) == [("cutoff", pytest.approx(float(param.value_of_x((round(before) + 1) / 16383))))]
+
+
 def test_a_profile_may_have_another_use_for_the_pedal(tmp_path: Path) -> None:
     file = tmp_path / "pedal.toml"
     file.write_text('name = "pedal"\nunreserved = [64]\n[parameters.sustain]\ncc = 64\n')
@@ -579,6 +601,17 @@ def test_the_times_of_a_midi_file_are_its_tempos(tmp_path: Path) -> None:
     assert events[0][1] == bytes((0x90, 69, 127))
 
 
+OWN = """
+import numpy as np
+from inversynth import AudioFormat, Param, ParamSpace, from_function
+
+def render(values, notes, rate, samples):
+    return np.zeros((len(values), samples))
+
+SYNTH = from_function("own", ParamSpace([Param("level", "l", 0, 1)]), AudioFormat(16384, 1.0), render)
+"""
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -602,6 +635,19 @@ def test_the_times_of_a_midi_file_are_its_tempos(tmp_path: Path) -> None:
         ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --gain 99", "a gain of 99 dB is outside -120..24"),
         ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --sample-rate 8000", "8000 Hz is too low"),
         ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --channel 17", "MIDI channel 17"),
+        (
+            "--midi-file {folder}/in.mid --out-file {folder}/o.wav --channel 10",
+            "in.mid has notes on channel 1, none on channel 10; give --channel 1",
+        ),
+        (
+            "--midi-file {folder}/in.mid --out-file {folder}/o.mp3",
+            "a WAV file is written; give a name that ends in .wav",
+        ),
+        (
+            "--midi-file {folder}/in.mid --out-file {folder}/o.wav --synth sine",
+            "sine can't be played: it has no voices",
+        ),
+        ("--midi-in - --synth {folder}/own.py", "own can't be played: it has no voices; give another --synth"),
         ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --profile none", "no profile 'none'"),
         ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --duration 0", "a duration of 0 s"),
         ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --block-size -1", "a block of -1 samples"),
@@ -609,6 +655,7 @@ def test_the_times_of_a_midi_file_are_its_tempos(tmp_path: Path) -> None:
 )
 def test_a_wrong_use_is_one_line(words: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     midi_file(tmp_path / "in.mid")
+    (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "bad.mid").write_bytes(b"MThd\0\0\0\6\0\1\0\2\1\xe0MTrk\0\0")
     (tmp_path / "deep.json").write_text("[" * 100_000)
     for name, division, wait in (("frames", b"\xe7\x28", b"\0"), ("days", b"\1\xe0", b"\xff\xff\xff\x7f")):

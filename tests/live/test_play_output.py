@@ -138,6 +138,6 @@ def test_an_output_of_jack_whose_server_is_gone_is_an_error(monkeypatch: pytest.
     output = Output(here.rows()[0], Voices(PAPER, initial_patch(PAPER), RATE))
     output.start()
     here.streams[0].active = False
-    with pytest.raises(InversynthError, match="has stopped: is it unplugged, or its server gone?"):
+    with pytest.raises(InversynthError, match=r"has stopped: is it unplugged, or its server gone\?"):
         output.check()
     assert not here.streams[0].closed  # it would hang

@@ -22,7 +22,7 @@ SPACE = ParamSpace(
     ]
 )
 ADDRESSES = (Nrpn(1, 23), Nrpn(1, 24, 7), ControlChange14(3), Nrpn(2, 0))
-PROFILE = Profile("all", SPACE, tuple(map(Control.of, SPACE, ADDRESSES)))
+PROFILE = Profile("all", SPACE, tuple(Control.of(*each) for each in zip(SPACE, ADDRESSES, strict=True)))
 MSB, LSB = messages.DATA_ENTRY, messages.DATA_ENTRY_LSB
 
 

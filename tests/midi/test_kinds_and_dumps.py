@@ -137,6 +137,8 @@ def dump(values: NDArray[np.float64], channel: int) -> tuple[bytes, ...]:
     return (bytes((0xF0, 0x43, channel - 1, 0x00, 0x01, 0x1B, 0x00, *data.tolist(), 0xF7)),)
 
 
+PATCH = np.arange(145.0) % 128
+"""What `x_of` is in units."""
 DUMPING = replace(SINE, name="dumping", space=SPACE, dump=dump)
 
 
@@ -159,7 +161,7 @@ def test_a_whole_patch_goes_in_one_message_and_is_then_known() -> None:
     to, wire = receiver()
     to.offer(x_of(), ALL)
     drain(to, 0.0)
-    assert wire.take() == [*dump(np.arange(145) % 128, 1)]
+    assert wire.take() == [*dump(PATCH, 1)]
     assert to.sent_bytes == 163
     to.offer(x_of(), ALL)
     assert to.pump(9.0) is None
@@ -192,7 +194,7 @@ def test_no_dump_is_sent_while_a_note_sounds_and_what_waits_goes_in_one_after_it
     drain(to, now)
     sent = wire.take()
     off = sent.index(messages.note_off(1, 60))
-    assert sent[off + 1 :] in ([*dump(np.arange(145) % 128, 1)], [*sent[off + 1 : -1], *dump(np.arange(145) % 128, 1)])
+    assert sent[off + 1 :] in ([*dump(PATCH, 1)], [*sent[off + 1 : -1], *dump(PATCH, 1)])
     assert sent[-1][0] == 0xF0
     assert len(sent) < 20
 
@@ -206,7 +208,7 @@ def test_a_receiver_that_is_back_gets_the_dump_again_and_a_device_profile_says_w
     wire.take()
     to.forget()
     drain(to, now)
-    assert wire.take() == [*messages.silence(1), *dump(np.arange(145) % 128, 1)]
+    assert wire.take() == [*messages.silence(1), *dump(PATCH, 1)]
     file = tmp_path / "device.toml"
     file.write_text("dump = true\n[parameters.p0]\ncc = 20\n")
     profile = load(file, DUMPING)

@@ -415,6 +415,34 @@ def test_a_control_is_learned_by_what_it_sends_and_enter_skips() -> None:
     assert "  skipped" in device.lines
 
 
+def moves(number: int) -> list[bytes]:
+    return [messages.control_change(1, number, value) for value in range(128)]
+
+
+def test_b_goes_back_and_q_ends_and_keeps_what_was_moved() -> None:
+    device = Device([moves(74), moves(75), "b", moves(76), "q"])
+    assert [(each.param.name, each.address) for _, each in device.learn()] == [
+        ("frequency_1", ControlChange(74)),
+        ("amplitude_1", ControlChange(75)),
+        ("amplitude_1", ControlChange(76)),
+    ]
+    asked = [line.split(":")[0] for line in device.lines if "move its control" in line]
+    assert asked == ["frequency_1", "amplitude_1", "frequency_2", "amplitude_1", "frequency_2"]
+    assert "Enter skips it, b and Enter goes back to the one before, q and Enter ends" in device.lines[0]
+
+
+def test_what_was_gone_back_to_is_taken_back_and_its_control_is_free() -> None:
+    device = Device([moves(74), "B", moves(75), moves(74), "b", [], [], []])
+    found = learning.learn(SINE.space, device.receive, device.entered, device.say, lambda: device.now)
+    assert [(param.name, control and control.address) for param, _, control in found] == [
+        ("frequency_1", ControlChange(74)),
+        ("frequency_1", None),
+        ("frequency_1", ControlChange(75)),
+        ("amplitude_1", ControlChange(74)),
+        ("amplitude_1", None),
+    ]
+
+
 def test_notes_and_what_stands_still_are_no_controls_and_none_is_taken_twice() -> None:
     cutoff = [messages.control_change(1, 74, value) for value in range(128)]
     other = [messages.control_change(1, 75, value) for value in range(20, 60)]

@@ -19,8 +19,8 @@ from .voices import TOP_VELOCITY
 PIPE_BAUD = 3_125_000.0
 """The pace of a pipe: a hundred times a MIDI cable's, at which a whole patch takes 1 ms."""
 PIPE_OPTIONS = ("--silent", "--velocity", f"{TOP_VELOCITY}", "--gain", "-6")
-"""Nothing is to be heard before a patch was; a patch has the level of what was heard in it, and at this gain its full
-scale is below the limiter."""
+"""It is silent before the first patch; a patch has the level of the sound that it was found for, and at this gain its
+full scale is below the limiter."""
 
 
 class ProcessSink:

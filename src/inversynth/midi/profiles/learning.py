@@ -121,13 +121,13 @@ def _moves(values: Sequence[int | Message]) -> bool:
     return len(set(values)) > 1
 
 
-def _exclusive(heard: list[Message]) -> Iterator[tuple[Address, list[int]]]:
+def _exclusive(received: list[Message]) -> Iterator[tuple[Address, list[int]]]:
     """What system exclusive messages of one length say that differ in a value alone: of one byte, or of two.
 
     Of two bytes the upper one changes less often.
     """
-    for length in sorted({len(message) for message in heard}):
-        rows = np.array([list(message) for message in heard if len(message) == length])
+    for length in sorted({len(message) for message in received}):
+        rows = np.array([list(message) for message in received if len(message) == length])
         changes = np.count_nonzero(np.diff(rows, axis=0), axis=0)
         varying = np.flatnonzero(changes)
         names = {1: ("vv",), 2: ("mm", "ll")}.get(len(varying))
