@@ -180,7 +180,7 @@ def test_of_a_chord_of_more_notes_than_voices_the_last_sound() -> None:
     assert np.abs(played(voices, 5000) - played(few, 5000)).max() < 1e-6
 
 
-def test_a_note_that_is_held_begins_anew() -> None:
+def test_a_note_that_is_held_is_retriggered() -> None:
     patch = sine(attack=0.1)
     voices, alone = quiet(patch), quiet(patch)
     voices.note_on(69)
@@ -271,7 +271,7 @@ def test_a_stream_of_changes_makes_no_click() -> None:
     assert roughness(sound[9000:]) < 1.5 * roughness(sound[-4000:])
 
 
-@pytest.mark.parametrize("what", ["stolen", "begun anew", "cut off"])
+@pytest.mark.parametrize("what", ["stolen", "retriggered", "cut off"])
 def test_what_makes_way_makes_no_click(what: str) -> None:
     voices = quiet(sine(release=1.0), voices=1)
     voices.note_on(69)
@@ -279,7 +279,7 @@ def test_what_makes_way_makes_no_click(what: str) -> None:
     if what == "cut off":
         voices.sound_off()
     else:
-        voices.note_on(69 if what == "begun anew" else 71)
+        voices.note_on(69 if what == "retriggered" else 71)
     after = played(voices, 9600)
     steady = roughness(before[-4000:])
     assert roughness(np.concatenate([before[-100:], after])) < 1.5 * steady

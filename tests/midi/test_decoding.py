@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from inversynth import Param, ParamSpace, synths
-from inversynth.midi import Control, ControlChange14, Nrpn, PatchReader, Profile, Receiver, messages
+from inversynth.midi import Address, Control, ControlChange14, Nrpn, PatchReader, Profile, Receiver, messages
 from inversynth.midi.decoding import Readings
 from inversynth.midi.messages import control_change, nrpn, select_nrpn, select_rpn
 from inversynth.midi.profiles import nrpn_profile
@@ -21,7 +21,7 @@ SPACE = ParamSpace(
         Param.choice("shape", "s", ("sine", "square", "saw")),
     ]
 )
-ADDRESSES = (Nrpn(1, 23), Nrpn(1, 24, 7), ControlChange14(3), Nrpn(2, 0))
+ADDRESSES: tuple[Address, ...] = (Nrpn(1, 23), Nrpn(1, 24, 7), ControlChange14(3), Nrpn(2, 0))
 PROFILE = Profile("all", SPACE, tuple(Control.of(*each) for each in zip(SPACE, ADDRESSES, strict=True)))
 MSB, LSB = messages.DATA_ENTRY, messages.DATA_ENTRY_LSB
 

@@ -148,7 +148,7 @@ def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def rescan_devices() -> None:
-    """Lets PortAudio, which lists devices once, list them anew; no stream may be open. Raises `UsageError`."""
+    """Lets PortAudio, which lists devices once, list them again; no stream may be open. Raises `UsageError`."""
     sounddevice = _sounddevice()
     with quiet():
         with contextlib.suppress(sounddevice.PortAudioError):

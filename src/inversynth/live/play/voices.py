@@ -58,7 +58,7 @@ class Voices:
         """Events that found the ring full: nothing has played for so long."""
 
     def note_on(self, note: int, velocity: int = TOP_VELOCITY, at: int = 0) -> None:
-        """Begins a note; one that is held begins anew. With all voices sounding it takes that of the oldest note that
+        """Begins a note; one that is held is retriggered. With all voices sounding it takes that of the oldest note that
         is released already, or else of the oldest, which fades out over 10 ms."""
         self._push(_native.NOTE_ON, note, (velocity / TOP_VELOCITY) ** 2, at)
 
