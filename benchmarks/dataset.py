@@ -27,6 +27,7 @@ import pages
 from pages import Rows
 from rich.console import Console
 
+from inversynth import synths
 from inversynth.dataset import Dataset, DatasetSettings, Manifest, open_dataset, render_dataset, verify
 from inversynth.dataset.exports import EXPORTS
 from inversynth.errors import InversynthError
@@ -71,7 +72,7 @@ def writing(place: Path, count: int, repeats: int) -> dict[str, dict[str, float]
     found = {}
     for _ in range(repeats):
         for dtype in DTYPES:
-            settings = DatasetSettings(count=count, dtype=dtype)
+            settings = DatasetSettings(synths.load(), count, dtype=dtype)
             sizes = file_sizes(Manifest.of(settings))
             wrote = plain(place / "plain", sizes)
             with emptied(place / "rendered") as folder:
@@ -92,7 +93,7 @@ def writing(place: Path, count: int, repeats: int) -> dict[str, dict[str, float]
 
 def file_sizes(manifest: Manifest) -> list[int]:
     """The sizes in bytes of all files of shards, in the order they are written."""
-    return [part.bytes for shard in range(manifest.shards) for part in manifest.parts(shard)]
+    return [part.bytes for shard in range(manifest.shards) for part in manifest.parts(shard).values()]
 
 
 @contextlib.contextmanager
@@ -157,10 +158,10 @@ def measure(disk: Path, memory: Path | None, count: int, repeats: int, steps: in
     for dtype in DTYPES:
         console.print(f"reading {dtype}")
         with emptied(disk / "read") as folder:
-            render_dataset(DatasetSettings(count=count, dtype=dtype), folder)
+            render_dataset(DatasetSettings(synths.load(), count, dtype=dtype), folder)
             found["reading"][dtype] = reading(folder)
     with emptied(disk / "small") as folder:
-        dataset = render_dataset(DatasetSettings(count=max(2 * BATCH, count // 4)), folder)
+        dataset = render_dataset(DatasetSettings(synths.load(), max(2 * BATCH, count // 4)), folder)
         found["verify_sounds_s"] = len(dataset) / seconds_of(lambda: verify(folder))
         dataset.read(range(len(dataset)))
         for form, export in EXPORTS.items():

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -344,8 +345,8 @@ def test_voices_refuse_what_they_cannot_play() -> None:
         quiet(sine()).set(SPACE.index("cutoff"), 5000.0)
     with pytest.raises(UsageError, match=r"sin_frequency: 1 .* outside"):
         quiet(sine(sin_frequency=1.0))
-    with pytest.raises(UsageError, match="sine can't be played"):
-        Voices(synths.load("sine"), [100.0, 0.5, 800.0, 0.5], RATE)
+    with pytest.raises(UsageError, match="paper can't be played as an instrument: it has no voices"):
+        Voices(replace(PAPER, open_voices=None), sine(), RATE)
     with pytest.raises(ValueError, match="no parameter or note 128"):
         quiet(sine()).note_on(128)
 
@@ -647,7 +648,6 @@ SYNTH = from_function("own", ParamSpace([Param("level", "l", 0, 1)]), AudioForma
             "--midi-file {folder}/in.mid --out-file {folder}/o.wav --synth sine",
             "sine can't be played: it has no voices",
         ),
-        ("--midi-in - --synth {folder}/own.py", "own can't be played: it has no voices; give another --synth"),
         ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --profile none", "no profile 'none'"),
         ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --duration 0", "a duration of 0 s"),
         ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --block-size -1", "a block of -1 samples"),
@@ -759,6 +759,19 @@ def test_a_process_that_ends_at_once_is_an_error_with_its_last_line(
 ) -> None:
     with pytest.raises(UsageError, match=r"^no audio output$"):
         stand_in(tmp_path / "sh", monkeypatch, "echo 'inversynth: error: no audio output' >&2; exit 2")
+
+
+def test_another_synth_with_voices_is_played(tmp_path: Path) -> None:
+    sine_synth = synths.load("sine")
+    words = ["play", "--midi-file", str(midi_file(tmp_path / "in.mid")), "--out-file", str(tmp_path / "out.wav")]
+    assert main([*words, "--synth", "sine", "--gain", "-40", "--sample-rate", "48000"]) == 0
+    sound, rate = soundfile.read(tmp_path / "out.wav", dtype="float32")
+    voices = Voices(sine_synth, initial_patch(sine_synth), rate, 8, QUIET_DB)
+    for at, note in enumerate((69, 57, 64)):
+        voices.note_on(note, at=at * rate // 2)
+        voices.note_off(note, at=(at + 1) * rate // 2)
+    assert np.abs(sound).max() > 0.001
+    assert np.abs(sound - voices.process(len(sound))[:, 0]).max() < 1e-6
 
 
 def test_a_silent_beginning_is_hardly_heard(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
     MIDI port, pipe or file -> Player -> ring -> voices -> device or file
     a thread of its own                  the audio callback, in C alone
 
-What a player does becomes events in a ring (see ext/voices.h). PortAudio calls the voices themselves: the audio thread
-runs no Python, waits for no lock and takes no memory, whatever the rest of the process does.
+What a player does becomes events in a ring (see ext/engines/voices.h). PortAudio calls the voices themselves: the
+audio thread runs no Python, waits for no lock and takes no memory, whatever the rest of the process does.
 """
 
 from .inputs import FileInput, Input, PipeInput, PortInput
