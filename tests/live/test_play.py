@@ -645,8 +645,8 @@ SYNTH = from_function("own", ParamSpace([Param("level", "l", 0, 1)]), AudioForma
             "a WAV file is written; give a name that ends in .wav",
         ),
         (
-            "--midi-file {folder}/in.mid --out-file {folder}/o.wav --synth sine",
-            "sine can't be played: it has no voices",
+            "--midi-file {folder}/in.mid --out-file {folder}/o.wav --synth {folder}/own.py",
+            "own can't be played: it has no voices; give another --synth",
         ),
         ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --profile none", "no profile 'none'"),
         ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --duration 0", "a duration of 0 s"),

@@ -58,8 +58,8 @@ class Voices:
         """Events that found the ring full: nothing has played for so long."""
 
     def note_on(self, note: int, velocity: int = TOP_VELOCITY, at: int = 0) -> None:
-        """Begins a note; one that is held is retriggered. With all voices sounding it takes that of the oldest note that
-        is released already, or else of the oldest, which fades out over 10 ms."""
+        """Begins a note; one that is held is retriggered. With all voices sounding it takes that of the oldest note
+        that is released already, or else of the oldest, which fades out over 10 ms."""
         self._push(_native.Voices.NOTE_ON, note, (velocity / TOP_VELOCITY) ** 2, at)
 
     def note_off(self, note: int, at: int = 0) -> None:
