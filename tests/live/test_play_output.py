@@ -20,9 +20,11 @@ class Stream:
     """A stream that is active until its device goes."""
 
     def __init__(self, row: dict[str, Any]) -> None:
-        self.row, self.active, self.closed = row, False, False
+        self.row, self.active, self.closed, self.refuses = row, False, False, False
 
     def start(self) -> None:
+        if self.refuses:
+            raise OSError("device busy")
         self.active = True
 
     def close(self) -> None:
@@ -35,7 +37,7 @@ class Machine:
     def __init__(self, *names: str, api: str = "ALSA") -> None:
         self.names, self.api, self.now = list(names), api, 100.0
         self.streams: list[Stream] = []
-        self.scans = 0
+        self.scans, self.refuses = 0, False
 
     def rows(self) -> list[dict[str, Any]]:
         if not self.names:
@@ -44,6 +46,7 @@ class Machine:
 
     def open(self, kind: str, row: dict[str, Any], *rest: object) -> Stream:
         self.streams.append(Stream(row))
+        self.streams[-1].refuses = self.refuses
         return self.streams[-1]
 
     def rescan(self) -> None:
@@ -131,6 +134,20 @@ def test_what_is_given_while_it_is_away_is_kept(monkeypatch: pytest.MonkeyPatch)
     for each in (voices, same):
         each.note_on(69)
     assert np.array_equal(voices.process(4096), same.process(4096))
+
+
+def test_a_device_that_is_back_and_refuses_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = machine(monkeypatch, "USB")
+    output = Output(here.rows()[0], Voices(PAPER, initial_patch(PAPER), RATE))
+    output.start()
+    here.streams[0].active = False
+    here.refuses = True
+    for _ in range(3):
+        output.check()
+        here.now += 1.0
+    here.refuses = False
+    output.check()
+    assert [stream.active for stream in here.streams] == [False, False, False, True]
 
 
 def test_an_output_of_jack_whose_server_is_gone_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

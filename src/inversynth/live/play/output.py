@@ -57,9 +57,12 @@ class Output:
         self._blocks, self._asked = voices.native.played()[1], time.monotonic()
 
     def start(self) -> None:
-        """From now on it is audible."""
-        with quiet(), hurrying():
-            self._stream.start()
+        """From now on it is audible. Raises `InversynthError` if the device refuses."""
+        try:
+            with quiet(), hurrying():
+                self._stream.start()
+        except Exception as error:  # of a library that is not imported here
+            raise InversynthError(f"can't start {self.description}: {error}") from None
         self._asked = time.monotonic()
 
     def check(self) -> None:
@@ -94,14 +97,18 @@ class Output:
 
     def _seek(self) -> None:
         """Opens the device again, if it is back."""
-        with contextlib.suppress(UsageError):  # there is no output at all, or this one can't be opened yet
+        with contextlib.suppress(InversynthError):  # there is no output at all, or this one can't be opened yet
             rescan_devices()
             rows = list_outputs()
             self._followed.look(_names(rows))
             if self._followed.at is None:
                 return
             self._open(rows[self._followed.at])
-            self.start()
+            try:
+                self.start()
+            except InversynthError:
+                self._closed()
+                return
             self._away_since = None
             self._say(f"{self.description} is back")
 
