@@ -54,9 +54,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.action == "check":
         profile = profiles.load(args.profile, args.synth or _synth_of(args.profile))
         print(f"{args.profile}: {_driven(profile)}, channel {profile.channel}")
-        for control in profile.driven:
-            ends = "a table" if control.table else f"{control.low}..{control.high}"
-            print(f"  {control.param.name:18} {control.address}, {ends}")
+        _print_driven(profile)
     elif args.action == "import":
         _import(args)
     else:
@@ -82,6 +80,12 @@ def _driven(profile: Profile) -> str:
     return f"{own}, {len(profile.others)} other parameters of the device named"
 
 
+def _print_driven(profile: Profile) -> None:
+    for control in profile.driven:
+        ends = "a table" if control.table else f"{control.low}..{control.high}"
+        print(f"  {control.param.name:18} {control.address}, {ends}")
+
+
 def _import(args: argparse.Namespace) -> None:
     from ..midi.profiles import to_toml
     from ..midi.profiles.charts import read_chart
@@ -90,8 +94,7 @@ def _import(args: argparse.Namespace) -> None:
     with files.writing(args.out) as temporary:
         temporary.write_text(to_toml(profile, args.synth.name), encoding="utf-8")
     print(f"{args.out}: {_driven(profile)}")
-    for control in profile.driven:
-        print(f"  {control.param.name:18} {control.address}, {control.low}..{control.high}")
+    _print_driven(profile)
     print("check these; to drive more, give [[others]] the head [parameters.NAME]")
 
 

@@ -29,12 +29,12 @@ EFFECTS = {
 }  # fmt: skip
 """Words of rows that are for parameters of the role "effect" alone."""
 OTHER_THINGS = {
-    "a pedal or a switch": {"pedal", "pedals", "footswitch", "switch"},
-    "how much something else moves it": {
+    "it is a pedal or a switch": {"pedal", "pedals", "footswitch", "switch"},
+    "it is a depth, a sensitivity or key follow": {
         "depth", "intensity", "amount", "int", "mod", "modulation", "sens", "sensitivity", "velocity", "aftertouch",
         "pressure", "follow", "keyfollow", "track", "tracking", "keytrack", "kbd", "keyboard",
     },
-    "a low-frequency oscillator's": {"lfo", "vibrato", "tremolo"},
+    "it is a low-frequency oscillator's": {"lfo", "vibrato", "tremolo"},
 }  # fmt: skip
 """Words of rows that aren't the parameter they name, unless its own name has the word."""
 PART = re.compile(r"\s*(\d{1,5})\s*(?:-\s*(\d{1,5})\s*)?:(.*)")
@@ -119,7 +119,7 @@ def _unfit(named: list[Param], found: _Found) -> str | None:
             f"MIDI 1.0 reserves the number ({RESERVED[address.number]}); if the device uses it, list it in `unreserved`"
         )
     if param.role != "effect" and words & EFFECTS - _words(param.name):
-        return "an effect's"
+        return "it is an effect's"
     for what, tell in OTHER_THINGS.items():
         if words & tell - _words(param.name):
             return what
