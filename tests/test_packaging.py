@@ -44,8 +44,8 @@ def test_the_wheel_runs_in_an_empty_environment(built: Path, tmp_path: Path) -> 
     shipped = {path.parent.name for path in (ROOT / "models").glob("*/model.onnx")}
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[2] for name in names if name.endswith("model.onnx")} == shipped
-    profiles = {path.name for path in (ROOT / "src" / "inversynth" / "profiles").glob("*.toml")}
-    assert {name.split("/")[2] for name in names if name.endswith(".toml")} == profiles
+    profiles = {path.name for path in (ROOT / "src" / "inversynth" / "midi" / "profiles").glob("*.toml")}
+    assert {name.rpartition("/")[2] for name in names if name.endswith(".toml")} == profiles
     assert not [name for name in names if name.startswith("tests/")]
 
     venv.create(tmp_path / "env", with_pip=True)
