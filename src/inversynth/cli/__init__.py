@@ -114,15 +114,15 @@ def actions(parser: argparse.ArgumentParser, texts: Mapping[str, str]) -> dict[s
     }
 
 
-def add_synth(parser: argparse._ActionsContainer, text: str, of_model: bool = False) -> None:
+def add_synth(parser: argparse._ActionsContainer, text: str, otherwise: str | None = None) -> None:
     """Declares --synth: a synth's name, or a Python file that holds one; `args.synth` is the synth itself.
 
-    of_model: by default it is that of the model (None), not `synths.DEFAULT`.
+    otherwise: what it is where none is named, in words; then it is None. By default it is `synths.DEFAULT`.
     """
     from .. import synths
 
-    default = None if of_model else synths.DEFAULT
-    known = f"{', '.join(synths.names())} or FILE.py; default: {default or 'that of the model'}"
+    default = None if otherwise else synths.DEFAULT
+    known = f"{', '.join(synths.names())} or FILE.py; default: {otherwise or default}"
     parser.add_argument("--synth", type=_synth, default=default, metavar="NAME|FILE", help=f"{text} ({known})")
 
 
@@ -152,8 +152,8 @@ def list_ends(
             print(f"{row['index']:3}  {row['name']}  ({row['hostapi']}, {channels} channels, {rate:g} Hz)")
     if args.list_ports:
         names = ports()
-        for name in names:
-            print(name)
+        for number, name in enumerate(names):
+            print(f"{number:3}  {name}")
         if not names:
             say(without)
     return 0

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     defaults = {name: parameter.default for name, parameter in inspect.signature(evaluate).parameters.items()}
     parser.add_argument("--model", metavar="NAME|PATH", help="a model (default: the one for the synth)")
-    add_synth(parser, "whose sounds to take", of_model=True)
+    add_synth(parser, "whose sounds to take", otherwise="that of the model")
     parser.add_argument(
         "--num-examples",
         type=int,

@@ -95,8 +95,9 @@ def evaluate(
     """Measures a model on sounds of the test stream of a seed, which no training run draws from.
 
     model: a name, a path or a loaded `Model`; by default the one shipped for the synth. synth: one, or its
-    name or file; by default the model's. The sounds are predicted, the likeliest levels are rendered, and both sounds compared; chance compares
-    sounds with the next ones. Patches that can't be rendered are left out, and counted in `facts["failed"]`; a
+    name or file; by default the model's. The sounds are predicted, the likeliest levels are rendered, and both sounds
+    compared; chance compares sounds with the next ones. Patches that can't be rendered are left out, and counted in
+    `facts["failed"]`; a
     predicted patch that can't be rendered counts as silence. refine: seconds; each sound is also refined
     from the network's distributions for at most so long, on one core. baselines: each of `inversynth.search.baselines`
     searches each sound with a `budget` of renders. conditions: the targets are also degraded (see `robustness`). With

@@ -59,8 +59,9 @@ def match(
     """Finds the patch of a synth that makes a sound.
 
     target: the path of an audio file, or (samples,) samples with their `sample_rate` in Hz. synth: one, or its name
-    or file; by default that of `synths.DEFAULT`. model: a name, a path or a loaded `Model`; by default the one shipped for the synth, or none, if
-    none is shipped and the match is refined. device: see `load_model`. normalise: scale the peak of the target to 1
+    or file; by default that of `synths.DEFAULT`. model: a name, a path or a loaded `Model`; by default the one shipped
+    for the synth, or none, if none is shipped and the match is refined. device: see `load_model`. normalise: scale
+    the peak of the target to 1
     first. With `out`, the match is saved there.
     refine: seconds to search for a better patch with the renderer; `renders`, `variations`, `levels_only`, `seed` and
     `watch` are those of `inversynth.search.refine`, and need one of `refine` and `renders`.
