@@ -19,7 +19,7 @@ from inversynth.live.bench.players import RATE_HZ, jack, open_port, simulated
 from inversynth.live.bench.timed import TimedSink
 from inversynth.live.bench.usage import watched
 from inversynth.midi import Receiver
-from inversynth.midi.profiles import of_space
+from inversynth.midi.profiles import default_profile
 
 SOAK_OUTPUTS = 20
 """Receivers at once: so many times the messages of one."""
@@ -61,7 +61,7 @@ def soak(load: Load, name: str, period: int, seconds: float, simulate: bool, tel
         source, sink = hear("patches"), TimedSink(port, keep=False)
         stop = threading.Event()
         source.until(stop, seconds, keep=False)
-        profile = of_space(synth.name, synth.space)
+        profile = default_profile(synth)
         receivers = [Receiver(profile, sink) for _ in range(SOAK_OUTPUTS)]
 
         def line(at_s: float, held: int | None) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from inversynth.audio import devices
-from inversynth.audio.devices import DeviceIdentity, Row, find_device, list_devices
+from inversynth.audio.devices import Row, find_device, list_devices
 from inversynth.audio.input import serve
 from inversynth.audio.shared_ring import SharedRing
 from inversynth.errors import UsageError
+from inversynth.system.devices import Followed
 from portaudio import INPUT_OVERFLOW, deliver
 from sounds import noise
 
@@ -102,7 +103,7 @@ class Pipe:
         return False
 
 
-def served(device: str | DeviceIdentity, sample_rate: int | None) -> tuple[Any, SharedRing]:
+def served(device: str | Followed, sample_rate: int | None) -> tuple[Any, SharedRing]:
     pipe, ring = Pipe(), SharedRing(1000)
     serve(pipe, ring, device, sample_rate, 50)  # type: ignore[arg-type]
     (said,) = pipe.sent
@@ -127,23 +128,27 @@ def test_a_device_that_is_not_there_is_one_line_with_those_there_are(
     assert message in str(said)
 
 
-LINE = DeviceIdentity("Line", "Fake", 0, 1, ())
-
-
 def test_a_device_in_its_process_delivers_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, *ROWS)
     said, ring = served("line", 16384)
-    assert said == (LINE, "Line (Fake, 16384 Hz)", 16384)
+    assert (said.followed.name, said[1:]) == ("Line (Fake)", ("Line (Fake, 16384 Hz)", 16384))
     blocks = [block for block, _ in ring.take()]
     np.testing.assert_array_equal(blocks, [noise(50, number) for number in range(3)])
     assert (ring.take_overflows(), ring.take_overflows()) == (1, 0)
 
 
+def lost(*names: str, at: int) -> Followed:
+    """The input of these that was open, and has gone."""
+    followed = Followed([f"{name} (Fake)" for name in names], at)
+    followed.lose()
+    return followed
+
+
 def test_a_device_that_is_back_may_have_another_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, *ROWS)
-    said, _ = served(LINE, 48000)
-    assert said == (LINE, "Line (Fake, 44100 Hz)", 44100)
-    said, _ = served(LINE._replace(name="Lin"), 48000)  # only the whole name is the device's
+    said, _ = served(lost("Line", at=0), 48000)
+    assert said[1:] == ("Line (Fake, 44100 Hz)", 44100)
+    said, _ = served(lost("Lin", at=0), 48000)  # only the whole name is the device's
     assert isinstance(said, UsageError)
 
 
@@ -163,37 +168,39 @@ def test_of_two_devices_of_the_very_same_name_an_index_chooses() -> None:
     assert find_device(there, "2") is there[2]
 
 
+def found_again(monkeypatch: pytest.MonkeyPatch, before: tuple[str, ...], at: int, now: tuple[str, ...]) -> Any:
+    """The name of the device and its place among those there are now; None while it is waited for."""
+    use(monkeypatch, *((name, 1) for name in now))
+    said, _ = served(lost(*before, at=at), None)
+    return None if isinstance(said, UsageError) else (said.followed.name.removesuffix(" (Fake)"), said.followed.at)
+
+
+USB = "USB Audio: - (hw:{},{})".format
+
+
 @pytest.mark.parametrize("at", [1, 2])
-def test_a_device_whose_twin_is_still_there_is_waited_for(at: int) -> None:
-    both = rows("Built-in", "USB Audio", "USB Audio")
-    identity = DeviceIdentity.of(both[at], both)
-    assert identity.find(rows("Built-in", "USB Audio")) is None  # which of them that is isn't known
-    found = identity.find(both)
-    assert found is not None
-    assert found["index"] == at
+def test_a_device_whose_twin_is_still_there_is_waited_for(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = ("Built-in", "USB Audio", "USB Audio")
+    assert found_again(monkeypatch, both, at, both[:2]) is None  # which of them that is isn't known
+    assert found_again(monkeypatch, both, at, both) == ("USB Audio", at)
 
 
-def test_a_device_that_is_back_under_another_number_of_alsa_is_the_same() -> None:
-    before = rows("Built-in: - (hw:0,0)", "USB Audio: - (hw:1,0)")
-    identity = DeviceIdentity.of(before[1], before)
-    assert identity.find(rows("Built-in: - (hw:0,0)")) is None
-    found = identity.find(rows("Built-in: - (hw:0,0)", "USB Audio: - (hw:3,0)"))
-    assert found is not None
-    assert found["name"] == "USB Audio: - (hw:3,0)"
-    assert identity.find(rows("USB Audio: - (hw:3,1)")) is None  # another input of it
+def test_a_device_that_is_back_under_another_number_of_alsa_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = ("Built-in: - (hw:0,0)", USB(1, 0))
+    assert found_again(monkeypatch, before, 1, before[:1]) is None
+    assert found_again(monkeypatch, before, 1, (before[0], USB(3, 0))) == (USB(3, 0), 1)
+    assert found_again(monkeypatch, before, 1, (before[0], USB(3, 1))) is None  # another input of it
+    assert found_again(monkeypatch, (USB(1, 0), USB(1, 1)), 1, (USB(3, 0), USB(3, 1))) == (USB(3, 1), 1)
 
 
-def test_its_twin_under_alsa_is_not_taken_for_it() -> None:
-    before = rows("USB Audio: - (hw:1,0)", "USB Audio: - (hw:2,0)")
-    identity = DeviceIdentity.of(before[0], before)
-    assert identity.find(rows("USB Audio: - (hw:2,0)")) is None
-    found = identity.find(rows("USB Audio: - (hw:2,0)", "USB Audio: - (hw:4,0)"))
-    assert found is not None
-    assert found["name"] == "USB Audio: - (hw:4,0)"
+def test_its_twin_under_alsa_is_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (USB(1, 0), USB(2, 0))
+    assert found_again(monkeypatch, before, 0, (USB(2, 0),)) is None
+    assert found_again(monkeypatch, before, 0, (USB(2, 0), USB(4, 0))) == (USB(4, 0), 1)
 
 
-def test_the_same_name_at_another_system_is_another_device() -> None:
-    before = [*rows("Microphone"), *rows("Microphone", hostapi="JACK")]
-    identity = DeviceIdentity.of(before[0], before)
-    assert identity.find(before[1:]) is None
-    assert identity.find(before) is before[0]
+def test_the_same_name_at_another_system_is_another_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    followed = Followed(["Line (ALSA)"], 0)
+    followed.lose()
+    use(monkeypatch, ("Line", 1))
+    assert isinstance(served(followed, None)[0], UsageError)

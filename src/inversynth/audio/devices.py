@@ -1,10 +1,9 @@
-"""Audio devices: which there are, which one is meant, which one is back, and a stream of one."""
+"""Audio devices: which there are, which one is meant, and a stream of one."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..errors import UsageError
 from ..system.devices import pick, quiet
@@ -55,42 +54,9 @@ def _indexed(rows: Sequence[Row]) -> str:
     return ", ".join(f"{row['index']} {row['name']!r}" for row in rows)
 
 
-class DeviceIdentity(NamedTuple):
-    """By what a device is known again: its name, and what its twins were when it was opened.
-
-    hostapi: of PortAudio; rank: which of the `twins` of exactly this name it is; others: the names of devices
-    that differ from it in the number of ALSA's card alone.
-    """
-
-    name: str
-    hostapi: str
-    rank: int
-    twins: int
-    others: tuple[str, ...]
-
-    @classmethod
-    def of(cls, row: Row, rows: Sequence[Row]) -> DeviceIdentity:
-        """The identity of a row, beside all there are."""
-        same = [other for other in rows if other["hostapi"] == row["hostapi"]]
-        equal = [other["index"] for other in same if other["name"] == row["name"]]
-        others = {other["name"] for other in same if _without_card(other["name"]) == _without_card(row["name"])}
-        others -= {row["name"]}
-        return cls(row["name"], row["hostapi"], equal.index(row["index"]), len(equal), tuple(sorted(others)))
-
-    def find(self, rows: Sequence[Row]) -> Row | None:
-        """The row of this device now; None while it is away, or can't be told from one that was its twin."""
-        same = [row for row in rows if row["hostapi"] == self.hostapi]
-        equal = [row for row in same if row["name"] == self.name]
-        if equal:
-            return equal[self.rank] if len(equal) >= self.twins else None
-        like = _without_card(self.name)
-        renumbered = [row for row in same if _without_card(row["name"]) == like and row["name"] not in self.others]
-        return renumbered[0] if len(renumbered) == 1 else None
-
-
-def _without_card(name: str) -> str:
-    """A name without the number of ALSA's card, which changes when a device is plugged in again."""
-    return re.sub(r"\(hw:\d+,", "(hw:", name)
+def device_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What devices are known by: the same name at another system of PortAudio's is another device."""
+    return [f"{row['name']} ({row['hostapi']})" for row in rows]
 
 
 def open_stream(kind: str, row: Row, sample_rate: int, block_samples: int, channels: int, native: Callback) -> Any:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from ..errors import InversynthError, UsageError
 from ..spec import AudioFormat
+from ..system.devices import Followed
 from ..system.processes import Helper
 from ..system.realtime import realtime_threads
-from .devices import DeviceIdentity, find_device, list_devices, open_stream
+from .devices import device_names, find_device, list_devices, open_stream
 from .shared_ring import SharedRing
 from .sources import BLOCK_SAMPLES, RING_S, Source, WallClock, check_block
 
@@ -29,7 +30,7 @@ class DeviceSource(Source):
 
     The device is opened in a process of its own: no Python of ours can delay its callback, and a PortAudio whose
     device or server is gone, which hangs and never finds another, is ended with it. Then `away` is True, and the same
-    device (see `DeviceIdentity`) is looked for every `RETRY_S`, and resampled if it has another rate when it is back.
+    device (see `Followed`) is looked for every `RETRY_S`, and resampled if it has another rate when it is back.
     """
 
     DEAD_S = 3.0
@@ -58,7 +59,7 @@ class DeviceSource(Source):
             self._helper.end()
             raise opened
         super().__init__(opened.description, opened.sample_rate, block_samples or 1, WallClock())
-        self._identity, self._resampler = opened.identity, None
+        self._followed, self._resampler = opened.followed, None
         self._came = self._retry_at = time.perf_counter()
 
     def start(self) -> None:
@@ -93,6 +94,7 @@ class DeviceSource(Source):
         if self._helper is not None:
             self._helper.end()
         self.away, self._helper = True, None
+        self._followed.lose()
         self._retry_at = now + self.RETRY_S
 
     def _seek(self, now: float) -> None:
@@ -100,7 +102,7 @@ class DeviceSource(Source):
         if self._helper is None:
             if now >= self._retry_at:
                 self._shared.clear()
-                self._helper = Helper(serve, self._shared, self._identity, self.sample_rate, self._block_samples)
+                self._helper = Helper(serve, self._shared, self._followed, self.sample_rate, self._block_samples)
                 self._came = now
             return
         opened: Any = None
@@ -110,6 +112,7 @@ class DeviceSource(Source):
             elif now - self._came < self.PATIENCE_S:
                 return
             if isinstance(opened, Opened):
+                self._followed = opened.followed
                 self._resampler = _resampler(opened.sample_rate, self.sample_rate)
                 self._helper.pipe.send("start")
                 self.away, self._came = False, now
@@ -131,7 +134,7 @@ def _resampler(rate: int, to_rate: int) -> Any:
 class Opened(NamedTuple):
     """What the process of an input says once it is open."""
 
-    identity: DeviceIdentity
+    followed: Followed
     description: str
     sample_rate: int
 
@@ -139,20 +142,26 @@ class Opened(NamedTuple):
 def serve(
     pipe: Connection,
     shared: SharedRing,
-    device: str | DeviceIdentity,
+    device: str | Followed,
     sample_rate: int | None,
     block_samples: int,
 ) -> None:
     """Opens an input, tells that (or the error) by the pipe, and writes what comes into the ring until the pipe ends.
 
-    device: an index or a part of a name, or the identity of one that was open before; of that any rate will do.
+    device: an index or a part of a name, or one that was open before; of that any rate will do.
     """
-    again = isinstance(device, DeviceIdentity)
+    again = isinstance(device, Followed)
     try:
         rows = list_devices()
-        row = device.find(rows) if isinstance(device, DeviceIdentity) else find_device(rows, device)
-        if row is None:
-            raise UsageError("the audio input isn't back")
+        names = device_names(rows)
+        if isinstance(device, Followed):
+            followed = device
+            followed.look(names)
+        else:
+            followed = Followed(names, rows.index(find_device(rows, device)))
+        if followed.at is None:
+            raise UsageError(f"the audio input {followed.name!r} isn't back")
+        row = rows[followed.at]
         own = round(row["default_samplerate"])
         rate = sample_rate or own
         try:
@@ -166,7 +175,7 @@ def serve(
         pipe.send(error)
         return
     description = f"{row['name']} ({row['hostapi']}, {rate} Hz)"
-    pipe.send(Opened(DeviceIdentity.of(row, rows), description, rate))
+    pipe.send(Opened(followed, description, rate))
     pipe.recv()
     with realtime_threads():
         stream.start()

@@ -7,12 +7,12 @@ address of a semaphore, which C posts. Should a new version of either have moved
 from __future__ import annotations
 
 import atexit
-import ctypes
+import contextlib
 from multiprocessing.synchronize import Semaphore
 from typing import Any, Protocol
 
 from ..errors import UsageError
-from ..system.devices import quiet
+from ..system.devices import keep_forever, quiet
 from ..system.realtime import realtime_threads
 
 
@@ -56,9 +56,16 @@ def leave_portaudio_open() -> None:
         atexit.unregister(handler)
 
 
-def keep_forever(used: object) -> None:
-    """An object that C may still use is never freed."""
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(used))
+def rescan_devices() -> None:
+    """Lets PortAudio, which lists devices once, list them again; no stream may be open. Raises `UsageError`."""
+    sounddevice = load_sounddevice()
+    with quiet():
+        with contextlib.suppress(sounddevice.PortAudioError):
+            sounddevice._terminate()
+        try:
+            sounddevice._initialize()
+        except sounddevice.PortAudioError as error:
+            raise UsageError(f"PortAudio can't list the audio devices: {error}") from None
 
 
 def semaphore_address(semaphore: Semaphore) -> int:

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "measure the live bridge"
     listen = actions.add_parser("live", help=text, description=text[0].upper() + text[1:] + ".")
     listen.add_argument("--model", help="a shipped model's name, or an ONNX file (default: the synth's)")
-    add_synth(listen, "whose patches are played", default=None)
+    add_synth(listen, "whose patches are played", "that of the model")
     listen.add_argument(
         "--seconds", type=float, default=SECONDS, help=f"of each of three parts of a period (default: {SECONDS:g})"
     )

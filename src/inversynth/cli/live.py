@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..audio.sources import Source
     from ..live import Comparison, Gate, Session, Settings
     from ..midi import Profile
-    from ..spec import AudioFormat, ParamSpace
+    from ..spec import AudioFormat
     from ..synths.synth import Synth
 
 
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_outputs(parser)
 
     how = parser.add_argument_group("listening")
-    add_synth(how, "whose parameters are sent", default=None)
+    add_synth(how, "whose parameters are sent", "that of the session or the model")
     how.add_argument("--model", help="a shipped model's name, or an ONNX file (default: the synth's)")
     how.add_argument("--device", default="auto", choices=DEVICES, help="where the network runs (default: auto)")
     how.add_argument("--mode", choices=MODES, help=f"a patch a note, or all the time (default: {Settings.mode})")
@@ -108,10 +108,7 @@ def run(args: argparse.Namespace) -> int:
     target = _target(args, kept)
     named = args.model or (kept.model if kept else default_model(target))
     settings = kept.settings if kept else _settings(args, target)
-    if session is None or args.outputs:
-        profiles = output_profiles(args, target)
-    else:
-        profiles = _kept_profiles(session, target.space)
+    profiles = output_profiles(args, target) if session is None or args.outputs else _kept_profiles(session, target)
 
     with contextlib.ExitStack() as stack:
         if args.awake:
@@ -240,17 +237,17 @@ def _tell_differences(session: Session, model: str, model_sha256: str) -> None:
         say(f"the session was recorded by inversynth {version}, this is {__version__}: its messages may differ")
 
 
-def _kept_profiles(session: Session, space: ParamSpace) -> list[tuple[Profile, float]]:
+def _kept_profiles(session: Session, target: Synth) -> list[tuple[Profile, float]]:
     """The profiles and speeds of a session's receivers; the patches that were refined are of the same parameters."""
     import tomllib
 
     from ..midi.profiles import parse
 
     with session.reading():
-        if any(mark.what == "refined" and len(mark.value) != len(space) for mark in session.marks):
-            raise ValueError(f"a refined patch has not {len(space)} parameters")
+        if any(mark.what == "refined" and len(mark.value) != len(target.space) for mark in session.marks):
+            raise ValueError(f"a refined patch has not {len(target.space)} parameters")
         return [
-            (parse(tomllib.loads(kept["profile"]), session.folder, space), float(kept["baud"]))
+            (parse(tomllib.loads(kept["profile"]), session.folder, target), float(kept["baud"]))
             for kept in session.facts["receivers"]
         ]
 

@@ -71,22 +71,18 @@ class _OfOutput(argparse.Action):
 
 def output_profiles(args: argparse.Namespace, target: Synth) -> list[tuple[Profile, float]]:
     """The profile and the speed of the wire of each output."""
-    from ..live.play import PIPE_BAUD, fine_profile
+    from ..live.play import PIPE_BAUD
     from ..midi import BAUD, OSC_BAUD, check_osc
-    from ..midi.profiles import load, of_space
+    from ..midi.profiles import load, nrpn_profile
 
     found = []
     for output in args.outputs:
         if output["kind"] == "play":
-            found.append((fine_profile(target), PIPE_BAUD))
+            found.append((nrpn_profile(target), PIPE_BAUD))
             continue
         own = {"profile": "osc", "baud": OSC_BAUD} if output["kind"] == "osc" else {}
         about = {"profile": target.name, "channel": None, "baud": BAUD, **args.of_all, **own, **output}
-        if about["profile"] == target.name:  # which may be a synth of the user's
-            profile = of_space(target.name, target.space)
-            profile = profile if about["channel"] is None else profile.on_channel(about["channel"])
-        else:
-            profile = load(about["profile"], target.space, about["channel"])
+        profile = load(about["profile"], target, about["channel"])
         check_osc(profile, output["kind"] == "osc")
         if output["kind"] == "din":
             profile = replace(profile, running_status=True)

@@ -78,6 +78,9 @@ class Pipeline:
             self._recorder.audio(block)
         if self.meter.gain != 1:
             block = block * self.meter.gain
+        if not self._replay.marks:
+            self._push(block)
+            return
         while len(block):
             self._run_marks()
             count = self._replay.until_next(self._position, len(block))

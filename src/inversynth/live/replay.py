@@ -9,28 +9,28 @@ from .session import Mark, Session
 
 
 class Replay:
-    """The marks of a session that is run again, in their order; none without a session.
+    """What is left of the marks of a session that is run again, in their order; none without a session.
 
     returns: when receivers came back (s), and their numbers.
     """
 
     def __init__(self, session: Session | None) -> None:
         marks = session.marks if session else ()
-        self._marks: deque[Mark] = deque(mark for mark in marks if mark.position is not None)
+        self.marks: deque[Mark] = deque(mark for mark in marks if mark.position is not None)
         self.returns = [(mark.at_s, int(mark.value)) for mark in marks if mark.at_s is not None]
 
     def until_next(self, position: int, count: int) -> int:
         """So many of the next `count` samples come before the next mark."""
-        if self._marks and (ahead := self._marks[0].position) is not None and ahead > position:
+        if self.marks and (ahead := self.marks[0].position) is not None and ahead > position:
             return min(count, ahead - position)
         return count
 
     def at(self, position: int) -> Iterator[Mark]:
         """The marks of this position, each once; none behind the one that says the session was stopped."""
-        while self._marks and self._marks[0].position == position and self._marks[0].what != "stopped":
-            yield self._marks.popleft()
+        while self.marks and self.marks[0].position == position and self.marks[0].what != "stopped":
+            yield self.marks.popleft()
 
     @property
     def stopped(self) -> bool:
         """Whether nothing is left but that the session was stopped, before its source ended."""
-        return bool(self._marks) and self._marks[0].what == "stopped"
+        return bool(self.marks) and self.marks[0].what == "stopped"

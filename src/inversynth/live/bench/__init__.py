@@ -21,7 +21,7 @@ import numpy as np
 from ... import synths
 from ...errors import UsageError
 from ...midi import Receiver
-from ...midi.profiles import of_space
+from ...midi.profiles import default_profile
 from ...predict.model import Model as ShippedModel
 from ...predict.model import load_model
 from ...synths.synth import Synth
@@ -74,7 +74,7 @@ def measure(
     """
     model = load(name)
     played = synth_of(model, synth)
-    profile, renders = of_space(played.name, played.space), renders_quickly(played, model.audio)
+    profile, renders = default_profile(played), renders_quickly(played, model.audio)
     found: dict[str, Any] = {"period_samples": period}
     with (simulated if simulate else jack)(played, period) as hear, open_port() as port:
 
