@@ -15,6 +15,7 @@ import pytest
 
 import jack_server
 from inversynth.cli import checks as doctor
+from inversynth.cli import probes
 from inversynth.cli.checks import LIMIT, MISSING, OK, OPTIONAL, Finding, kind_of_system
 from inversynth.predict.shipped import shipped
 from inversynth.system.simd import simd_target
@@ -96,7 +97,7 @@ def test_a_library_that_crashes_is_a_finding(
 ) -> None:
     (tmp_path / "sounddevice.py").write_text(broken)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    (found,) = doctor.audio_found(doctor._probed("audio"), "debian")
+    (found,) = doctor.audio_found(probes.probed("audio"), "debian")
     assert found.state == MISSING
     assert found.found.startswith(said)
     assert found.remedy == "apt install libportaudio2"
@@ -112,12 +113,12 @@ def test_the_command_bears_a_crash_and_a_terminal_of_ascii(tmp_path: Path) -> No
 
 
 def test_a_library_that_hangs_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "PROBE_S", 0.01)
-    assert doctor._probed("network") == {"error": "looking at it hangs (given up after 0.01 s)"}
+    monkeypatch.setattr(probes, "PROBE_S", 0.01)
+    assert probes.probed("network") == {"error": "looking at it hangs (given up after 0.01 s)"}
 
 
 def test_a_look_that_fails_ends_none_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_probed", lambda name: {})
+    monkeypatch.setattr(doctor, "probed", lambda name: {})
     monkeypatch.setenv("INVERSYNTH_SIMD", "abacus")
     simd_target.cache_clear()
     try:

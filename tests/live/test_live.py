@@ -592,7 +592,7 @@ def test_osc_and_a_din_wire_get_what_a_midi_file_gets(target: Path, tiny_file: P
         ("--in 0 --fast --dry-run", "--fast is for --file"),
         ("--file {file} --replay s --dry-run", "give one input"),
         ("--file {file} --dry-run --refine 1 --fast", "--refine is for sound in real time"),
-        ("--file {file} --dry-run --refine nan", "nan s to refine are outside 0.."),
+        ("--file {file} --dry-run --refine nan", "nan s to refine are outside the range"),
         ("--file {file} --dry-run --confidence 2", "a confidence of 2 is outside 0..1"),
         ("--file {file} --dry-run --smooth -1", "-1 s to smooth are outside"),
         ("--replay {folder}", "is not a session"),
@@ -604,7 +604,7 @@ def test_osc_and_a_din_wire_get_what_a_midi_file_gets(target: Path, tiny_file: P
         ("--file {file} --dry-run --channel 17", "MIDI channel 17"),
         ("--file {file} --dry-run --baud 0", "0 baud is not a speed"),
         ("--file {file} --dry-run --profile nothing.toml", "no profile 'nothing.toml'"),
-        ("--file {file} --osc nowhere", "'nowhere' is no place for OSC; give HOST:PORT"),
+        ("--file {file} --osc nowhere", "'nowhere' is an invalid OSC address; give HOST:PORT"),
         ("--file {file} --dry-run --profile osc", "the profile osc has OSC /inversynth/frequency_1 for"),
         (
             "--file {file} --osc localhost:9 --profile sine",

@@ -1,36 +1,25 @@
-"""What this machine has and lacks for the live bridge and the rest, and how to get it.
-
-The native libraries are looked at by processes of their own: one that crashes or hangs is a finding like another.
-"""
+"""What this machine has and lacks for the live bridge and the rest, and how to get it."""
 
 from __future__ import annotations
 
 import functools
 import importlib.metadata
-import json
 import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from .. import synths
 from ..errors import one_line
-
-Facts = Mapping[str, Any]
-"""What a probe saw, and the `error` that ended it."""
+from .probes import PROBES, Facts, probed
 
 OK, OPTIONAL, LIMIT, MISSING = "ok", "optional", "limit", "missing"
 """All is there; not there, and live needs none; live runs, but not as well as it could; live can't run."""
 
-PROBE_S = 20.0
-"""So long a probe may take before it counts as hanging."""
 JACK_LOCKS_BYTES = 107_341_340
 """What jackd 1.9.21 locks in memory, by its own message "Cannot lock down 107341340 byte memory area"."""
 CUDA_13_SINCE = (1, 27)
@@ -88,81 +77,6 @@ def kind_of_system(platform_name: str = sys.platform, os_release: str | None = N
     names = re.findall(r"^ID(?:_LIKE)?=(.*)$", os_release, re.MULTILINE)
     words = " ".join(names).replace('"', "").split()
     return next((kind for kind in ("debian", "fedora", "arch", "suse") if any(kind in word for word in words)), "")
-
-
-# -- probes: what a process of its own sees -------------------------------------------------------
-
-
-def _probe_network(found: dict[str, Any]) -> None:
-    import numpy as np
-
-    from ..predict import model as predict
-    from ..predict.shipped import default_model, shipped
-
-    found["version"] = predict._onnxruntime().__version__
-    found["models"] = list(shipped())
-    if found["models"]:
-        model = predict.load_model(default_model(synths.load()))
-        model.predict(np.zeros((1, model.audio.samples), np.float32))
-        found |= {"model": model.name, "device": model.device}
-
-
-def _probe_audio(found: dict[str, Any]) -> None:
-    from ..audio.internals import load_sounddevice
-    from ..system.devices import quiet
-
-    sounddevice = load_sounddevice()
-    found["portaudio"] = sounddevice.get_portaudio_version()[1]
-    with quiet():
-        found["apis"] = [api["name"] for api in sounddevice.query_hostapis() if api["devices"]]
-        found["inputs"] = [row["name"] for row in sounddevice.query_devices() if row["max_input_channels"]]
-
-
-def _probe_midi(found: dict[str, Any]) -> None:
-    from .. import midi
-
-    output = midi.rtmidi_output()
-    import rtmidi
-
-    found["api"] = rtmidi.get_api_display_name(output.get_current_api())
-    found["outputs"] = midi.output_ports()
-
-
-PROBES: Mapping[str, Callable[[dict[str, Any]], None]] = {
-    "network": _probe_network,
-    "audio": _probe_audio,
-    "midi": _probe_midi,
-}
-
-
-def probe(name: str) -> None:
-    """Prints, as JSON, what a probe sees, and the `error` that ended it; the main function of its process."""
-    found: dict[str, Any] = {}
-    try:
-        PROBES[name](found)
-    except Exception as error:
-        found["error"] = one_line(error)
-    print(json.dumps(found), flush=True)
-    os._exit(0)  # what the libraries do on leaving is of no interest
-
-
-def _probed(name: str) -> Facts:
-    """What the probe sees in a process of its own; also `error` if that crashes or hangs."""
-    words = [sys.executable, "-c", f"from inversynth.cli.checks import probe; probe({name!r})"]
-    try:
-        done = subprocess.run(
-            words,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=PROBE_S,
-            env=os.environ | {"JACK_NO_START_SERVER": "1"},
-        )
-        return dict(json.loads(done.stdout))
-    except subprocess.TimeoutExpired:
-        return {"error": f"looking at it hangs (given up after {PROBE_S:g} s)"}
-    except ValueError:
-        code = done.returncode
-        return {"error": f"looking at it crashes ({f'signal {-code}' if code < 0 else f'exit code {code}'})"}
 
 
 # -- what it means --------------------------------------------------------------------------------
@@ -371,7 +285,7 @@ def examine() -> Iterator[Finding]:
     system = kind_of_system()
     gpu = Path("/proc/driver/nvidia/version").exists()
     with ThreadPoolExecutor(len(PROBES)) as pool:  # threads that wait for processes
-        facts = {name: pool.submit(_probed, name) for name in PROBES}
+        facts = {name: pool.submit(probed, name) for name in PROBES}
         looks: list[tuple[str, str, Callable[[], Iterator[Finding]]]] = [
             ("Python", MISSING, python_found),
             ("native kernel", MISSING, kernel_found),
