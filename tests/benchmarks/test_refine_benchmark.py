@@ -57,7 +57,7 @@ def test_quality_is_measured_by_renders_and_by_seconds(benchmark: Any, monkeypat
 
 @pytest.mark.parametrize("benchmark", ["objectives"], indirect=True)
 def test_objectives_are_compared_on_recordings(benchmark: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("inversynth.search.refine.distance", benchmark.refine.distance)  # it is put back
+    monkeypatch.setattr("inversynth.search.evaluator.distance", benchmark.refine.distance)  # it is put back
     monkeypatch.setattr(
         benchmark, "OBJECTIVES", {name: benchmark.OBJECTIVES[name] for name in ("1 - rho", benchmark.CHOSEN)}
     )

@@ -43,9 +43,8 @@ class Moves:
         width = int(self.space.levels.max())
         self.exists = np.arange(width) < self.space.levels[:, None]
         self.likely = np.array([np.pad(row >= LIKELY, (0, width - len(row))) for row in likely])
-        flat = [row ** (1 / TEMPERATURE) for row in likely]
-        flat = [(1 - UNIFORM) * row / row.sum() + UNIFORM / len(row) for row in flat]
-        self._flat = np.array([np.pad(row, (0, width - len(row))) for row in flat])
+        flat = [_mixed(row ** (1 / TEMPERATURE)) for row in likely]
+        self._chances = np.array([np.pad(_mixed(row), (0, width - len(row))) for row in likely])
         self._cumulative = [
             np.array([np.pad(row.cumsum(), (0, width - len(row)), constant_values=1.0) for row in rows])
             for rows in (likely, flat)
@@ -72,7 +71,7 @@ class Moves:
         params, at = np.nonzero(which & self.exists & self.space.active(levels[None])[0][:, None])
         params, at = params[at != levels[params]], at[at != levels[params]]
         if len(params) > most:
-            keys = np.log(self._flat[params, at]) + self.rng.gumbel(size=len(params))
+            keys = np.log(self._chances[params, at]) + self.rng.gumbel(size=len(params))
             best = np.argsort(-keys, kind="stable")[:most]
             params, at = params[best], at[best]
         rows = np.repeat(levels[None], len(params), axis=0)
@@ -138,6 +137,11 @@ class Moves:
         stepped = np.where(self.grid.categorical, drawn, rows + step * scale)
         new = np.where(how < STEPPED, stepped, np.where(how < STEPPED + DRAWN, drawn, anywhere))
         return np.clip(np.where(mask, new, rows), 0, self.steps)
+
+
+def _mixed(row: Floats) -> Floats:
+    """(levels,) the probabilities that a row is proportional to, a part of them uniform."""
+    return np.asarray((1 - UNIFORM) * row / row.sum() + UNIFORM / len(row))
 
 
 def joined(base: NDArray[Any], rows: NDArray[Any], distances: Floats, at: float) -> NDArray[Any]:
