@@ -10,6 +10,7 @@ from inversynth import metrics, synths
 from inversynth.errors import UsageError
 from inversynth.spec import Param, ParamSpace
 from inversynth.synths import sampling
+from inversynth.synths.paper.published import PUBLISHED
 
 SPACE = ParamSpace([Param("depth", "B", 0, 1, levels=3), Param("rate", "v", 0, 1, levels=4, inert_when=("depth", 0))])
 
@@ -66,7 +67,7 @@ def test_chance_has_a_mean_percentile_rank_of_53() -> None:
 def test_the_groups_of_the_paper_hold_each_parameter_once() -> None:
     space = synths.load("paper").space
     rows = [{"name": p.name, "mpr": float(i), "top": [0.0, 1.0], "mae": 2.0 * i} for i, p in enumerate(space)]
-    groups = {row["name"]: row for row in metrics.group_measures(space, rows)}
+    groups = {row["name"]: row for row in metrics.group_measures(space, rows, PUBLISHED.groups)}
     assert groups["filter"]["params"] == ["cutoff", "resonance"]
     assert groups["notes"]["params"] == ["sin_frequency", "saw_frequency", "tri_frequency", "sqr_frequency"]
     assert groups["gate frequency"]["params"] == ["gate_frequency"]
@@ -75,6 +76,24 @@ def test_the_groups_of_the_paper_hold_each_parameter_once() -> None:
     assert groups["notes"]["mpr"] == pytest.approx((0 + 4 + 8 + 12) / 4)
     assert groups["notes"]["mae"] == pytest.approx(2 * groups["notes"]["mpr"])
     assert groups["notes"]["top"] == [0.0, 1.0]
+
+
+def test_groups_are_those_of_the_roles_unless_others_are_named() -> None:
+    space = synths.load("paper").space
+    rows = [{"name": p.name, "mpr": float(i), "top": [0.0, 1.0], "mae": 2.0 * i} for i, p in enumerate(space)]
+    groups = {row["name"]: row["params"] for row in metrics.group_measures(space, rows)}
+    assert list(groups) == ["pitch", "vibrato", "level", "envelope", "filter", "tremolo"]
+    assert groups["envelope"] == ["attack", "decay", "sustain", "release"]
+    assert groups["level"] == ["sin_amplitude", "saw_amplitude", "tri_amplitude", "sqr_amplitude"]
+
+
+@pytest.mark.parametrize(
+    ("rate", "window"),
+    [(8000, 256), (16000, 512), (16384, 512), (22050, 512), (44100, 1024), (48000, 2048), (96000, 4096)],
+)
+def test_a_window_lasts_about_a_thirty_second_part_of_a_second(rate: int, window: int) -> None:
+    assert metrics.window_samples(rate) == window
+    assert 2**-0.5 <= window / rate * 32 <= 2**0.5
 
 
 # -- of sounds -----------------------------------------------------------------------------------

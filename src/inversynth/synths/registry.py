@@ -56,7 +56,7 @@ def _of_name(name: str) -> Synth:
         raise UsageError(f"no synth {name!r}; there are {', '.join(names())}, or give a Python file (see the docs)")
     try:
         found = point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"the synth {name!r} of {point.value} can't be loaded: {one_line(error)}") from error
     return _checked(found, name, point.value)
 
@@ -72,7 +72,7 @@ def _of_file(file: Path) -> Synth:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         where = _line_of(error, file)
         raise UsageError(f"{file}{where} can't be run: {type(error).__name__}: {one_line(error)}") from error
     return _checked(_found(module, file), str(file), str(file))
