@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,8 +92,8 @@ def measure(folders: list[Path], count: int, renders: int, name: str | None, con
     found["rows"] = [{"name": "the network's patch", **means(paper.space.values_of_levels(mode))}]
     for objective, distance in OBJECTIVES.items():
         console.print(objective, highlight=False)
-        evaluator.distance = distance  # type: ignore[attr-defined]
-        runs = [refine.refine(paper, targets[i], likely[i], renders=renders) for i in range(len(targets))]
+        with mock.patch.object(evaluator, "distance", distance):
+            runs = [refine.refine(paper, targets[i], likely[i], renders=renders) for i in range(len(targets))]
         found["rows"].append({"name": objective, **means(np.stack([run.best[0].values for run in runs]))})
     return found
 

@@ -22,9 +22,9 @@ from pages import Rows, add_options, as_markdown, settled, shown
 from rich.console import Console
 
 from inversynth import synths
-from inversynth.evaluation import comparing
 from inversynth.predict.model import load_model
 from inversynth.predict.shipped import default_model
+from inversynth.search.audible import audible
 from inversynth.search.baselines import BASELINES
 from inversynth.search.refine import Candidate, refine
 from inversynth.search.scoring import Scorer
@@ -63,7 +63,7 @@ def measure(count: int, seed: int, name: str | None, renders: Sequence[int], con
     model = load_model(name or default_model(synths.load("paper")), "cpu")
     model.require(paper)
     levels = sampling.draw(paper.space, seed, 0, count, sampling.TEST)
-    heard = comparing.heard(paper, levels)
+    heard = audible(paper, levels)
     targets = paper.render(paper.space.values_of_levels(levels))
     likely = [[row[i] for row in model.predict(targets)] for i in range(count)]
     found: dict[str, Any] = {

@@ -179,7 +179,7 @@ class _Search:
                 populations = populations + 1 if evaluator.best_distance >= reached else 0
                 reached = evaluator.best_distance
                 if populations == POPULATIONS:
-                    raise SearchEndError(f"nothing better was found by {POPULATIONS} new pools in a row")
+                    raise SearchEndError(f"nothing better was found by {POPULATIONS} new populations in a row")
                 evolution.population.clear()
                 evolution.begin(flat=True)
             until = max(until, evaluator.budget.spent()) + TURN

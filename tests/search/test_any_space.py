@@ -112,8 +112,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Floats]:
 def test_a_search_finds_a_patch_of_all_kinds_up_to_the_order_of_its_voices() -> None:
     found = refine(MIXED, sound(RIGHT), around([2, 10, 5, 0, 7, 7, 1, 0, 0]), renders=20000).best[0]
     exchanged = RIGHT[[3, 4, 5, 0, 1, 2, 6, 7, 8]]
-    heard = np.arange(len(RIGHT)) != SPACE.index("unused")
-    assert found.levels[heard].tolist() in (RIGHT[heard].tolist(), exchanged[heard].tolist())
+    used = np.arange(len(RIGHT)) != SPACE.index("unused")
+    assert found.levels[used].tolist() in (RIGHT[used].tolist(), exchanged[used].tolist())
     assert found.log_l1 < 1e-3
 
 
@@ -282,9 +282,9 @@ def test_the_note_that_plays_the_candidates_is_the_one_given() -> None:
 
 def test_the_window_is_the_synths_and_the_native_analysis_has_one_alone() -> None:
     """The window of this synth is 256 samples, the native analysis has 512."""
-    unheard = replace(MIXED, make_target=lambda *_: pytest.fail("it has other windows"))
+    other_windows = replace(MIXED, make_target=lambda *_: pytest.fail("it has other windows"))
     target, other = sound(RIGHT), sound([0, *RIGHT[1:]])
-    found = Scorer(unheard, target)(SPACE.values_of_levels(np.array([[0, *RIGHT[1:]]])))
+    found = Scorer(other_windows, target)(SPACE.values_of_levels(np.array([[0, *RIGHT[1:]]])))
     logs = []
     for samples in (target, other):
         padded = np.pad(samples.astype(np.float64), (64, 256))
