@@ -59,7 +59,8 @@ class Evaluator:
     """Scores x (n, P) within a budget, and keeps what is best.
 
     `progress`: each better patch; `best_distance`, `best_residual`: of the best so far; `enough`: the distance at which
-    the search ends; `render_s`: the seconds that one patch took of the last that were scored.
+    the search ends; `render_s`: the seconds that one patch took of the last that were scored; `least_render_s`: of the
+    fastest.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Evaluator:
         self.archive = Archive()
         self.progress: list[Progress] = []
         self.best_distance, self.best_residual, self.enough = math.inf, math.inf, -1.0
-        self.render_s = 0.0
+        self.render_s, self.least_render_s = 0.0, math.inf
         self.chunk = LEAST_CHUNK
 
     def measure(self, x: Floats) -> Scores:
@@ -83,8 +84,8 @@ class Evaluator:
 
     def affordable(self, most: int, share: float) -> int:
         """How many patches take a share of the seconds that the search has, `most` at most, and one at least."""
-        patches = share * self.budget.seconds / self.render_s if self.render_s else math.inf
-        return int(np.clip(patches, 1, most))
+        known = 0 < self.least_render_s < math.inf
+        return int(np.clip(share * self.budget.seconds / self.least_render_s, 1, most)) if known else most
 
     def score(self, x: Floats) -> Floats:
         """(n,) distances, infinite where rendering failed.
@@ -112,6 +113,7 @@ class Evaluator:
     def _measure_speed(self, count: int, seconds: float) -> None:
         lanes = self.scorer.synth.renderer.lanes
         self.render_s = seconds / (lanes * -(-count // lanes))
+        self.least_render_s = min(self.least_render_s, self.render_s)
         if count == self.chunk and seconds > 0:
             self.chunk = int(np.clip(count * CHUNK_S / seconds, LEAST_CHUNK, 2 * self.chunk))
 
