@@ -120,7 +120,7 @@ def check_budget(seconds: float | None, renders: int | None, variations: int) ->
     if seconds is None and renders is None:
         raise UsageError("a refinement needs an end: seconds, renders, or both")
     if seconds is not None and not 0 < seconds <= MOST_SECONDS:
-        raise UsageError(f"{seconds:g} s to refine are outside 0..{MOST_SECONDS:g}, or none at all")
+        raise UsageError(f"{seconds:g} s to refine are outside the range: give more than 0, at most {MOST_SECONDS:g}")
     if renders is not None and not 1 <= renders <= MOST_RENDERS:
         raise UsageError(f"{renders} renders to refine are outside 1..{MOST_RENDERS}")
     if not 1 <= variations <= MOST_VARIATIONS:

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import synths
-from ..audio.augmentation import augmented, in_part
+from ..audio.augmentation import augmented, truncated
 from ..dataset import Dataset, open_dataset, splits
 from ..errors import InversynthError, MismatchError, UsageError
 from ..metrics import mean_mpr, parameter_measures
@@ -169,7 +169,7 @@ class FreshSounds:
         if self._settings.augment:
             augmented(sounds, self._settings.augment, random, out=sounds)
         if self._settings.partial:
-            in_part(sounds, self._settings.partial, self.audio.sample_rate, random, out=sounds)
+            truncated(sounds, self._settings.partial, self.audio.sample_rate, random, out=sounds)
         return sounds
 
     def _patches(self, cursor: int) -> Iterator[tuple[NDArray[Any], ...]]:
