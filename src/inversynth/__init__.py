@@ -1,7 +1,7 @@
 """Play it a sound, and it gives you the patch.
 
 import inversynth
-paper = inversynth.synth("paper")       # .space and .render(values)
+synth = inversynth.synth("paper")       # .space and .render(values)
 model = inversynth.load_model("paper")  # an ONNX network in onnxruntime
 result = inversynth.match("sound.wav")  # the patch that makes a sound
 """

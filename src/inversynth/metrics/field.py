@@ -1,9 +1,9 @@
-"""The measures of sounds that the field of sound matching reports, beside the paper's; and the residual.
+"""The measures of sounds that the field of sound matching reports, beside InverSynth's; and the residual.
 
 Level: neither sound is normalised by itself. All stay as they are when both are scaled together; a difference of
 level between the two counts in `spectral_convergence`, `lsd_db`, `mel_db`, `mfcc_db`, `wmfcc_db` and `residual_db`,
 hardly in `sot_hz` (the floor makes quiet frames flatter), and not in `rms_cosine`. The decibels of spectra stop at
-`FLOOR` (-80 dB) of the target's largest magnitude, as in the paper's measures here; where the target is silent, a
+`FLOOR` (-80 dB) of the target's largest magnitude, as in InverSynth's measures here; where the target is silent, a
 magnitude of 1 stands for its largest.
 """
 
