@@ -45,6 +45,15 @@ class Random:
         pass
 
 
+class Failing(Random):
+    """One whose patches can't be rendered."""
+
+    def predict_one(self, window: Sound) -> list[Sound]:
+        rows = super().predict_one(window)
+        rows[FAKE.space.index("stability")] = np.eye(1, 16, 15, dtype=np.float32)[0]
+        return rows
+
+
 @pytest.fixture(scope="module")
 def sound() -> Sound:
     levels = FAKE.draw(3, 0, 4).levels
@@ -76,7 +85,7 @@ def test_it_is_driven_and_what_has_steps_is_never_between_them(mode: str, sound:
 
 
 def test_a_gate_takes_patches_that_fail_for_such_as_are_like_nothing(sound: Sound) -> None:
-    bridge = live.Bridge(Heard([sound]), Random(), [], Settings(), Gate(FAKE, FAKE.format), space=FAKE.space)
+    bridge = live.Bridge(Heard([sound]), Failing(), [], Settings(), Gate(FAKE, FAKE.format), space=FAKE.space)
     summary = bridge.run(threading.Event())
     assert summary.predictions >= 4
     assert summary.refused == summary.predictions
