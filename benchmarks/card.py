@@ -21,10 +21,10 @@ from matplotlib.figure import Figure
 from inversynth import metrics
 from inversynth.cli.evaluate import figure
 from inversynth.errors import InversynthError
-from inversynth.networks.architectures import OWN
+from inversynth.networks.architectures import MODELS
 from inversynth.synths.paper import published as paper
 from inversynth.system.files import make_folder, read_json, write_json, writing
-from inversynth.training.loop import load_arrays
+from inversynth.training.run import load_arrays
 
 
 def history(run: Path) -> list[dict[str, float]]:
@@ -59,7 +59,7 @@ def page(card: dict[str, Any]) -> str:
     found, trained = card["measures"], card["training"]
     settings = trained["settings"]
     parameters = {row["name"]: row for row in found["parameters"]["unmasked"]}
-    whose = "Our" if settings["model"] in OWN else "The paper's"
+    whose = "The paper's" if settings["model"] in MODELS else "Our"
     by = ", by the native kernel" if found["inference_ms"].get("engine") == "native" else ""
     lines = [
         f"# {card['name']}",

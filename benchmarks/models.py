@@ -25,21 +25,23 @@ from pages import Rows, add_options, as_markdown, concluded, shown
 from rich.console import Console
 
 from inversynth import metrics, synths
-from inversynth.networks.architectures import LINEAR, MODELS, OWN, check_model
+from inversynth.networks.architectures import LINEAR, MODELS, check_model
 from inversynth.predict.model import load_model
 from inversynth.synths import sampling
 from inversynth.synths.paper import published as paper
 from inversynth.system.files import make_folder, read_json, write_json, writing
 from inversynth.system.machine import machine
 from inversynth.system.simd import in_threads
-from inversynth.training.loop import Settings, load_arrays, train
+from inversynth.training.loop import train
 from inversynth.training.onnx_export import export
+from inversynth.training.run import load_arrays
+from inversynth.training.settings import Settings
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "models.json"
 DOCS = HERE.parent / "docs" / "models.md"
 PICTURE = DOCS.with_suffix(".png")
-FOURTEEN = tuple(model for model in MODELS if model not in ("CE2E_2D", *OWN))
+FOURTEEN = tuple(model for model in MODELS if model != "CE2E_2D")
 """Those of the paper; CE2E_2D is C6 by another name."""
 CHANCE = "chance"
 TEST_SEED, CHUNK = 7, 500
@@ -71,7 +73,7 @@ def train_one(settings: Settings, run: Path, console: Console) -> bool:
                 highlight=False,
             )
 
-    return train(settings, run, resume=(run / "settings.json").exists(), report=report)
+    return train(settings, synths.load(settings.synth), run, resume=(run / "settings.json").exists(), report=report)
 
 
 def measure(model: str, folder: Path, count: int) -> dict[str, Any]:

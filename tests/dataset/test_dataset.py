@@ -41,7 +41,8 @@ from inversynth.synths import render as renderer
 from inversynth.synths import sampling
 from inversynth.synths.synth import Synth
 from inversynth.system.files import locked
-from inversynth.training.loop import DatasetSounds, Settings
+from inversynth.training.settings import Settings
+from inversynth.training.sources import DatasetSounds
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals and limits")
 SMALL = DatasetSettings(synths.load("paper"), count=50, seed=9, seconds=0.1, shard_size=8)

@@ -145,7 +145,7 @@ def test_matched_filters_are_exported_as_products_of_bytes_that_are_the_same_num
 
     network = atoms.build(SPACE, FORMAT)
     shown = keras.Model(network.inputs, network.get_layer("matched_filters").output)
-    data = export._convert(shown, {})
+    data = export._convert(shown, ["products"], {}, PAPER.fold_export)
     nodes = onnx.load_from_string(data).graph.node
     assert [node.op_type for node in nodes].count("MatMulInteger") == 1
     assert not any(node.op_type == "MatMul" and "matched" in node.name for node in nodes)
@@ -215,6 +215,6 @@ def test_before_training_a_token_says_the_levels_of_its_atom() -> None:
 
 def test_it_hears_no_other_synth() -> None:
     with pytest.raises(UsageError, match="paper only"):
-        networks.build("Atoms", synths.load("sine").space, FORMAT)
+        networks.build("Atoms", synths.load("sine").space, FORMAT, own=PAPER.networks)
     with pytest.raises(UsageError, match="paper only"):
-        networks.build("Atoms", SPACE, AudioFormat(44100, 1.0))
+        networks.build("Atoms", SPACE, AudioFormat(44100, 1.0), own=PAPER.networks)

@@ -112,9 +112,17 @@ def actions(parser: argparse.ArgumentParser, texts: Mapping[str, str]) -> dict[s
     }
 
 
-def add_synth(parser: argparse._ActionsContainer, text: str, default: str | None = synths.DEFAULT) -> None:
-    """Declares --synth: a synth's name, or a Python file that holds one; `args.synth` is the synth itself."""
-    known = f"{', '.join(synths.names())} or FILE.py; default: {default or 'that of the model'}"
+def add_synth(
+    parser: argparse._ActionsContainer,
+    text: str,
+    default: str | None = synths.DEFAULT,
+    otherwise: str = "that of the model",
+) -> None:
+    """Declares --synth: a synth's name, or a Python file that holds one; `args.synth` is the synth itself.
+
+    otherwise: what is taken where there is no default, for the help.
+    """
+    known = f"{', '.join(synths.names())} or FILE.py; default: {default or otherwise}"
     parser.add_argument("--synth", type=_synth, default=default, metavar="NAME|FILE", help=f"{text} ({known})")
 
 
