@@ -23,6 +23,7 @@ import onnx
 from inversynth import cli, synths
 from inversynth.errors import InversynthError, MismatchError, UsageError
 from inversynth.networks import build as networks
+from inversynth.networks.frontends import NoteShares
 from inversynth.predict.model import Model, load_model
 from inversynth.spec import AnyOf, AudioFormat, Note, Param, ParamSpace
 from inversynth.synths import Synth, sampling
@@ -135,7 +136,19 @@ def test_where_all_are_choices_there_is_no_mean_absolute_error_and_the_run_goes_
         'SYNTH = from_function("choices", SPACE, AudioFormat(1000, 0.1), render)\n'
     )
     out = str(tmp_path / "run")
-    options = ["--model", "C1", "--steps", "2", "--batch-size", "4", "--validation", "8", "--warmup-steps", "1"]
+    options = [
+        "--note",
+        "--model",
+        "C1",
+        "--steps",
+        "2",
+        "--batch-size",
+        "4",
+        "--validation",
+        "8",
+        "--warmup-steps",
+        "1",
+    ]
     assert cli.main(["train", "--synth", str(file), "--out", out, "--epochs", "1", *options]) == 0
     assert "MAE -" in capsys.readouterr().err
     assert cli.main(["train", "--resume", "--out", out]) == 2
@@ -149,7 +162,8 @@ def test_where_all_are_choices_there_is_no_mean_absolute_error_and_the_run_goes_
     assert cli.main(["export", out, "--synth", "sine"]) == 2
     assert "the synth choices, not on sine" in capsys.readouterr().err
     assert cli.main(["export", out, "--synth", str(file)]) == 0
-    assert load_model(out).synth == "choices"
+    model = load_model(out)
+    assert (model.synth, model.note) == ("choices", Note())  # which is held to the end
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())["settings"]
     assert settings["synth"] == "choices"  # a name, and no path
 
@@ -254,9 +268,9 @@ def test_a_synth_whose_prior_draws_no_notes_plays_its_own() -> None:
 def test_the_note_reaches_the_network_as_shares_and_a_long_hold_is_as_an_endless_one() -> None:
     network = networks.build("C1", SPACE, FORMAT, window=64, note=True)
     assert [tuple(port.shape) for port in network.inputs] == [(None, 200), (None, 3)]
-    shares = networks.NoteShares(0.1)
+    shares = NoteShares(0.1)
     given = np.array([[60, 100, 0.05], [127, 127, 0.1], [0, 1, np.inf], [60, 100, 2.0]], np.float32)
-    expected = [[60 / 127, 100 / 127, 0.5], [1, 1, 1], [0, 1 / 127, 1], [60 / 127, 100 / 127, 1]]
+    expected = np.array([[60 / 127, 100 / 127, 0.5], [1.0, 1, 1], [0, 1 / 127, 1], [60 / 127, 100 / 127, 1]])
     np.testing.assert_allclose(np.asarray(shares(given)), expected, rtol=1e-6)
 
 

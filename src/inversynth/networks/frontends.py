@@ -195,7 +195,7 @@ def cosines() -> NDArray[np.float64]:
 
 def octaves(sample_rate: int, window: int = WINDOW) -> list[slice]:
     """The bins of each of the bands of `OCTAVES_HZ`; those that would have none are left out."""
-    edges = np.rint(np.array(OCTAVES_HZ) * window / sample_rate).astype(int)
+    edges = [round(hz * window / sample_rate) for hz in OCTAVES_HZ if hz < sample_rate / 2]
     bins = window // 2 + 1
     return [slice(low, high) for low, high in itertools.pairwise(np.unique(np.clip([*edges, bins], 1, bins)).tolist())]
 
