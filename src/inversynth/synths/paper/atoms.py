@@ -4,11 +4,10 @@ An oscillator that carries f, swung by B sin(2 pi v t), has a known phase at eve
 so a sound's correlation with all 16 x 16 x 16 of them can be computed: a matched filter each. The sound is whitened
 first, in time and in frequency, which takes off most of what gate, envelope and low-pass did to it. What correlates
 most becomes a set of tokens, an atom (f, v, B) each, with the correlations of its harmonics; self-attention among
-them, and with what a few layers make of the power in bands, decides whose they are. Nothing before the tokens is
-trained.
+them, and with what a few layers make of the power in bands, decides whose they are. What comes before the tokens is in
+`matched_filters`, and isn't trained.
 
-Nothing before the tokens is in this module (see `matched_filters`). Keras layers and `keras.ops` only, so that it runs
-on every Keras back end, as `inversynth.networks.build` does.
+Keras layers and `keras.ops` only, so that it runs on every Keras back end, as `inversynth.networks.build` does.
 """
 
 from __future__ import annotations
