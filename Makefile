@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-SOURCES := pyproject.toml setup.py $(wildcard ext/*.c ext/*.h ext/*.pyx)
+SOURCES := pyproject.toml setup.py $(wildcard ext/*.pyx ext/*/*.c ext/*/*.h)
 
 .PHONY: demo test lint clean
 

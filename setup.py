@@ -6,8 +6,8 @@ import sys
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-# No fused operations but those the kernel asks for: all its paths then compute the same. None needs -march or the
-# like: each path says in its source what it may use, and the processor decides at run time.
+# No fused operations but those the code asks for: all SIMD targets then compute the same. None needs -march or the
+# like: each target says in its source what it may use, and the processor decides at run time.
 flags = (
     ["/O2", "/std:c11", "/experimental:c11atomics"]
     if sys.platform == "win32"
@@ -16,8 +16,8 @@ flags = (
 
 native = Extension(
     "inversynth._native",
-    sources=["ext/_native.pyx", *sorted(glob.glob("ext/bank*.c"))],
-    depends=sorted(glob.glob("ext/*.h")),
+    sources=["ext/_native.pyx", *sorted(glob.glob("ext/*/*.c"))],
+    depends=sorted(glob.glob("ext/*/*.h")),
     include_dirs=["ext"],
     extra_compile_args=flags,
 )

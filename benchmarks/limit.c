@@ -1,4 +1,4 @@
-/* What a core can do at most with the vectors of one path of the kernel: vector instructions a second, in the kernel's
+/* What a core can do at most with the vectors of one SIMD target: vector instructions a second, in the kernel's
  * own proportions and with nothing to wait for, and bytes stored a second. x86-64 alone; -DVECTOR=256 or 512.
  * Prints the instructions that the kernel takes for a vector of samples, instructions/s, bytes/s. */
 #define _POSIX_C_SOURCE 200809L
@@ -7,8 +7,9 @@
 #include <string.h>
 #include <time.h>
 
-/* A quarter of what `source` and `shape` of ext/kernel.h take: of 20 multiplications (with an addition or without), 16
- * additions and conversions, 12 instructions of integers and logic. The rest is `transpose`: shuffles. */
+/* A quarter of what `paper_begin` and `paper_finish` of ext/engines/paper.h take: of 20 multiplications (with an
+ * addition or without), 16 additions and conversions, 12 instructions of integers and logic. The rest is `transpose`:
+ * shuffles. */
 #if VECTOR == 512
 #define R(n) "%%zmm" #n
 #define AND "vpandd"
@@ -20,6 +21,7 @@ enum { SHUFFLED = 4 };
 #define SHUFFLES V("vunpcklps", 8) V("vunpcklps", 9) V("vunpcklps", 10)
 enum { SHUFFLED = 3 };
 #endif
+/* clang-format off */
 #define V(name, n) name " " R(14) "," R(15) "," R(n) "\n"
 #define C(n) "vcvtdq2ps " R(14) "," R(n) "\n"
 #define QUARTER                                                                                              \
@@ -43,6 +45,7 @@ static double instructions(void)
                          "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11");
     return (double)LOOPS * INSTRUCTIONS / (now() - start);
 }
+/* clang-format on */
 
 static double stored(char *memory, size_t bytes, int stream)
 {

@@ -194,7 +194,7 @@ def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     found: dict[str, Any] = {"machine": machine(), "num_sounds": args.num_sounds, "limit": limit()}
     seconds = 0.2 if args.quick else 2.0
     found["bank"], found["rivals"], found["others"] = [], [], []
-    for path, lanes, _ in _native.paths():
+    for path, lanes, _ in _native.simd_targets():
         for count in (CACHED, args.num_sounds):
             for threads in counts:
                 console.print(f"bank, {path}, {count} sounds, {threads} cores", highlight=False)

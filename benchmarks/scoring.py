@@ -184,7 +184,8 @@ def stages(path: str) -> list[dict[str, Any]]:
                 "-fno-trapping-math",
                 *options,
             ]
-            words += [f"-I{ext}", str(HERE / "stages.c"), str(ext / "bank_scores.c"), "-o", program, "-lm"]
+            sources = (HERE / "stages.c", ext / "engines" / "target.c", ext / "dsp" / "spectrum.c")
+            words += [f"-I{ext}", *map(str, sources), "-o", program, "-lm"]
             subprocess.run(words, check=True)
             lanes, *lines = subprocess.run([program], check=True, capture_output=True, text=True).stdout.splitlines()
             columns.append([(name, float(cost)) for name, cost in (line.split(",") for line in lines)])
@@ -206,7 +207,7 @@ def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     seconds = 0.2 if args.quick else 2.0
     for name in ("scorer", "rendering"):
         found[name] = []
-        for path, lanes, _ in _native.paths():
+        for path, lanes, _ in _native.simd_targets():
             for threads in counts:
                 console.print(f"{name}, {path}, {threads} cores", highlight=False)
                 at = run(sys.executable, name, threads, args.num_sounds, seconds, path, __file__)

@@ -1,19 +1,20 @@
-/* Where the time of scores goes, on one core: the stages of ext/analysis.h by themselves, for a group of LANES sounds, over
- * as many frames as a second at 16384 Hz has. To be compiled with ext/bank_scores.c. Prints lanes, and a line for each
- * stage: its name, and seconds (-DVECTOR=512 or 256) or arithmetic instructions (-DPLAIN -DVECTOR=0), which the vocabulary
- * of lanes.h itself counts here. */
+/* Where the time of scores goes, on one core: the stages of ext/engines/score.h by themselves, for a group of LANES
+ * sounds, over as many frames as a second at 16384 Hz has. To be compiled with ext/engines/target.c and
+ * ext/dsp/spectrum.c. Prints lanes, and a line for each stage: its name, and seconds (-DVECTOR=512 or 256) or
+ * arithmetic instructions (-DPLAIN -DVECTOR=0), which the vocabulary of lanes.h itself counts here. */
 #define _POSIX_C_SOURCE 200809L
 #if VECTOR == 512
-#define PATH_AVX512
+#define SIMD_AVX512
 #elif VECTOR == 256
-#define PATH_AVX2
+#define SIMD_AVX2
 #else
 #define COUNT
 #endif
-#include "lanes.h"
+#include "simd/lanes.h"
 
 #ifdef COUNT
 static size_t count;
+/* clang-format off */
 #define COUNTED(name, result) static inline float name(float a, float b, float c) { count++, (void)b, (void)c; return result; }
 COUNTED(c_add, a + b)
 COUNTED(c_sub, a - b)
@@ -25,6 +26,7 @@ COUNTED(c_max, a > b ? a : b)
 COUNTED(c_sqrt, sqrtf(a))
 static inline int32_t c_int(int32_t i) { count++; return i; }
 static inline float c_float(float a) { count++; return a; }
+/* clang-format on */
 #undef f_add
 #undef f_sub
 #undef f_mul
@@ -57,7 +59,8 @@ static inline float c_float(float a) { count++; return a; }
 #define i_of(a) c_int((int32_t)lrintf(a))
 #endif
 
-#include "analysis.h"
+#define SIMD_TARGET stages_target
+#include "simd/target.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,23 +70,24 @@ enum { SAMPLES = 16384, TARGET_FRAMES = SAMPLES / HOP, REPEATS = 300 };
 enum { RENDER, TRANSFORM, COMPARE, COMPARE_SOUNDS, ALL, STAGES };
 
 static struct analysis a;
-ALIGNED static unsigned char bank[BANK_BYTES];
+ALIGNED static unsigned char bank[MAX_BANK_BYTES];
 static double values[LANES * PAPER_PARAMS], scores[LANES * SCORES];
+static struct inversynth_note notes[LANES];
 
 static void run(int stage, const struct inversynth_target *target)
 {
     if (stage == RENDER || stage == ALL)
-        prepare(bank, values, LANES, SAMPLES, 0.75);
+        paper_prepare(bank, values, notes, LANES, SAMPLES, 0.0);
     if (stage == ALL) {
-        score(bank, target, scores);
+        score(&paper_engine, bank, LANES, target, scores);
         return;
     }
     for (size_t m = 0; m < TARGET_FRAMES; m++) {
         if (stage == RENDER)
             for (size_t n = 0; n < HOP;)
-                n += piece((struct bank *)(void *)bank, a.half[m % 2] + n * LANES, HOP - n);
+                n += paper_block(bank, a.half[m % 2] + n * LANES, HOP - n);
         else if (stage == TRANSFORM)
-            transform(target, a.half[m % 2], a.half[1 - m % 2], a.z, a.power);
+            transform(&target->spectrum, a.half[m % 2], a.half[1 - m % 2], a.z, a.power);
         else if (stage == COMPARE)
             compare_frames(&a, target->magnitudes + m * BINS, target->logs + m * BINS);
         else
@@ -114,10 +118,11 @@ static double cost(int stage, const struct inversynth_target *target)
 }
 #endif
 
+const struct inversynth_simd stages_target = SIMD("stages", "");
+
 int main(void)
 {
     static const char *names[STAGES] = {"rendering", "transform", "spectra compared", "sounds compared", "all"};
-    static const struct inversynth_path path = PATH("", "");
     static const double oscillator[OSCILLATOR_PARAMS] = {600.0, 10.0, 0.5, 400.0};
     static const double rest[PAPER_PARAMS - ATTACK] = {0.1, 0.3, 0.5, 0.4, 2000.0, 3.0, 8.0};
     static float sound[SAMPLES];
@@ -126,11 +131,14 @@ int main(void)
         return 1;
     for (int i = 0; i < LANES * PAPER_PARAMS; i++) {
         const int p = i % PAPER_PARAMS;
-        values[i] = (p < ATTACK ? oscillator[p % OSCILLATOR_PARAMS] : rest[p - ATTACK]) * (1.0 + 0.01 * (i / PAPER_PARAMS));
+        const double value = p < ATTACK ? oscillator[p % OSCILLATOR_PARAMS] : rest[p - ATTACK];
+        values[i] = value * (1.0 + 0.01 * (i / PAPER_PARAMS));
     }
+    for (int l = 0; l < LANES; l++)
+        notes[l] = (struct inversynth_note){REFERENCE_KEY, 100.0, 0.75};
     for (int n = 0; n < SAMPLES; n++)
         sound[n] = (float)sin(0.2 * n + 1e-6 * n * n);
-    inversynth_target_prepare(target, &path, sound, SAMPLES);
+    inversynth_target_prepare(target, &stages_target, sound, SAMPLES);
     printf("%d\n", LANES);
     for (int stage = 0; stage < STAGES; stage++)
         printf("%s,%.9g\n", names[stage], cost(stage, target));
@@ -138,5 +146,5 @@ int main(void)
     return 0;
 }
 #ifndef COUNT
-PATH_END
+SIMD_END
 #endif

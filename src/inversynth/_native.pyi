@@ -4,51 +4,61 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-def paths() -> tuple[tuple[str, int, str], ...]: ...
-def paper(
-    values: NDArray[np.float64], out: NDArray[np.float32], sample_rate: float, note_off: float, path: int
+def simd_targets() -> tuple[tuple[str, int, str], ...]: ...
+def engines() -> tuple[tuple[str, int], ...]: ...
+def render(
+    engine: str,
+    values: NDArray[np.float64],
+    notes: NDArray[np.float64],
+    out: NDArray[np.float32],
+    sample_rate: float,
+    simd: int,
 ) -> None: ...
 
-class PaperTarget:
-    def __init__(self, sound: NDArray[np.float32], sample_rate: float, note_off: float, path: int) -> None: ...
+class Target:
+    def __init__(
+        self, engine: str, sound: NDArray[np.float32], note: NDArray[np.float64], sample_rate: float, simd: int
+    ) -> None: ...
     def score(self, values: NDArray[np.float64], out: NDArray[np.float64]) -> None: ...
 
-class PaperStream:
-    def __init__(self, values: NDArray[np.float64], sample_rate: float, note_off: float, path: int) -> None: ...
+class Stream:
+    def __init__(
+        self, engine: str, values: NDArray[np.float64], notes: NDArray[np.float64], sample_rate: float, simd: int
+    ) -> None: ...
     def process(self, out: NDArray[np.float32]) -> None: ...
     def change(self, values: NDArray[np.float64]) -> None: ...
+    def release(self) -> None: ...
 
-VOICES: int
-NOTE_OFF: int
-NOTE_ON: int
-SET: int
-NOTES_OFF: int
-SOUND_OFF: int
-BEND: int
-
-class PaperVoices:
+class Voices:
+    MOST: int
+    NOTE_OFF: int
+    NOTE_ON: int
+    SET: int
+    NOTES_OFF: int
+    SOUND_OFF: int
+    BEND: int
     def __init__(
         self,
+        engine: str,
         values: NDArray[np.float64],
         count: int,
-        note: int,
         sample_rate: float,
         gain: float,
         channels: int,
-        path: int,
+        simd: int,
     ) -> None: ...
     def push(self, kind: int, index: int, value: float, at: int) -> bool: ...
     def process(self, out: NDArray[np.float32]) -> None: ...
     def played(self) -> tuple[int, int, int, int]: ...
     def callback(self) -> tuple[int, int]: ...
 
-def sine(values: NDArray[np.float64], out: NDArray[np.float32], sample_rate: float) -> None: ...
-def to_half(audio: NDArray[np.float32], out: NDArray[np.uint16], path: int) -> None: ...
-def to_int16(audio: NDArray[np.float32], out: NDArray[np.int16], peaks: NDArray[np.float32], path: int) -> None: ...
+def to_half(audio: NDArray[np.float32], out: NDArray[np.uint16], simd: int) -> None: ...
+def to_int16(audio: NDArray[np.float32], out: NDArray[np.int16], peaks: NDArray[np.float32], simd: int) -> None: ...
 
-MAX_LANES: int
-TOGETHER: int
-PARTIALS: int
+class FilterRows:
+    MULTIPLE: int
+    PER_GROUP: int
+    TAPS_MULTIPLE: int
 
 def resample(
     rows: NDArray[np.float32],
@@ -57,12 +67,31 @@ def resample(
     before: int,
     sound: NDArray[np.float32],
     out: NDArray[np.float32],
-    path: int,
+    simd: int,
 ) -> None: ...
-def line_bytes(samples: int) -> int: ...
+def estimate(
+    rows: Sequence[NDArray[np.float32]],
+    levels: NDArray[np.int64],
+    likeliest: bool,
+    categorical: NDArray[np.uint8],
+    out: NDArray[np.int64],
+    confidence: NDArray[np.float64],
+) -> None: ...
 
-class Line:
-    def __init__(self, memory: NDArray[np.uint8], news: int) -> None: ...
+class Atoms:
+    SAMPLES: int
+    PARAMETERS: int
+    LEVELS: int
+    PHASORS: int
+    def __init__(self, arrays: Sequence[NDArray[np.float32]], phasors: NDArray[np.uint8], simd: int) -> None: ...
+    @staticmethod
+    def arrays() -> tuple[tuple[str, int, int], ...]: ...
+    def infer(self, audio: NDArray[np.float32], out: NDArray[np.float32]) -> None: ...
+
+class SharedRing:
+    def __init__(self, memory: NDArray[np.uint8], data_ready: int) -> None: ...
+    @staticmethod
+    def bytes_of(samples: int) -> int: ...
     def prepare(self) -> None: ...
     def callback(self) -> tuple[int, int]: ...
     def waiting(self) -> int: ...
@@ -70,28 +99,9 @@ class Line:
     def want(self, samples: int) -> bool: ...
     def overflows(self) -> int: ...
 
-class Tape:
+class LoopPlayer:
     def __init__(self, samples: NDArray[np.float32], ends: NDArray[np.int64]) -> None: ...
     def play(self, sound: int) -> None: ...
     def callback(self) -> tuple[int, int]: ...
 
 def spin() -> NoReturn: ...
-def estimate(
-    rows: Sequence[NDArray[np.float32]],
-    levels: NDArray[np.int64],
-    likeliest: bool,
-    choices: int,
-    out: NDArray[np.int64],
-    confidence: NDArray[np.float64],
-) -> None: ...
-
-SAMPLES: int
-PARAMETERS: int
-LEVELS: int
-PHASORS: int
-
-def atoms_arrays() -> tuple[tuple[str, int, int], ...]: ...
-
-class Atoms:
-    def __init__(self, arrays: Sequence[NDArray[np.float32]], phasors: NDArray[np.uint8], path: int) -> None: ...
-    def hear(self, audio: NDArray[np.float32], out: NDArray[np.float32]) -> None: ...

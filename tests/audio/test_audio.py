@@ -418,8 +418,8 @@ def test_a_line_that_waits_for_many_samples_returns_when_they_have_come() -> Non
 
 @pytest.mark.parametrize("size", [0, 100])
 def test_an_end_of_a_line_has_memory_enough(size: int) -> None:
-    with pytest.raises(ValueError, match=r"a line needs \d+ bytes or more"):
-        _native.Line(np.zeros(size, np.uint8), 0)
+    with pytest.raises(ValueError, match=r"a ring needs \d+ bytes or more"):
+        _native.SharedRing(np.zeros(size, np.uint8), 0)
 
 
 def test_a_block_is_taken_whole() -> None:

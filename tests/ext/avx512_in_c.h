@@ -1,5 +1,5 @@
-/* The AVX-512 instructions that ext/lanes.h uses, in plain C after the Intel 64 manual, volume 2: for processors without
- * them. To be included before everything else, with -DNO_TARGET, by a compiler that may use AVX2 and FMA. */
+/* The AVX-512 instructions that ext/simd/lanes.h uses, in plain C after the Intel 64 manual, volume 2: for processors
+ * without them. To be included before everything else, with -DNO_TARGET, by a compiler that may use AVX2 and FMA. */
 #include <immintrin.h>
 #include <math.h>
 #include <stdint.h>
@@ -17,6 +17,7 @@ typedef union {
     __m512i si;
 } emulated;
 
+/* clang-format off */
 #define EACH for (int n = 0; n < 16; n++)
 #define FLOATS(name, result)                                        \
     static inline __m512 name(__m512 x, __m512 y, __m512 z)         \

@@ -242,7 +242,7 @@ def test_an_overflow_is_the_machines_if_it_stood_still_then_or_within_four_block
 
 def test_a_player_is_heard_from_the_beginning_of_each_sound() -> None:
     made = [noise(5, 0), noise(7, 1)]
-    tape = _native.Tape(np.concatenate(made), np.cumsum([5, 7]))
+    tape = _native.LoopPlayer(np.concatenate(made), np.cumsum([5, 7]))
 
     def played(samples: int) -> NDArray[np.float32]:
         return asked(*tape.callback(), samples)
@@ -269,12 +269,12 @@ def test_a_player_is_heard_from_the_beginning_of_each_sound() -> None:
 )
 def test_a_tape_holds_whole_sounds(ends: list[int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        _native.Tape(noise(5), np.array(ends, np.int64))
+        _native.LoopPlayer(noise(5), np.array(ends, np.int64))
 
 
 def test_a_tape_plays_what_is_on_it() -> None:
     with pytest.raises(ValueError, match="no sound 2"):
-        _native.Tape(noise(5), np.array([3, 5])).play(2)
+        _native.LoopPlayer(noise(5), np.array([3, 5])).play(2)
 
 
 def test_a_soak_sends_twenty_times_the_messages(tiny_file: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import reference
 from inversynth import _native, metrics, synths
 from inversynth.errors import UsageError
 from inversynth.search.scoring import Scorer, Scores
+from inversynth.spec import Note
 from inversynth.synths import sampling
 from inversynth.synths.paper.table import NOTE
 from inversynth.synths.synth import Synth
@@ -25,7 +26,7 @@ from patches import corner_patches, random_patches
 RATE = 16384
 PAPER, SINE = synths.load("paper"), synths.load("sine")
 BY_NUMPY = replace(PAPER, aim=None)
-PATHS = [name for name, _, _ in _native.paths()]
+PATHS = [name for name, _, _ in _native.simd_targets()]
 PATCHES = np.concatenate([random_patches(20), corner_patches()[:13]])
 
 
@@ -59,13 +60,13 @@ def assert_near(found: NDArray[np.float64], right: NDArray[np.float64]) -> None:
 def rendered(path: str, samples: int) -> NDArray[np.float32]:
     """The sounds of PATCHES by one path."""
     out = np.empty((len(PATCHES), samples), np.float32)
-    _native.paper(PATCHES, out, RATE, NOTE.hold_s, PATHS.index(path))
+    _native.render("paper", PATCHES, Note.rows(NOTE, len(PATCHES)), out, RATE, PATHS.index(path))
     return out
 
 
 def by_path(path: str, target: NDArray[np.float32], values: NDArray[np.float64], rate: int) -> NDArray[np.float64]:
     out = np.full((len(values), 4), np.nan)
-    _native.PaperTarget(target, rate, NOTE.hold_s, PATHS.index(path)).score(values, out)
+    _native.Target("paper", target, np.array(NOTE.row), rate, PATHS.index(path)).score(values, out)
     return out
 
 
@@ -159,7 +160,7 @@ def test_a_patch_scores_the_same_whatever_it_is_scored_beside(synth: Synth) -> N
 @pytest.mark.parametrize("count", [1, 15, 16, 17])
 def test_any_number_of_patches_fills_its_own_rows_and_no_others(count: int) -> None:
     guarded = np.full((count + 2, 4), 7.0)
-    target = _native.PaperTarget(PAPER.render(PATCHES[:1])[0], RATE, NOTE.hold_s, len(PATHS) - 1)
+    target = _native.Target("paper", PAPER.render(PATCHES[:1])[0], np.array(NOTE.row), RATE, len(PATHS) - 1)
     target.score(PATCHES[:count], guarded[1:-1])
     assert (guarded[[0, -1]] == 7).all()
     assert guarded[1].tolist() == [1, 0, 0, 0]
@@ -169,7 +170,9 @@ def test_any_number_of_patches_fills_its_own_rows_and_no_others(count: int) -> N
 def test_paths_of_the_same_arithmetic_give_the_same_bits() -> None:
     target = random_patches(1, seed=1)
     sound = PAPER.render(target, RATE, 0.5)[0]
-    fused = [by_path(name, sound, PATCHES, RATE) for name, _, arithmetic in _native.paths() if arithmetic == "fma"]
+    fused = [
+        by_path(name, sound, PATCHES, RATE) for name, _, arithmetic in _native.simd_targets() if arithmetic == "fma"
+    ]
     assert all(np.array_equal(scores, fused[0]) for scores in fused)
 
 

@@ -265,4 +265,4 @@ def test_the_kernel_refuses_arrays_and_sounds_of_another_shape(made: Made) -> No
     network, out = _native.Atoms(arrays, phasors, 0), np.empty((23, 16), np.float32)
     for sound, rows in ((np.zeros(16383, np.float32), out), (np.zeros(16384, np.float32), out[1:])):
         with pytest.raises(ValueError, match=r"audio must be \(16384,\) and out \(23, 16\)"):
-            network.hear(sound, rows)
+            network.infer(sound, rows)

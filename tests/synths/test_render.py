@@ -121,7 +121,7 @@ def test_a_place_that_sounds_cannot_go_to_is_refused(out: NDArray[np.float32]) -
 
 # -- the paths of the kernel --------------------------------------------------------------------
 
-PATHS = [name for name, _, _ in _native.paths()]
+PATHS = [name for name, _, _ in _native.simd_targets()]
 
 
 def render_in_a_process(simd: str, seconds: float = 0.5) -> subprocess.CompletedProcess[bytes]:
@@ -140,7 +140,7 @@ def test_an_environment_variable_chooses_the_path_and_all_paths_give_one_sound(p
     sounds = np.frombuffer(done.stdout, np.float32).reshape(21, 8192)
     number = PATHS.index(path)
     expected = np.empty_like(sounds)
-    _native.paper(random_patches(21), expected, 16384, NOTE.hold_s, number)
+    _native.render("paper", random_patches(21), Note.rows(NOTE, 21), expected, 16384, number)
     assert np.array_equal(sounds, expected)
     assert np.abs(sounds - PAPER.render(random_patches(21), seconds=0.5)).max() < 1e-4
 

@@ -34,7 +34,7 @@ ALIGNED = 64
 
 
 class Filter(NamedTuple):
-    """What takes a sound to `up` / `down` of its rate: see `inversynth_filter` in ext/bank.h."""
+    """What takes a sound to `up` / `down` of its rate: see ext/dsp/filter.h."""
 
     rows: NDArray[np.float32]
     up: int
@@ -54,12 +54,13 @@ def filter_of(rate: int, to_rate: int) -> Filter:
     share = min(to_rate / rate, 1.0)  # of the band of the first rate
     half = HALF_SAMPLES / share
     before = math.ceil(half) - 1
-    latest = 1 + (_native.TOGETHER - 1) * down / up  # of a row after the sample that its neighbours begin from
-    taps = _multiple(before + math.ceil(half + latest), _native.PARTIALS)
-    rows = _aligned(_multiple(up, _native.MAX_LANES), taps)
+    layout = _native.FilterRows
+    latest = 1 + (layout.PER_GROUP - 1) * down / up  # of a row after the sample that its group begins from
+    taps = _multiple(before + math.ceil(half + latest), layout.TAPS_MULTIPLE)
+    rows = _aligned(_multiple(up, layout.MULTIPLE), taps)
     for at in range(0, up, LEAST_ROWS):
         row = np.arange(at, min(at + LEAST_ROWS, up))
-        first = row // _native.TOGETHER * _native.TOGETHER * down // up
+        first = row // layout.PER_GROUP * layout.PER_GROUP * down // up
         time = np.arange(taps) - before - ((row * down - first * up) / up)[:, None]
         window = np.i0(BETA * np.sqrt(np.maximum(1 - (time / half) ** 2, 0))) / np.i0(BETA)
         rows[row] = np.where(np.abs(time) < half, share * np.sinc(share * time) * window, 0)

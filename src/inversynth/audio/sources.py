@@ -338,7 +338,7 @@ class Line:
     """A ring of blocks in memory that two processes share: a callback writes, the other takes, without a lock."""
 
     def __init__(self, samples: int) -> None:
-        self._memory = CONTEXT.RawArray("B", _native.line_bytes(samples))
+        self._memory = CONTEXT.RawArray("B", _native.SharedRing.bytes_of(samples))
         self._news = CONTEXT.Semaphore(0)
         self._view()
         self.clear()
@@ -352,7 +352,7 @@ class Line:
 
     def _view(self) -> None:
         semaphore: Any = self._news
-        self.native = _native.Line(np.frombuffer(self._memory, np.uint8), semaphore._semlock.handle)
+        self.native = _native.SharedRing(np.frombuffer(self._memory, np.uint8), semaphore._semlock.handle)
         self._known = self.native.overflows()
 
     def wait(self, seconds: float, samples: int = 0) -> None:

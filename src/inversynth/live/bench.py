@@ -341,7 +341,7 @@ def play_sounds(pipe: Connection, made: list[NDArray[np.float32]]) -> None:
 
     Tells by the pipe that it plays, or the error.
     """
-    tape = _native.Tape(np.concatenate(made), np.cumsum([len(sound) for sound in made]))
+    tape = _native.LoopPlayer(np.concatenate(made), np.cumsum([len(sound) for sound in made]))
     tape.play(pipe.recv())
     try:
         stream = open_stream("output", find_device(list_devices("output"), "system", "output"), RATE_HZ, 0, 1, tape)

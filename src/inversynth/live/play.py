@@ -3,8 +3,8 @@
     MIDI port, pipe or file -> Player -> ring -> voices -> device or file
     a thread of its own                  the audio callback, in C alone
 
-What a player does becomes events in a ring (see ext/voices.h). PortAudio calls the voices themselves: the audio thread
-runs no Python, waits for no lock and takes no memory, whatever the rest of the process does.
+What a player does becomes events in a ring (see ext/engines/voices.h). PortAudio calls the voices themselves: the
+audio thread runs no Python, waits for no lock and takes no memory, whatever the rest of the process does.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ class Voices:
     ) -> None:
         if synth.open_voices is None:
             raise UsageError(f"{synth.name} can't be played")
-        if not 1 <= voices <= _native.VOICES:
-            raise UsageError(f"{voices} voices are outside 1..{_native.VOICES}")
+        if not 1 <= voices <= _native.Voices.MOST:
+            raise UsageError(f"{voices} voices are outside 1..{_native.Voices.MOST}")
         if not -120 <= gain_db <= 24:
             raise UsageError(f"a gain of {gain_db:g} dB is outside -120..24")
         rate = AudioFormat(sample_rate, 1.0).sample_rate
@@ -102,30 +102,30 @@ class Voices:
     def note_on(self, note: int, velocity: int = TOP_VELOCITY, at: int = 0) -> None:
         """Begins a note; one that is held begins anew. With all voices sounding it takes that of the oldest note that
         is released already, or else of the oldest, which fades out over 10 ms."""
-        self._push(_native.NOTE_ON, note, (velocity / TOP_VELOCITY) ** 2, at)
+        self._push(_native.Voices.NOTE_ON, note, (velocity / TOP_VELOCITY) ** 2, at)
 
     def note_off(self, note: int, at: int = 0) -> None:
         """Releases a note from where its envelope is; a note lasts at least a millisecond."""
-        self._push(_native.NOTE_OFF, note, 0.0, at)
+        self._push(_native.Voices.NOTE_OFF, note, 0.0, at)
 
     def set(self, index: int, value: float, at: int = 0) -> None:
         """Gives parameter `index` a value in its unit, within its range; what sounds fades over to it in 10 ms."""
         param = self.synth.space[index]
         if not param.low <= value <= param.high:
             raise UsageError(f"{param.name}: {value:g} is outside {param.low:g}..{param.high:g} {param.unit}".rstrip())
-        self._push(_native.SET, index, value, at)
+        self._push(_native.Voices.SET, index, value, at)
 
     def bend(self, semitones: float, at: int = 0) -> None:
         """Makes all notes, also those to come, so much higher; what sounds fades over to it in 10 ms."""
-        self._push(_native.BEND, 0, semitones, at)
+        self._push(_native.Voices.BEND, 0, semitones, at)
 
     def notes_off(self, at: int = 0) -> None:
         """Releases all notes."""
-        self._push(_native.NOTES_OFF, 0, 0.0, at)
+        self._push(_native.Voices.NOTES_OFF, 0, 0.0, at)
 
     def sound_off(self, at: int = 0) -> None:
         """Fades everything out over 10 ms."""
-        self._push(_native.SOUND_OFF, 0, 0.0, at)
+        self._push(_native.Voices.SOUND_OFF, 0, 0.0, at)
 
     def process(self, samples: int) -> NDArray[np.float32]:
         """The next samples, (samples, channels) float32: for files; a device calls `native.callback`."""

@@ -36,7 +36,7 @@ def estimate(space: ParamSpace, rows: Sequence[NDArray[np.float32]], likeliest: 
     nearer: see benchmarks/confidence.py.
     """
     found = Estimate(np.empty(len(space), np.int64), np.empty(len(space)))
-    _native.estimate(rows, space.levels, likeliest, CHOICES, *found)
+    _native.estimate(rows, space.levels, likeliest, (space.levels <= CHOICES).view(np.uint8), *found)
     return found
 
 

@@ -42,26 +42,20 @@ class NativeEngine:
         """Renders in threads; nothing fails."""
 
         def fill(first: int, after: int) -> None:
-            _interim(self.engine, values[first:after], notes[first:after], out[first:after], sample_rate)
+            rows = slice(first, after)
+            _native.render(self.engine, values[rows], notes[rows], out[rows], sample_rate, simd_target().number)
 
         in_threads(fill, len(values), workers)
         return {}
 
     def open_stream(self, values: Floats, notes: Floats, sample_rate: int) -> NativeStream:
         """A stream of (n, P) values and (n, 3) notes."""
-        return _native.PaperStream(values, sample_rate, notes[0, 2], simd_target().number)
+        return _native.Stream(self.engine, values, notes, sample_rate, simd_target().number)
 
     def make_target(self, sound: Sounds, note: Floats, sample_rate: int) -> NativeTarget:
         """A target (samples,), for patches played by a note (3,)."""
-        return _native.PaperTarget(sound, sample_rate, note[2], simd_target().number)
+        return _native.Target(self.engine, sound, note, sample_rate, simd_target().number)
 
     def open_voices(self, values: Floats, sample_rate: int, count: int, gain: float, channels: int) -> NativeVoices:
         """Voices of a patch (P,)."""
-        return _native.PaperVoices(values, count, 69, sample_rate, gain, channels, simd_target().number)
-
-
-def _interim(engine: str, values: Floats, notes: Floats, out: Sounds, sample_rate: int) -> None:
-    if engine == "sine":
-        _native.sine(values, out, sample_rate)
-    else:
-        _native.paper(values, out, sample_rate, notes[0, 2] if len(notes) else 0.75, simd_target().number)
+        return _native.Voices(self.engine, values, count, sample_rate, gain, channels, simd_target().number)

@@ -42,7 +42,7 @@ class SimdTarget:
 @functools.cache
 def simd_target() -> SimdTarget:
     """The target that this process takes; raises `UsageError` if INVERSYNTH_SIMD names none this processor can run."""
-    targets = [SimdTarget(number, *about) for number, about in enumerate(_native.paths())]
+    targets = [SimdTarget(number, *about) for number, about in enumerate(_native.simd_targets())]
     wanted = os.environ.get(SIMD) or targets[-1].name
     for target in targets:
         if target.name == wanted:

@@ -20,7 +20,7 @@ OWNERS = 4
 """What is said of whose an atom is comes first in the file, and last here."""
 
 Parts = tuple[list[NDArray[np.float32]], NDArray[np.uint8]]
-"""The arrays of `_native.atoms_arrays`, and the phasors."""
+"""The arrays of `_native.Atoms.arrays`, and the phasors."""
 
 
 class AtomsInference:
@@ -28,12 +28,12 @@ class AtomsInference:
 
     def __init__(self, made: Parts) -> None:
         self._native = _native.Atoms(*made, simd_target().number)
-        self._filled = np.zeros((_native.PARAMETERS, _native.LEVELS), np.float32)
+        self._filled = np.zeros((_native.Atoms.PARAMETERS, _native.Atoms.LEVELS), np.float32)
         self._rows = list(self._filled)
 
     def infer(self, audio: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """P arrays (levels,), used again by the next call, from audio (samples,)."""
-        self._native.hear(audio, self._filled)
+        self._native.infer(audio, self._filled)
         return self._rows
 
 
@@ -48,7 +48,7 @@ def parts(weights: Mapping[str, NDArray[Any]], training: Mapping[str, Any]) -> P
 
     None where they are not those of an `Atoms` as the kernel knows it.
     """
-    wanted = {name: (rows, columns) for name, rows, columns in _native.atoms_arrays()}
+    wanted = {name: (rows, columns) for name, rows, columns in _native.Atoms.arrays()}
     try:
         if (training["settings"]["model"], training["settings"]["loss"]) != ("Atoms", "softmax"):
             return None
@@ -61,7 +61,7 @@ def parts(weights: Mapping[str, NDArray[Any]], training: Mapping[str, Any]) -> P
         return None
     if any(found[name].shape != shape for name, shape in wanted.items()) or phasors.dtype != np.uint8:
         return None
-    if phasors.size != _native.PHASORS:
+    if phasors.size != _native.Atoms.PHASORS:
         return None
     return [np.ascontiguousarray(array, np.float32) for array in found.values()], phasors
 
