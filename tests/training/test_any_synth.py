@@ -286,7 +286,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_model_that_is_told_the_note_takes_it_as_a_second_input_and_says_so(told: Path) -> None:
     proto = onnx.load(told / "model.onnx")
     assert [port.name for port in proto.graph.input] == ["audio", "note"]
-    assert {entry.key: entry.value for entry in proto.metadata_props}["note"] == "[60, 100, 0.05]"
+    assert {entry.key: entry.value for entry in proto.metadata_props}["note"] == json.dumps(KEYED.note.to_data())
     model = load_model(told, "cpu")
     assert model.note == KEYED.note
     audio, _ = drawn(3)
@@ -306,7 +306,11 @@ def test_a_model_that_is_told_the_note_takes_it_as_a_second_input_and_says_so(to
 def test_a_model_whose_file_does_not_say_what_its_second_input_is_is_refused(told: Path, tmp_path: Path) -> None:
     proto = onnx.load(told / "model.onnx")
     kept = [(entry.key, entry.value) for entry in proto.metadata_props]
-    for text, reason in ((None, "inputs and outputs are not"), ("[60, 100]", "damaged"), ("[60, 200, 1]", "damaged")):
+    for text, reason in (
+        (None, "inputs and outputs are not"),
+        ("{}", "damaged"),
+        ('{"key": 60, "velocity": 200, "hold_s": 1}', "damaged"),
+    ):
         changed: Mapping[str, str] = {k: text or "" if k == "note" else v for k, v in kept if k != "note" or text}
         onnx.helper.set_model_props(proto, changed)
         onnx.save(proto, tmp_path / "model.onnx")

@@ -17,7 +17,7 @@ from ..spec import AudioFormat, Note, ParamSpace
 METADATA = ("space", "fingerprint", "synth", "sample_rate", "samples", "model", "version", "training")
 """The keys that an export writes into a model's metadata."""
 NOTE = "note"
-"""One more key, of a network that is told the note: what plays where none is given, as `note_text` writes it."""
+"""One more key, of a network that is told the note: what plays where none is given (`spec.Note.to_data`)."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 # Field numbers of onnx.proto: ModelProto, GraphProto, NodeProto, AttributeProto, TensorProto, StringStringEntryProto.
@@ -174,16 +174,6 @@ class Facts:
         return {"audio": [self.audio.samples], **note}
 
 
-def note_text(note: Note) -> str:
-    """A note as metadata: JSON of its three numbers, null for one that is held to the end."""
-    return json.dumps([number if math.isfinite(number) else None for number in note.row])
-
-
-def _note_of(text: str) -> Note:
-    key, velocity, hold_s = json.loads(text)
-    return Note(float(key), float(velocity), math.inf if hold_s is None else float(hold_s))
-
-
 def read_facts(data: bytes) -> Facts:
     """The facts in an ONNX file; raises `UsageError` for what is not a model of this program."""
     found = read_metadata(data)
@@ -195,7 +185,7 @@ def read_facts(data: bytes) -> Facts:
         rate, samples = int(found["sample_rate"]), int(found["samples"])
         audio = AudioFormat(rate, samples / rate)
         training = json.loads(found["training"])
-        note = _note_of(found[NOTE]) if NOTE in found else None
+        note = Note.from_data(json.loads(found[NOTE])) if NOTE in found else None
         if found["fingerprint"] != space.fingerprint or audio.samples != samples or not isinstance(training, dict):
             raise ValueError
     except (ValueError, TypeError, ZeroDivisionError, RecursionError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +30,23 @@ class Note:
     def row(self) -> tuple[float, float, float]:
         """Its three numbers, as they stand in an array of notes."""
         return self.key, self.velocity, self.hold_s
+
+    def __str__(self) -> str:
+        held = "to the end" if self.hold_s == math.inf else f"{self.hold_s:g} s"
+        return f"key {self.key:g}, velocity {self.velocity:g}, held {held}"
+
+    def to_data(self) -> dict[str, float | None]:
+        """The note as plain data, for JSON; a hold to the end is None."""
+        return {"key": self.key, "velocity": self.velocity, "hold_s": None if self.hold_s == math.inf else self.hold_s}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Note:
+        """The note that `to_data` described; raises `UsageError` for anything else."""
+        try:
+            key, velocity, hold_s = (data[name] for name in ("key", "velocity", "hold_s"))
+            return cls(float(key), float(velocity), math.inf if hold_s is None else float(hold_s))
+        except (TypeError, ValueError, LookupError) as error:
+            raise UsageError(f"not the description of a note ({error})") from None
 
     @staticmethod
     def rows(notes: Note | ArrayLike, count: int) -> NDArray[np.float64]:

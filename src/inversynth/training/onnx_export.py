@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .. import synths
 from ..errors import InversynthError, MismatchError, UsageError
-from ..predict.onnx_file import NOTE, note_text
+from ..predict.onnx_file import NOTE
 from ..search.audible import audible
 from ..synths import sampling
 from ..synths.synth import Synth
@@ -81,7 +81,7 @@ def export(
         "version": __version__,
     }
     if settings.note:
-        metadata[NOTE] = note_text(synth.note)
+        metadata[NOTE] = json.dumps(synth.note.to_data())
     tell(f"building {settings.model} for {settings.synth}: {len(space)} parameters")
     with _quiet():
         network, temperatures = _keras_model(run, arrays, facts, synth, calibrate)
