@@ -306,11 +306,8 @@ def test_a_model_that_is_told_the_note_takes_it_as_a_second_input_and_says_so(to
 def test_a_model_whose_file_does_not_say_what_its_second_input_is_is_refused(told: Path, tmp_path: Path) -> None:
     proto = onnx.load(told / "model.onnx")
     kept = [(entry.key, entry.value) for entry in proto.metadata_props]
-    for text, reason in (
-        (None, "inputs and outputs are not"),
-        ("{}", "damaged"),
-        ('{"key": 60, "velocity": 200, "hold_s": 1}', "damaged"),
-    ):
+    loud = json.dumps({**KEYED.note.to_data(), "velocity": 200})
+    for text, reason in ((None, "inputs and outputs are not"), ("{}", "damaged"), (loud, "damaged")):
         changed: Mapping[str, str] = {k: text or "" if k == "note" else v for k, v in kept if k != "note" or text}
         onnx.helper.set_model_props(proto, changed)
         onnx.save(proto, tmp_path / "model.onnx")

@@ -395,7 +395,7 @@ from inversynth.training.sources import FreshSounds
 from inversynth.training.trainer import Trainer
 
 settings = Settings(synth="sine", model="C1", batch_size=16, validation=32, warmup_steps=2)
-source = FreshSounds(SINE, settings)
+source = FreshSounds(synths.load("sine"), settings)
 ours, keras, resumed = (Trainer(settings, source) for _ in range(3))
 keras._jax = None
 batches = [batch for batch, _ in itertools.islice(source.batches(0), 4)]
