@@ -22,7 +22,7 @@ HELP = {
     "learning_rate": "highest learning rate of AdamW",
     "warmup_steps": "steps over which the learning rate rises",
     "weight_decay": "weight decay of AdamW",
-    "loss": "softmax (a distribution a parameter) or sigmoid (the paper's binary cross-entropy)",
+    "loss": "softmax (a distribution a parameter) or sigmoid (a binary cross-entropy for each level)",
     "seed": "of the weights, the sounds and their order",
     "validation": "number of held-out sounds",
     "patience": "stop after so many epochs without a better validation loss",
