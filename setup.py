@@ -4,7 +4,7 @@ import glob
 import sys
 
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 
 # No fused operations but those the code asks for: all SIMD targets then compute the same. None needs -march or the
 # like: each target says in its source what it may use, and the processor decides at run time.
@@ -22,4 +22,5 @@ native = Extension(
     extra_compile_args=flags,
 )
 
-setup(ext_modules=cythonize([native]))
+# Every folder of src/inversynth, and the shipped models, which stand beside it (see package-dir in pyproject.toml).
+setup(packages=[*find_packages("src"), "inversynth.models"], ext_modules=cythonize([native]))

@@ -19,7 +19,7 @@ import numpy as np
 from models import compare
 from numpy.typing import NDArray
 from onset import partly
-from pages import Rows, Tables, add_options, as_markdown, concluded, shown
+from pages import Rows, Tables, add_options, as_markdown, concluded, shortened, shown
 from rich.console import Console
 
 from inversynth import synths
@@ -141,9 +141,9 @@ def main(words: list[str] | None = None) -> int:
     console = Console()
 
     def publish(found: dict[str, Any]) -> None:
-        shown(console, tables(found), PAGE, SOURCE, markdown(found), args.quick)
+        shown(args, console, found, tables(found), PAGE, markdown(found))
 
-    return concluded("confidence", args, lambda: measure(args.model, args.num_examples), publish)
+    return concluded("confidence", args, lambda: measure(args.model, shortened(args, args.num_examples, 40)), publish)
 
 
 if __name__ == "__main__":

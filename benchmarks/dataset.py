@@ -23,22 +23,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pages
-from pages import Rows
+from needs import NOT_MEASURED, divided
+from pages import ROOT, Rows, add_options, concluded, shown
 from rich.console import Console
 
+from inversynth import synths
 from inversynth.dataset import Dataset, DatasetSettings, Manifest, open_dataset, render_dataset, verify
 from inversynth.dataset.exports import EXPORTS
-from inversynth.errors import InversynthError
-from inversynth.system.files import read_json, write_json
 from inversynth.system.machine import machine
 
 HERE = Path(__file__).parent
-DOCS = HERE.parent / "docs" / "datasets.md"
+SOURCE = HERE / "dataset.json"
+DOCS = ROOT / "docs" / "datasets.md"
 DTYPES = ("float32", "float16", "int16")
+PAPER = synths.load("paper")
 BATCH = 64
 CHUNK = 1 << 20
 BILLION = 10**9
+TRAINED = {"C1 --render": 1, "C1 --data": 1, "C6XL --render": 10}
+"""Networks and where their sounds are from: what of the steps they are trained for."""
+NEEDED = {"hdf5": "h5py", **dict.fromkeys(TRAINED, "keras")}
 
 
 def seconds_of(work: Callable[[], object]) -> float:
@@ -71,7 +75,7 @@ def writing(place: Path, count: int, repeats: int) -> dict[str, dict[str, float]
     found = {}
     for _ in range(repeats):
         for dtype in DTYPES:
-            settings = DatasetSettings(count=count, dtype=dtype)
+            settings = DatasetSettings(PAPER, count=count, dtype=dtype)
             sizes = file_sizes(Manifest.of(settings))
             wrote = plain(place / "plain", sizes)
             with emptied(place / "rendered") as folder:
@@ -92,7 +96,7 @@ def writing(place: Path, count: int, repeats: int) -> dict[str, dict[str, float]
 
 def file_sizes(manifest: Manifest) -> list[int]:
     """The sizes in bytes of all files of shards, in the order they are written."""
-    return [part.bytes for shard in range(manifest.shards) for part in manifest.parts(shard)]
+    return [part.bytes for shard in range(manifest.shards) for part in manifest.parts(shard).values()]
 
 
 @contextlib.contextmanager
@@ -159,23 +163,30 @@ def measure(disk: Path, memory: Path | None, count: int, repeats: int, steps: in
     for dtype in DTYPES:
         console.print(f"reading {dtype}")
         with emptied(disk / "read") as folder:
-            render_dataset(DatasetSettings(count=count, dtype=dtype), folder)
+            render_dataset(DatasetSettings(PAPER, count=count, dtype=dtype), folder)
             found["reading"][dtype] = reading(folder)
     with emptied(disk / "small") as folder:
-        dataset = render_dataset(DatasetSettings(count=max(2 * BATCH, count // 4)), folder)
+        dataset = render_dataset(DatasetSettings(PAPER, count=max(2 * BATCH, count // 4)), folder)
         found["verify_sounds_s"] = len(dataset) / seconds_of(lambda: verify(folder))
         dataset.read(range(len(dataset)))
-        for form, export in EXPORTS.items():
+        exports, without = divided(EXPORTS, NEEDED)
+        for form, export in exports.items():
             console.print(f"exporting {form}")
             with emptied(disk / "export") as out:
                 place = out / "dataset.h5" if form == "hdf5" else out
                 took = seconds_of(partial(export, dataset, place, None))
                 found["exports"][form] = len(dataset) / took
+        trained, untrained = divided(TRAINED, NEEDED)
         found["training"] = {}
-        for model, data, share in (("C1", None, 1), ("C1", folder, 1), ("C6XL", None, 10)):
-            name = f"{model} {'--render' if data is None else '--data'}"
+        for name, share in trained.items():
             console.print(f"training {name}")
+            model, source = name.split()
+            data = folder if source == "--data" else None
             found["training"][name] = training(model, data, max(2, steps // share), disk / "run")
+    found[NOT_MEASURED] = {
+        **{f"exporting {form}": why for form, why in without.items()},
+        **{f"training {name}": why for name, why in untrained.items()},
+    }
     return found
 
 
@@ -237,44 +248,34 @@ def markdown(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def rewritten(text: str, found: dict[str, Any]) -> str:
-    """A page with these figures between its marks."""
-    return pages.rewritten(text, "benchmarks/dataset.json", markdown(found))
-
-
 def main() -> int:
     """Measures, prints tables, and writes the figures and the docs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--disk", type=Path, default=Path(), metavar="DIR", help="a folder on the disk (default: here)")
     parser.add_argument("--memory", type=Path, default=Path("/dev/shm"), metavar="DIR", help="a folder in memory")
     parser.add_argument("--num-examples", type=int, default=16384, metavar="N", help="sounds (default: 16384)")
-    pages.add_options(parser, HERE / "dataset.json", "few sounds, once; the docs stay as they are")
+    add_options(parser, SOURCE, "few sounds, once")
     args = parser.parse_args()
+    if not args.disk.is_dir():
+        parser.error(f"{args.disk} is not a folder")
     console = Console()
-    try:
-        if args.show:
-            found = read_json(args.out, "the figures of this benchmark")
-        else:
-            count, repeats, steps = (2 * BATCH, 1, 2) if args.quick else (args.num_examples, 5, 200)
-            with contextlib.ExitStack() as stack:
-                disk, memory = (
-                    Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".benchmark-", dir=place)))
-                    if place.is_dir()
-                    else None
-                    for place in (args.disk, args.memory)
-                )
-                if disk is None:
-                    parser.error(f"{args.disk} is not a folder")
-                found = {"machine": machine(), **measure(disk, memory, count, repeats, steps, console)}
-            found = pages.rounded(found | {"billion": billion(found)})
-            write_json(args.out, found)
-        if not args.quick:
-            DOCS.write_text(rewritten(DOCS.read_text(encoding="utf-8"), found), encoding="utf-8")
-    except InversynthError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    pages.printed(console, tables(found))
-    return 0
+
+    def measured() -> dict[str, Any]:
+        count, repeats, steps = (2 * BATCH, 1, 2) if args.quick else (args.num_examples, 5, 200)
+        with contextlib.ExitStack() as stack:
+            disk, *memory = (
+                Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".benchmark-", dir=place)))
+                for place in (args.disk, args.memory)
+                if place.is_dir()
+            )
+            found = measure(disk, memory[0] if memory else None, count, repeats, steps, console)
+        found = {"machine": machine(), **found}
+        return found | {"billion": billion(found)}
+
+    def publish(found: dict[str, Any]) -> None:
+        shown(args, console, found, tables(found), DOCS, markdown(found))
+
+    return concluded("dataset", args, measured, publish)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pages import as_markdown, rewritten, rounded
+from pages import as_markdown, commit, dated, rewritten, rounded
 
 from inversynth import metrics
 from inversynth.cli.evaluate import figure
@@ -110,11 +110,11 @@ def main() -> int:
     parser.add_argument("evaluation", type=Path, help="evaluation.json of inversynth evaluate")
     args = parser.parse_args()
     try:
-        found = rounded(read_json(args.evaluation, "evaluation.json of inversynth evaluate"))
+        found = rounded(read_json(args.evaluation, "evaluation.json of inversynth evaluate")) | {"commit": commit()}
         write_json(KEPT, found)
         with writing(PAGE) as temporary:
-            page = PAGE.read_text(encoding="utf-8")
-            temporary.write_text(rewritten(page, "benchmarks/evaluation.json", markdown(found)), encoding="utf-8")
+            page, figures = PAGE.read_text(encoding="utf-8"), dated(markdown(found), found)
+            temporary.write_text(rewritten(page, "benchmarks/evaluation.json", figures), encoding="utf-8")
     except InversynthError as error:
         print(f"evaluation: error: {error}", file=sys.stderr)
         return error.exit_code

@@ -20,14 +20,14 @@ from typing import Any
 
 import numpy as np
 import recordings
+from needs import NOT_MEASURED
 from numpy.typing import NDArray
-from pages import Rows, Tables, add_options, as_markdown, settled, shown
+from pages import Rows, Tables, add_options, as_markdown, concluded, shortened, shown
 from rich.console import Console
 from rich.progress import track
 
 from inversynth import live, synths
 from inversynth.audio.sources import Source, StreamClock, read_file, resample
-from inversynth.errors import InversynthError, UsageError
 from inversynth.midi import Receiver
 from inversynth.midi.profiles import of_space
 from inversynth.predict.model import Model, load_model
@@ -49,6 +49,8 @@ SEED = 3
 CACHE = HERE.parent / "out" / "packages"
 SPEECH = ("asterisk-core-sounds-en-wav", "asterisk-core-sounds-fr-wav", "asterisk-core-sounds-es-wav")
 """Debian packages of people who speak, at 8 kHz. Licence: CC BY-SA 3.0."""
+SPEAKING, INSTRUMENTS = "speech", "instruments"
+"""What is in Debian packages."""
 
 Sound = NDArray[np.float32]
 
@@ -168,16 +170,18 @@ def made(what: str, seconds: float, seed: int = SEED) -> Iterator[Sound]:
 
 def install(cache: Path) -> None:
     """Downloads and unpacks the packages of speech that are missing into the cache; raises `UsageError` if it can't."""
-    for package in SPEECH:
-        if not (cache / package).is_dir():
-            recordings.fetch(package, cache)
+    for package in without_speech(cache):
+        recordings.fetch(package, cache)
+
+
+def without_speech(cache: Path) -> list[str]:
+    """The packages of speech that are missing in the cache."""
+    return [package for package in SPEECH if not (cache / package).is_dir()]
 
 
 def speech(cache: Path, seconds: float) -> Iterator[Sound]:
     """Spoken messages one after the other, `REST_S` between them, at half of full scale."""
     files = sorted(path for package in SPEECH for path in (cache / package).rglob("*.wav"))
-    if not files:
-        raise UsageError(f"there is no speech in {cache}; --install downloads it")
     np.random.default_rng(SEED).shuffle(files)
     left = round(seconds * RATE)
     for path in files:
@@ -239,16 +243,23 @@ def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     seconds = args.hours * 3600
     sounds: dict[str, Callable[[], Iterator[Sound]]] = {
         **{what: partial(made, what, seconds) for what in MADE},
-        "speech": lambda: speech(args.cache, seconds),
+        SPEAKING: lambda: speech(args.cache, seconds),
         "sounds of the synth": lambda: own(args.own),
-        "instruments": lambda: instruments(args.cache),
+        INSTRUMENTS: lambda: instruments(args.cache),
     }
+    lacking = {SPEAKING: without_speech(args.cache), INSTRUMENTS: recordings.missing(args.cache)}
+    left = {
+        what: f"needs {' '.join(packages)} in {args.cache}: --install downloads them"
+        for what, packages in lacking.items()
+        if packages
+    }
+    sounds = {what: make for what, make in sounds.items() if what not in left}
     found: dict[str, Any] = {}
     for mode in live.MODES:
         found[mode] = {
             what: asdict(moved(model, make(), mode)) for what, make in track(sounds.items(), mode, console=console)
         }
-    return {"machine": machine(), "model": model.name, "hours": args.hours, "modes": found}
+    return {"machine": machine(), "model": model.name, "hours": args.hours, "modes": found, NOT_MEASURED: left}
 
 
 def tables(found: dict[str, Any]) -> Tables:
@@ -280,16 +291,18 @@ def main() -> int:
     add_options(parser, SOURCE)
     args = parser.parse_args()
     console = Console()
-    try:
+
+    def measured() -> dict[str, Any]:
         if args.install:
             recordings.install(args.cache)
             install(args.cache)
-        found = settled(args, lambda: measure(args, console))
-    except InversynthError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    shown(console, tables(found), PAGE, SOURCE, markdown(found), args.quick)
-    return 0
+        args.hours, args.own = shortened(args, args.hours, 0.01), shortened(args, args.own, 20)
+        return measure(args, console)
+
+    def publish(found: dict[str, Any]) -> None:
+        shown(args, console, found, tables(found), PAGE, markdown(found))
+
+    return concluded("false_moves", args, measured, publish)
 
 
 if __name__ == "__main__":

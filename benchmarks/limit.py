@@ -44,4 +44,8 @@ def limit() -> dict[str, float | str] | None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(limit(), indent=2))
+    found = limit()
+    if found is None:
+        print(f"Not measured: needs cc, a C compiler, and one of the paths {' and '.join(BITS)}")
+    else:
+        print(json.dumps(found, indent=2))

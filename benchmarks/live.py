@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from needs import NOT_MEASURED, divided
 from numpy.typing import NDArray
-from pages import add_options, as_markdown, settled, shown
+from pages import add_options, as_markdown, concluded, shortened, shown
 from rich.console import Console
 
 from inversynth import synths
-from inversynth.errors import InversynthError
 from inversynth.live import bench
 from inversynth.predict.model import WARM_UP_RUNS, Model, _onnxruntime, load_model
 from inversynth.predict.shipped import default_model, find
@@ -78,12 +78,14 @@ def with_keras(name: str) -> Contender:
     return Contender(name, predict, False)
 
 
+KERAS = "keras.predict"
 CONTENDERS: dict[str, bench.Load] = {
     "inversynth": bench.load_on_cpu,
     "onnxruntime, the bridge's options": with_onnxruntime,
     "onnxruntime, default options": with_defaults,
-    "keras.predict": with_keras,
+    KERAS: with_keras,
 }
+NEEDED = {KERAS: "keras"}
 
 CONTENDED = tuple((part, key) for part in ("path_ms", "inference_ms") for key in ("p50", "p99"))
 
@@ -102,7 +104,8 @@ def measure(model: str, periods: list[int], seconds: float, soak_s: float) -> di
             found.setdefault("soaks", []).append(row | {"kept_awake": kept_awake})
 
     found["periods"] = [at(bench.load_on_cpu, period) for period in periods]
-    found["contenders"] = {name: at(load, RIVAL_PERIOD) for name, load in CONTENDERS.items()}
+    contenders, found[NOT_MEASURED] = divided(CONTENDERS, NEEDED)
+    found["contenders"] = {name: at(load, RIVAL_PERIOD) for name, load in contenders.items()}
     soak(RIVAL_PERIOD, soak_s / SHORTER, False)
     if not STAYS_AWAKE:
         soak(SOAK_PERIOD, soak_s, False)
@@ -188,13 +191,14 @@ def main() -> int:
     parser.add_argument("--soak", type=float, default=0.0, metavar="SECONDS", help=soak)
     add_options(parser, HERE / "live.json")
     args = parser.parse_args()
-    try:
-        found = settled(args, lambda: measure(args.model, args.periods, args.seconds, args.soak))
-    except InversynthError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    shown(Console(), tables(found), PAGE, HERE / "live.json", markdown(found), args.quick)
-    return 0
+
+    def publish(found: dict[str, Any]) -> None:
+        shown(args, Console(), found, tables(found), PAGE, markdown(found))
+
+    def measured() -> dict[str, Any]:
+        return measure(args.model, args.periods, shortened(args, args.seconds, 2.0), args.soak)
+
+    return concluded("live", args, measured, publish)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from pages import Rows, add_options, as_markdown, concluded, shown
+from pages import Rows, add_options, as_markdown, concluded, is_whole, shortened, shown
 from rich.console import Console
 
 from inversynth import metrics, synths
@@ -248,13 +248,14 @@ def main(words: list[str] | None = None) -> int:
     add_options(parser, SOURCE)
     args = parser.parse_args(words)
     console = Console()
+    args.sounds, args.test_sounds = shortened(args, args.sounds, 640), shortened(args, args.test_sounds, 100)
 
     def publish(found: dict[str, Any]) -> None:
-        if not args.quick:
+        if is_whole(args, found):
             draw(found, PICTURE)
-        shown(console, tables(found), DOCS, SOURCE, markdown(found), args.quick)
+        shown(args, console, found, tables(found), DOCS, markdown(found))
 
-    return concluded("models", args, lambda: measured(args, console), publish)
+    return concluded("models", args, lambda: measured(args, console), publish, "stopped; the same command goes on")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pages import Rows, add_options, as_markdown, settled, shown
+from pages import Rows, add_options, as_markdown, concluded, shortened, shown
 from rich.console import Console
 
 from inversynth import synths
@@ -126,9 +126,15 @@ def main() -> int:
     if not (args.show or args.folders):
         parser.error("a folder of recordings is needed")
     console = Console()
-    found = settled(args, lambda: measure(args.folders, args.count, args.renders, args.model, console))
-    shown(console, tables(found), DOCS, SOURCE, markdown(found), args.quick)
-    return 0
+
+    def publish(found: dict[str, Any]) -> None:
+        shown(args, console, found, tables(found), DOCS, markdown(found))
+
+    def measured() -> dict[str, Any]:
+        count, renders = shortened(args, args.count, 5), shortened(args, args.renders, 500)
+        return measure(args.folders, count, renders, args.model, console)
+
+    return concluded("objectives", args, measured, publish)
 
 
 if __name__ == "__main__":

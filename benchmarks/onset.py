@@ -23,8 +23,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from models import compare
+from needs import NOT_MEASURED, divided
 from numpy.typing import NDArray
-from pages import Rows, add_options, as_markdown, concluded, shown
+from pages import Rows, add_options, as_markdown, concluded, is_whole, shortened, shown
 from rich.console import Console
 
 from inversynth import metrics, synths
@@ -45,6 +46,7 @@ DOCS = HERE.parent / "docs" / "live.md"
 PICTURE = HERE.parent / "docs" / "onset.png"
 MODELS = ("paper", "paper-c6xl")
 CAUSAL = "causal"
+NEEDED = {CAUSAL: "keras"}
 TIMES_MS = (50, 70, 100, 150, 250, 500, 750, 1000)
 SEED, BATCH = 7, 64
 UNITS = 256
@@ -225,6 +227,7 @@ def main(words: list[str] | None = None) -> int:
     add_options(parser, SOURCE)
     args = parser.parse_args(words)
     console = Console()
+    args.sounds, args.num_examples = shortened(args, args.sounds, 6400), shortened(args, args.num_examples, 50)
     settings = Settings(model="C1", steps=max(args.sounds // BATCH, 1), epochs=1, batch_size=BATCH, seed=SEED)
 
     def measured() -> dict[str, Any]:
@@ -232,22 +235,24 @@ def main(words: list[str] | None = None) -> int:
         kept: dict[str, Any] = json.loads(SOURCE.read_text()) if args.kept else {}
         if args.kept and kept["num_examples"] != args.num_examples:
             raise UsageError(f"the figures that are kept are of {kept['num_examples']} sounds: --num-examples")
-        if not kept:
-            predictors[CAUSAL] = of_causal(trained(settings, args.causal, console))
+        here, left = divided({} if kept else {CAUSAL: trained}, NEEDED)
+        for name, train in here.items():
+            predictors[name] = of_causal(train(settings, args.causal, console))
         models = {name: measure(predict, args.num_examples) for name, predict in predictors.items()}
         return {
             "machine": machine(),
             "num_examples": args.num_examples,
             "causal_sounds": kept.get("causal_sounds", settings.steps * BATCH),
             "models": models | ({CAUSAL: kept["models"][CAUSAL]} if kept else {}),
+            NOT_MEASURED: left,
         }
 
     def publish(found: dict[str, Any]) -> None:
-        if not args.quick:
+        if is_whole(args, found):
             draw(found, PICTURE)
-        shown(console, tables(found), DOCS, SOURCE, markdown(found), args.quick)
+        shown(args, console, found, tables(found), DOCS, markdown(found))
 
-    return concluded("onset", args, measured, publish)
+    return concluded("onset", args, measured, publish, "stopped; the same command goes on")
 
 
 if __name__ == "__main__":

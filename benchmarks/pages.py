@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from needs import left_out
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -23,33 +25,68 @@ Found = dict[str, Any]
 ROOT = Path(__file__).parents[1]
 
 
-def add_options(parser: argparse.ArgumentParser, out: Path, quick: str = "the docs stay as they are") -> None:
-    """What every benchmark that has a page can be asked for: `settled` and `shown` heed it."""
-    parser.add_argument("--quick", action="store_true", help=quick)
+def add_options(parser: argparse.ArgumentParser, kept: Path, quick: str = "few and short measurements") -> None:
+    """What every benchmark that has a page can be asked for: `settled` and `shown` heed it.
+
+    `kept` is the file with the figures of the page. Only a whole run changes it, and the page.
+    """
+    parser.add_argument("--quick", action="store_true", help=f"{quick}; the docs stay as they are")
     parser.add_argument(
         "--show", action="store_true", help="measure nothing; rewrite the docs by the figures there are"
     )
-    parser.add_argument("--out", type=Path, default=out, metavar="FILE.json", help="where to write the figures")
+    out = f"where to write the figures (default: benchmarks/{kept.name}, if all was measured)"
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help=out)
+    parser.set_defaults(source=kept)
 
 
 def settled(args: argparse.Namespace, measure: Callable[[], Found]) -> Found:
-    """The figures that are there, or those measured now, to four digits and kept."""
+    """The figures that are there, or those measured now, to four digits, with their commit, and kept."""
     if args.show:
-        found: Found = read_json(args.out, "the figures of this benchmark")
-    else:
-        found = rounded(measure())
-        write_json(args.out, found)
+        found: Found = read_json(args.out or args.source, "the figures of this benchmark")
+        return found
+    measured_at = commit()  # what is committed while it runs was not measured
+    found = rounded(measure()) | {"commit": measured_at}
+    if args.out or is_whole(args, found):
+        write_json(args.out or args.source, found)
     return found
 
 
+def shortened(args: argparse.Namespace, usual: Any, quick: Any) -> Any:
+    """How much of something is measured: as was asked for, or with --quick at most so much."""
+    return min(usual, quick) if args.quick else usual
+
+
+def is_whole(args: argparse.Namespace, found: Found) -> bool:
+    """Whether these figures are good enough for the page: nothing was made shorter or left out."""
+    return not args.quick and not left_out(found)
+
+
+def commit() -> str:
+    """The commit of the sources that are measured, and whether they were changed since; "unknown" without git."""
+    words = ("git", "-C", str(ROOT), "describe", "--always", "--exclude=*", "--abbrev=7", "--dirty= with changes")
+    try:
+        return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def dated(figures: str, found: Found) -> str:
+    """The figures of a page, and below them the commit that they were measured at."""
+    return f"{figures}\n\nMeasured at commit {found['commit']}."
+
+
 def concluded(
-    name: str, args: argparse.Namespace, measure: Callable[[], Found], publish: Callable[[Found], None]
+    name: str,
+    args: argparse.Namespace,
+    measure: Callable[[], Found],
+    publish: Callable[[Found], None],
+    stopped: str = "stopped",
 ) -> int:
-    """Measures and publishes what can be stopped and gone on with; returns the exit code, after a line on an error."""
+    """Measures and publishes; returns the exit code, after a line on an error or, if it was `stopped`, on that."""
     try:
         found = settled(args, measure)
     except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
+        print(stopped, file=sys.stderr)
         return 130
     except InversynthError as error:
         print(f"{name}: error: {error}", file=sys.stderr)
@@ -58,12 +95,14 @@ def concluded(
     return 0
 
 
-def shown(console: Console, tables: Tables, page: Path, source: Path, figures: str, quick: bool = False) -> None:
-    """Prints the tables; unless it was quick, writes the figures into the page, between the marks of their source."""
-    if not quick:
-        text = page.read_text(encoding="utf-8")
-        page.write_text(rewritten(text, str(source.relative_to(ROOT)), figures), encoding="utf-8")
+def shown(args: argparse.Namespace, console: Console, found: Found, tables: Tables, page: Path, figures: str) -> None:
+    """Prints the tables and what was left out; writes the figures of a whole run into the page, between their marks."""
+    if is_whole(args, found):
+        source = f"benchmarks/{args.source.name}"
+        page.write_text(rewritten(page.read_text(encoding="utf-8"), source, dated(figures, found)), encoding="utf-8")
     printed(console, tables)
+    for line in left_out(found):
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def as_markdown(tables: Tables) -> list[str]:

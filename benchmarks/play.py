@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from pages import ROOT, Found, Tables, add_options, as_markdown, settled, shown
+from pages import ROOT, Found, Tables, add_options, as_markdown, concluded, shown
 from rich.console import Console
 
 from inversynth import synths
@@ -79,9 +79,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser, HERE / "play.json")
     args = parser.parse_args()
-    found = settled(args, lambda: measure(1.0 if args.quick else 60.0))
-    shown(Console(), tables(found), ROOT / "docs" / "play.md", args.out, markdown(found), args.quick)
-    return 0
+
+    def publish(found: Found) -> None:
+        shown(args, Console(), found, tables(found), ROOT / "docs" / "play.md", markdown(found))
+
+    return concluded("play", args, lambda: measure(1.0 if args.quick else 60.0), publish)
 
 
 if __name__ == "__main__":

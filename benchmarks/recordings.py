@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from needs import NOT_MEASURED, divided
 from numpy.typing import ArrayLike, NDArray
-from pages import Rows, as_markdown, rounded, shown
+from pages import Rows, add_options, as_markdown, concluded, is_whole, shown
 from rich.console import Console
 from rich.progress import track
 
@@ -39,7 +40,7 @@ from inversynth.search.baselines import BASELINES
 from inversynth.search.scoring import Scorer, Scores
 from inversynth.synths.paper.table import FORMAT
 from inversynth.synths.synth import Synth
-from inversynth.system.files import read_json, write_json, writing
+from inversynth.system.files import writing
 from inversynth.system.machine import machine
 
 HERE = Path(__file__).parent
@@ -239,6 +240,7 @@ MEASURES = ("rho_stft", "lsd_db", "mel_db", "mfcc_db", "wmfcc_db", "sot_hz", "sp
 """Of `metrics.sound_measures` and `metrics.field_measures`; beside them stands the distance that all make small."""
 TITLES = {"distance": "the distance made small", **{name: metrics.TITLES[name] for name in MEASURES}}
 BETTER_HIGH = ("rho_stft", "rms_cosine")
+NEEDED = {"CMA-ES": "cma"}
 
 
 class OnOneCore(Scorer):
@@ -265,10 +267,21 @@ def refined(seconds: float) -> str:
 
 def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Every recording matched by every contender."""
-    instrument, network = synths.load(SYNTH), load_model(args.model or default_model(instrument), "cpu")
+    instrument = synths.load(SYNTH)
+    network = load_model(args.model or default_model(instrument), "cpu")
     before, rows = os.getloadavg(), []
     longest = refined(max(args.seconds))
-    for number, recording in enumerate(track(RECORDINGS[:: args.every], "matching", console=console)):
+    asked, baselines, left = RECORDINGS[:: args.every], *divided(BASELINES, NEEDED)
+    there = [one for one in asked if location(one, args.cache) is not None]
+    if len(there) < len(asked):
+        packages = " ".join(missing(args.cache))
+        left[f"{len(asked) - len(there)} of {len(asked)} recordings"] = (
+            f"they are in Debian packages that are missing: {packages}; unpack them into {args.cache} with --install, "
+            f"or install them: apt-get install {packages}"
+        )
+    if not there:
+        raise UsageError(list(left.values())[-1])
+    for number, recording in enumerate(track(there, "matching", console=console)):
         target = window(*read(recording, args.cache), network.audio)
         likely = [row[0] for row in network.predict(target[None])]
         values, renders, cores, method = {}, {}, {}, ""
@@ -281,9 +294,9 @@ def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
             values[name], renders[name], method = run.best[0].values, run.renders, run.method
             cores[name] = (time.process_time() - used) / run.seconds
         scorer = OnOneCore(instrument, target)
-        for name, baseline in BASELINES.items():
+        for name, baseline in baselines.items():
             values[name] = baseline(scorer, likely, renders[longest], number)
-        figures = {name: measured(instrument, target, values[name]) for name in [*BASELINES, *values][: len(values)]}
+        figures = {name: measured(instrument, target, values[name]) for name in [*baselines, *values][: len(values)]}
         about = {**recording._asdict(), "method": method, "renders": renders, "cores": cores}
         rows.append({**about, "measures": figures, "values": values[longest].tolist()})
     contenders = {
@@ -300,6 +313,7 @@ def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "contenders": contenders,
         "wins": {name: wins(rows, longest, name) for name in contenders if name != longest},
         "recordings": rows,
+        NOT_MEASURED: left,
     }
 
 
@@ -339,7 +353,7 @@ def tables(found: dict[str, Any]) -> list[tuple[tuple[str, ...], Rows]]:
     shown = ["network alone", *names]
     rows = []
     for row in by_rho(found):
-        best = min((row["measures"][name]["distance"], name) for name in BASELINES)[1]
+        best = min((row["measures"][name]["distance"], name) for name in BASELINES if name in row["measures"])[1]
         cells = [f"{row['measures'][name]['rho_stft']:.3f}" for name in (*shown, best)]
         where = f"{row['package']}: {row['sample']}"
         rows.append((row["name"], row["note"], row["kind"], *cells, best, where))
@@ -420,31 +434,26 @@ def main() -> int:
     parser.add_argument(
         "--every", type=int, default=1, metavar="N", help="each Nth recording; the docs stay as they are"
     )
-    parser.add_argument("--show", action="store_true", help="match nothing; rewrite the docs by the figures there are")
-    parser.add_argument("--out", type=Path, default=SOURCE, metavar="FILE.json")
+    add_options(parser, SOURCE, "each tenth recording")
     args = parser.parse_args()
+    args.every = max(args.every, 10 if args.quick else 1)
+    args.quick = args.every > 1
     console = Console()
-    try:
+
+    def measured() -> dict[str, Any]:
         if args.install:
             install(args.cache)
-        lacking = missing(args.cache)
-        if lacking and not args.show:
-            raise UsageError(
-                f"the recordings are in Debian packages of which some are missing: {' '.join(lacking)}; unpack them "
-                f"into {args.cache} with --install, or install them: apt-get install {' '.join(lacking)}"
-            )
-        found = read_json(args.out, "the figures of this benchmark") if args.show else measure(args, console)
-    except UsageError as error:
-        console.print(f"recordings.py: {error}", style="red", highlight=False, soft_wrap=True)
-        return 2
-    whole = args.every == 1
-    if not args.show:
-        draw(found, args.cache, PICTURE if whole else args.out.with_suffix(".png"))
+        found = measure(args, console)
+        if args.out or is_whole(args, found):
+            draw(found, args.cache, args.out.with_suffix(".png") if args.out else PICTURE)
         for row in found["recordings"]:
             del row["values"]  # a patch of rounded figures isn't the one that was measured
-        write_json(args.out, rounded(found))
-    shown(console, tables(found), DOCS, SOURCE, markdown(found), quick=not whole)
-    return 0
+        return found
+
+    def publish(found: dict[str, Any]) -> None:
+        shown(args, console, found, tables(found), DOCS, markdown(found))
+
+    return concluded("recordings", args, measured, publish)
 
 
 if __name__ == "__main__":

@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from needs import NOT_MEASURED, divided
 from numpy.typing import NDArray
-from pages import Rows, add_options, as_markdown, settled, shown
+from pages import Rows, add_options, as_markdown, concluded, is_whole, shortened, shown
 from rich.console import Console
 
 from inversynth import synths
-from inversynth.evaluation import comparing
 from inversynth.predict.model import load_model
 from inversynth.predict.shipped import default_model
+from inversynth.search.audible import audible
 from inversynth.search.baselines import BASELINES
 from inversynth.search.refine import Candidate, refine
 from inversynth.search.scoring import Scorer
@@ -42,6 +43,7 @@ NEAR_DB = -40.0
 LEAST = 1e-4
 """The figures have four digits."""
 SEARCH = "the search"
+NEEDED = {"CMA-ES": "cma"}
 
 
 def scored(found: list[Candidate], levels: NDArray[np.int64], heard: NDArray[np.bool_]) -> dict[str, float]:
@@ -63,7 +65,7 @@ def measure(count: int, seed: int, name: str | None, renders: Sequence[int], con
     model = load_model(name or default_model(synths.load("paper")), "cpu")
     model.require(paper)
     levels = sampling.draw(paper.space, seed, 0, count, sampling.TEST)
-    heard = comparing.heard(paper, levels)
+    heard = audible(paper, levels)
     targets = paper.render(paper.space.values_of_levels(levels))
     likely = [[row[i] for row in model.predict(targets)] for i in range(count)]
     found: dict[str, Any] = {
@@ -75,6 +77,7 @@ def measure(count: int, seed: int, name: str | None, renders: Sequence[int], con
         "by_renders": [],
         "by_seconds": [],
     }
+    baselines, found[NOT_MEASURED] = divided(BASELINES, NEEDED)
     for budget in renders:
         console.print(f"{budget:,} renders", highlight=False)
         started = time.perf_counter()
@@ -83,7 +86,7 @@ def measure(count: int, seed: int, name: str | None, renders: Sequence[int], con
         found["by_renders"].append(
             {"name": SEARCH, "renders": budget, "seconds": seconds, **scored(best, levels, heard)}
         )
-        for other, baseline in BASELINES.items():
+        for other, baseline in baselines.items():
             started = time.perf_counter()
             scorers = [Scorer(paper, target) for target in targets]
             values = np.stack([baseline(scorers[i], likely[i], budget, seed + i) for i in range(count)])
@@ -203,11 +206,18 @@ def main() -> int:
     add_options(parser, SOURCE)
     args = parser.parse_args()
     console = Console()
-    found = settled(args, lambda: measure(args.num_examples, args.seed, args.model, args.renders, console))
-    if not args.quick:
-        draw(found, PICTURE)
-    shown(console, tables(found), DOCS, SOURCE, markdown(found), args.quick)
-    return 0
+
+    def publish(found: dict[str, Any]) -> None:
+        if is_whole(args, found):
+            draw(found, PICTURE)
+        shown(args, console, found, tables(found), DOCS, markdown(found))
+
+    def measured() -> dict[str, Any]:
+        count = shortened(args, args.num_examples, 4)
+        renders = [shortened(args, budget, 1500) for budget in args.renders]
+        return measure(count, args.seed, args.model, list(dict.fromkeys(renders)), console)
+
+    return concluded("refine", args, measured, publish)
 
 
 if __name__ == "__main__":

@@ -22,16 +22,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
 
 import numpy as np
+from needs import NOT_MEASURED, lacks
 from numpy.typing import NDArray
-from pages import Rows, Tables, add_options, as_markdown, settled, shown
+from pages import Rows, Tables, add_options, as_markdown, concluded, shortened, shown
 from rich.console import Console
 
+from inversynth.errors import InversynthError
 from inversynth.synths.paper.table import FORMAT, NOTE, SPACE
 
 HERE = Path(__file__).parent
@@ -42,6 +44,16 @@ ONE_CORE = ("numpy", "faust")
 """Rivals that keep to one core by themselves: here they get a process a core, and their rates are added."""
 OTHERS = {"torchsynth": "torchsynth", "synthax": "SynthAX"}
 """Synths of their own, for context."""
+NEEDED = {
+    "numpy": "scipy",
+    "numba": "numba",
+    "torch": "torch",
+    "jax": "jax",
+    "faust": "dawdreamer",
+    "torchsynth": "torchsynth",
+    "synthax": "synthax",
+}
+"""The package that each rival needs."""
 QUOTED = ("torchsynth, on one GPU, by its authors", 714.0, "arXiv 2104.12922: 16,200 times real time at 44.1 kHz")
 CHECKED = 8
 """Sounds that are compared with the reference."""
@@ -63,8 +75,13 @@ def best_of(work: Callable[[], object], samples: int, seconds: float) -> dict[st
     return {"best": float(rates.max()), "median": float(np.median(rates)), "first_s": first}
 
 
-def error(values: NDArray[np.float64], sounds: NDArray[np.float32]) -> dict[str, float]:
-    """How far sounds are from the float64 synth of the tests: typically, and the share within a thousandth."""
+def error(values: NDArray[np.float64], sounds: NDArray[np.float32]) -> dict[str, float] | None:
+    """How far sounds are from the float64 synth of the tests: typically, and the share within a thousandth.
+
+    None without SciPy, which that synth needs.
+    """
+    if lacks("scipy"):
+        return None
     sys.path.insert(0, str(HERE.parent / "tests"))
     import reference
 
@@ -153,15 +170,22 @@ def child(name: str, threads: int, count: int, seconds: float) -> dict[str, Any]
 
 
 def run(
-    python: str, name: str, threads: int, count: int, seconds: float, path: str = "", script: str = __file__
+    python: str,
+    name: str,
+    threads: int,
+    count: int,
+    seconds: float,
+    path: str = "",
+    script: str = __file__,
+    ours: bool = False,
 ) -> dict[str, Any]:
-    """What a contender's own process found, or why it found nothing."""
+    """What a contender's own process found, or why it found nothing; raises `InversynthError` if it is `ours`."""
     cores = sorted(os.sched_getaffinity(0))[:threads] if hasattr(os, "sched_getaffinity") else []
     shares = [cores]
     if name in ONE_CORE:
         shares, threads = [[core] for core in cores] or [[]] * threads, 1
     limits = {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
-    places = [str(HERE), str(HERE.parent / "src")]
+    places = [str(HERE), str(HERE.parent / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, **limits, "PYTHONPATH": os.pathsep.join(places), "INVERSYNTH_SIMD": path}
     words = [python, script, "--contender", name, "--threads", str(threads), "--num-sounds", str(count)]
     words += ["--seconds", str(seconds), "--cores"]
@@ -177,6 +201,8 @@ def run(
         else:
             found.append(dict(json.loads(out.splitlines()[-1])))
     failed = [at for at in found if "missing" in at]
+    if failed and ours:
+        raise InversynthError(f"{name} could not be measured: {failed[0]['missing']}")
     if failed:
         return failed[0]
     return {**found[0], **{figure: sum(at[figure] for at in found) for figure in ("best", "median")}}
@@ -198,7 +224,7 @@ def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         for count in (CACHED, args.num_sounds):
             for threads in counts:
                 console.print(f"bank, {path}, {count} sounds, {threads} cores", highlight=False)
-                at = run(sys.executable, "bank", threads, count, seconds, path)
+                at = run(sys.executable, "bank", threads, count, seconds, path, ours=True)
                 found["bank"].append({"lanes": lanes, "threads": threads, **at})
     for kind, table in (("rivals", RIVALS), ("others", OTHERS)):
         for name in table:
@@ -208,6 +234,7 @@ def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
                 console.print(f"{table[name]}, {threads} cores", highlight=False)
                 at = run(args.rivals_python, name, threads, args.num_sounds, seconds)
                 found[kind].append({"name": name, "threads": threads, **at})
+    found[NOT_MEASURED] = {"how exact the bank is": why} if (why := lacks("scipy")) else {}
     return found
 
 
@@ -237,7 +264,7 @@ def tables(found: dict[str, Any]) -> list[tuple[tuple[str, ...], Rows]]:
             rows.append((name, "", str(at["threads"]), "not measured", at["missing"][:60], "", ""))
             continue
         ratio = f"{fastest[at['threads']] / at['best']:.1f}"
-        exact = f"{100 * at['error']['within_a_thousandth']:.2f} %" if same else ""
+        exact = f"{100 * at['error']['within_a_thousandth']:.2f} %" if at.get("error") else ""
         kind = "yes" if same else "no"
         rows.append((name, kind, str(at["threads"]), f"{at['best']:,.1f}", ratio, exact, at["about"]))
     what, rate, source = QUOTED
@@ -264,7 +291,7 @@ def command(
     source: Path,
     count: int,
     what: str,
-    rivals: Iterable[str],
+    rivals: Mapping[str, str],
     child: Callable[[str, int, int, float], dict[str, Any]],
     measure: Callable[[argparse.Namespace, Console], dict[str, Any]],
     tables: Callable[[dict[str, Any]], Tables],
@@ -272,32 +299,38 @@ def command(
 ) -> int:
     """A benchmark of contenders in processes of their own: measures, prints, and writes the figures and the docs.
 
-    Called with --contender it is such a process, which prints what `child` has measured.
+    `rivals` has the package that each needs. Called with --contender it is such a process, which prints what `child`
+    has measured.
     """
     parser = argparse.ArgumentParser(description=words.split("\n")[0])
     parser.add_argument("--num-sounds", type=int, default=count, metavar="N", help=f"{what} (default: {count})")
     parser.add_argument("--rivals-python", default=sys.executable, metavar="PYTHON", help="an environment with rivals")
     parser.add_argument("--only", nargs="*", choices=list(rivals), help="these rivals alone")
-    add_options(parser, source, "not for long; the docs stay as they are")
+    add_options(parser, source, "each for a short time")
     for name, kind in (("contender", str), ("threads", int), ("seconds", float), ("cores", str)):
         parser.add_argument(f"--{name}", type=kind, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    args.num_sounds = shortened(args, args.num_sounds, 512)
     if args.contender:
+        if args.contender in rivals and (why := lacks(rivals[args.contender])):
+            print(json.dumps({"missing": why}))
+            return 0
         if args.cores and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {int(core) for core in args.cores.split(",")})
         print(json.dumps(child(args.contender, args.threads, args.num_sounds, args.seconds)))
         return 0
     console = Console()
-    found = settled(args, lambda: measure(args, console))
-    shown(console, tables(found), DOCS, source, markdown(found), args.quick)
-    return 0
+
+    def publish(found: dict[str, Any]) -> None:
+        shown(args, console, found, tables(found), DOCS, markdown(found))
+
+    return concluded(source.stem, args, lambda: measure(args, console), publish)
 
 
 def main() -> int:
     """Measures, prints tables, and writes the figures and the docs."""
-    rivals = (*RIVALS, *OTHERS)
     source = HERE / "render.json"
-    return command(__doc__ or "", source, 1024, "sounds of a second", rivals, child, measure, tables, markdown)
+    return command(__doc__ or "", source, 1024, "sounds of a second", NEEDED, child, measure, tables, markdown)
 
 
 if __name__ == "__main__":

@@ -24,17 +24,20 @@ import numpy as np
 from limit import BITS, limit
 from numpy.typing import NDArray
 from pages import Rows, as_markdown
-from render import best_of, command, run
+from render import CACHED, best_of, command, run
 from rich.console import Console
 
-from inversynth.metrics import FLOOR, HOP, WINDOW
+from inversynth.metrics import FLOOR, WINDOW
 from inversynth.search.scoring import Scorer
 from inversynth.synths.paper.table import FORMAT
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs" / "bank.md"
 RATE = FORMAT.sample_rate
+HOP = WINDOW // 2
 RIVALS = {"numpy": "NumPy (pocketfft)", "scipy": "scipy.fft, its workers", "torch": "PyTorch (torch.stft)"}
+NEEDED = {"numpy": "numpy", "scipy": "scipy", "torch": "torch"}
+"""The package that each rival needs."""
 BATCHES = (8, 32, 128)
 CHECKED = 128
 """Candidates that are compared with float64."""
@@ -124,8 +127,10 @@ def errors(values: NDArray[np.float64], target: NDArray[np.float32], scores: NDA
     from dataclasses import astuple, replace
 
     from inversynth import synths
+    from inversynth.search.scoring import Scorer
 
-    exact = np.stack(astuple(replace(synths.load("paper"), aim=None).scorer(target)(values)), axis=1)
+    in_float64 = replace(synths.load("paper"), make_target=None)
+    exact = np.stack(astuple(Scorer(in_float64, target)(values)), axis=1)
     off = np.abs(scores - exact)
     return {"rho_stft": float(off[:, 0].max()), "others": float((off[1:, 1:] / exact[1:, 1:]).max())}
 
@@ -149,8 +154,10 @@ def child(name: str, threads: int, count: int, seconds: float) -> dict[str, Any]
         scores = np.stack(astuple(scorer(checked, threads)), axis=1)
         return {"path": simd_target().name, "batch": count, **found, "error": errors(checked, target, scores)}
     if name == "rendering":
-        out = np.empty((32, RATE), np.float32)  # it stays in the cache
-        found = best_of(lambda: paper.render(values[:32], workers=threads, out=out), 1_000_000 * len(out), seconds)
+        out = np.empty((min(count, CACHED), RATE), np.float32)
+        found = best_of(
+            lambda: paper.render(values[: len(out)], workers=threads, out=out), 1_000_000 * len(out), seconds
+        )
         return {"path": simd_target().name, "batch": len(out), **found}
     score = by_torch(target, threads) if name == "torch" else by_numpy(target, threads, name == "scipy")
     results = []
@@ -210,7 +217,7 @@ def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         for path, lanes, _ in _native.simd_targets():
             for threads in counts:
                 console.print(f"{name}, {path}, {threads} cores", highlight=False)
-                at = run(sys.executable, name, threads, args.num_sounds, seconds, path, __file__)
+                at = run(sys.executable, name, threads, args.num_sounds, seconds, path, __file__, True)
                 found[name].append({"lanes": lanes, "threads": threads, **at})
     found["rivals"] = []
     for name in RIVALS if args.only is None else args.only:
@@ -267,7 +274,7 @@ def markdown(found: dict[str, Any]) -> str:
 
 def main() -> int:
     """Measures, prints tables, and writes the figures and the docs."""
-    return command(__doc__ or "", HERE / "scoring.json", 4096, "candidates", RIVALS, child, measure, tables, markdown)
+    return command(__doc__ or "", HERE / "scoring.json", 4096, "candidates", NEEDED, child, measure, tables, markdown)
 
 
 if __name__ == "__main__":

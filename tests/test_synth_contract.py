@@ -12,14 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import machines
 from inversynth import synths
 from inversynth.dataset import DatasetSettings, open_dataset, render_dataset, verify
-from inversynth.matching.result import match
-from inversynth.midi import PatchReader, nrpn_profile
-from inversynth.search.refine import refine
-from inversynth.search.scoring import Scorer
-from inversynth.spec import CATEGORICAL, CONTINUOUS, Note, ParamSpace
+from inversynth.spec import CATEGORICAL, Note, ParamSpace
 from inversynth.synths import Synth
 from inversynth.synths.sampling import TRAINING
 
@@ -112,7 +107,9 @@ def test_a_dataset_of_it_is_rendered_and_gone_on_with(synth: Synth, tmp_path: Pa
     audio, levels = first.read(np.arange(COUNT))
     assert np.array_equal(levels, synth.draw(3, 0, COUNT).levels)
     assert near(audio, synth.render_all(synth.space.values_of_levels(levels)).sounds)
-    assert np.array_equal(np.flatnonzero(first.failed), sorted(synth.render_all(synth.space.values_of_levels(levels)).failures))
+    assert np.array_equal(
+        np.flatnonzero(first.failed), sorted(synth.render_all(synth.space.values_of_levels(levels)).failures)
+    )
     kept = {file.name: file.stat().st_mtime_ns for file in tmp_path.glob("*-000000.npy")}
     more = render_dataset(DatasetSettings(synth, COUNT + 7, seed=3, shard_size=7), tmp_path)
     assert len(more) == len(open_dataset(tmp_path)) == COUNT + 7

@@ -11,6 +11,8 @@
  * e[n+1] = e[n] + g[n], g[n+1] = g[n] - k e[n+1]. Phases are 32-bit integers, 2^32 to the turn, that wrap for free.
  *
  * The note's key moves the frequencies of the oscillators, not those of their modulators; its velocity does nothing.
+ * The gater can't be switched off, and at its slowest it would silence a note that is held for seconds. So in a note that
+ * is held until it is released it stays, at its slowest, where it first comes down to its middle: after a second.
  * 2 * cutoff < sample_rate, and sample_rate > 7680. */
 #include "engines/engine.h"
 #include "simd/lanes.h"
@@ -32,6 +34,8 @@ enum {
     GATE_FREQUENCY,
     PAPER_PARAMS
 };
+
+#define SLOWEST_GATE_HZ 0.5
 
 enum { BLOCK = MAX_BLOCK };
 enum { SIN, SAW, TRI, SQR, GATE = OSCILLATORS, ROTORS };
@@ -61,6 +65,7 @@ struct paper_bank {
     size_t position, count;              /* samples since the note began; sounds */
     size_t corner[CORNERS][LANES], next; /* first samples of decay, sustain, release and silence; the next of them */
     doubles key, hold;                   /* of the note: semitones, s */
+    int gate_may_stay[LANES], gate_stays[LANES];
 };
 
 _Static_assert(sizeof(struct paper_bank) <= MAX_BANK_BYTES, "a bank has no room");
@@ -164,6 +169,15 @@ static void paper_at_corner(struct paper_bank *b, int all)
     }
 }
 
+/* From here on the gater of a lane stands still. */
+static void paper_stay(struct paper_bank *b, int l)
+{
+    b->gate_stays[l] = 1;
+    b->angle[GATE][l] = b->block_sine[GATE][l] = b->lag[GATE][l] = b->lead[GATE][l] = 0.0;
+    b->block_cosine[GATE][l] = 1.0;
+    b->stiffness[GATE][l] = 0.0f;
+}
+
 /* A block has ended: turns every rotor by a block, and silences what no float32 can hold. */
 static void paper_next_block(struct paper_bank *b)
 {
@@ -182,6 +196,9 @@ static void paper_next_block(struct paper_bank *b)
         }
     EACH_LANE
     {
+        const double s = b->sine[GATE][l];
+        if (b->gate_may_stay[l] && b->cosine[GATE][l] < 0.0 && s <= 0.0 && s > -b->block_sine[GATE][l])
+            paper_stay(b, l);
         b->band[l] = fabsf(b->band[l]) > 1e-25f ? b->band[l] : 0.0f;
         b->low[l] = fabsf(b->low[l]) > 1e-25f ? b->low[l] : 0.0f;
     }
@@ -332,6 +349,14 @@ static void paper_patch(struct paper_bank *b, const double *values, double bend)
             if (i != GATE)
                 b->swing[i][l] = swing;
         }
+    }
+    EACH_LANE
+    {
+        b->gate_may_stay[l] = isinf(b->hold[l]) && value[GATE_FREQUENCY][l] <= SLOWEST_GATE_HZ;
+        if (b->gate_may_stay[l] && b->gate_stays[l])
+            paper_stay(b, l);
+        else
+            b->gate_stays[l] = 0;
     }
     for (int i = 0; i < OSCILLATORS; i++)
         EACH_LANE

@@ -123,7 +123,7 @@ def test_without_the_packages_it_says_which_and_how_to_get_them(
     monkeypatch.setattr(recordings, "RECORDINGS", (nowhere,))
     monkeypatch.setattr(sys, "argv", ["recordings.py", "--cache", str(tmp_path)])
     assert recordings.main() == 2
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert "--install" in said
     assert "apt-get install ktuberling-data" in said
 

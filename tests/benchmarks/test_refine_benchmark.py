@@ -17,8 +17,8 @@ from inversynth.synths import sampling
 
 pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
 
-from inversynth.evaluation import comparing
 from inversynth.predict.model import load_model
+from inversynth.search.audible import audible
 
 PAPER = synths.load("paper")
 
@@ -48,7 +48,7 @@ def test_quality_is_measured_by_renders_and_by_seconds(benchmark: Any, monkeypat
     for figure in ("rho_stft_mean", "log_l1", "exact"):
         assert first[figure] == pytest.approx(alone[figure])
     mode = np.array([[int(row.argmax()) for row in each] for each in rows])
-    heard = comparing.heard(PAPER, levels)
+    heard = audible(PAPER, levels)
     assert first["exact"] == pytest.approx((mode == levels)[heard].mean())
     assert last["log_l1"] < first["log_l1"]
     assert found["by_seconds"][0]["longest_s"] >= 0.05

@@ -36,11 +36,10 @@ from inversynth.dataset import (
 from inversynth.dataset.samples import restore, stored
 from inversynth.dataset.stores import store
 from inversynth.errors import InversynthError, MismatchError, UsageError
-from inversynth.spec import Param, ParamSpace
-from inversynth.synths import render as renderer
-from inversynth.synths import sampling
-from inversynth.synths.synth import Synth
+from inversynth.spec import Note, Param, ParamSpace
+from inversynth.synths import Synth, sampling
 from inversynth.system.files import locked
+from inversynth.system.simd import simd_target
 from inversynth.training.settings import Settings
 from inversynth.training.sources import DatasetSounds
 
@@ -77,7 +76,15 @@ def interrupted_after(shards: int) -> Callable[[int, int, int], None]:
 
 
 def command(settings: DatasetSettings, out: Path, *more: str) -> list[str]:
-    words = ["render", "--synth", settings.synth, "--num-examples", str(settings.count), "--seed", str(settings.seed)]
+    words = [
+        "render",
+        "--synth",
+        settings.synth.name,
+        "--num-examples",
+        str(settings.count),
+        "--seed",
+        str(settings.seed),
+    ]
     words += ["--length", str(settings.seconds), "--shard-size", str(settings.shard_size), "--dtype", settings.dtype]
     words += ["--out", str(out)]
     return [*words, *more]
@@ -187,11 +194,10 @@ def test_the_shards_are_plain_npy_files(whole: Path) -> None:
     assert np.array_equal(levels, sampling.draw(synths.load("paper").space, 9, 0, 8))
 
 
-def test_more_than_256_levels_take_two_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_256_levels_take_two_bytes(tmp_path: Path) -> None:
     sine = synths.load("sine")
     fine = ParamSpace([dataclasses.replace(param, levels=1000) for param in sine.space])
-    monkeypatch.setitem(synths.names(), "sine", dataclasses.replace(sine, space=fine))
-    dataset = render_dataset(DatasetSettings(synths.load("sine"), 20, seconds=0.01), tmp_path / "ds")
+    dataset = render_dataset(DatasetSettings(dataclasses.replace(sine, space=fine), 20, seconds=0.01), tmp_path / "ds")
     assert np.load(tmp_path / "ds" / "levels-000000.npy").dtype == np.uint16
     assert np.array_equal(dataset.levels, sampling.draw(fine, 0, 0, 20))
     assert dataset.levels.max() > 255
@@ -203,7 +209,9 @@ def test_the_manifest_says_all_there_is_to_say(whole: Path) -> None:
     assert ParamSpace.from_data(manifest["space"]) == space
     assert manifest["fingerprint"] == space.fingerprint
     given = {"synth": "paper", "count": 50, "seed": 9, "seconds": 0.1, "sample_rate": 16384, "shard_size": 8}
-    given |= {"normalise": False, "dtype": "float32", "arithmetic": renderer.simd_target().arithmetic}
+    given |= {"normalise": False, "dtype": "float32", "arithmetic": simd_target().arithmetic}
+    given |= {"renderer": "1", "prior": "uniform", "families": False, "fallible": False}
+    given |= {"note": {"key": 69.0, "velocity": 100.0, "hold_s": 0.75}, "format": "inversynth dataset 3"}
     assert manifest.items() >= given.items()
     assert manifest["files"] == {
         file.name: {"bytes": file.stat().st_size, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
@@ -275,9 +283,9 @@ def test_normalised_items_of_any_dtype_peak_at_one(dtype: str, whole: Path, tmp_
 
 @pytest.mark.parametrize(("dtype", "bytes_a_sample"), [("float32", 4), ("float16", 2), ("int16", 2)])
 def test_a_shard_is_about_32_mb_unless_it_is_said_otherwise(dtype: str, bytes_a_sample: int) -> None:
-    settings = DatasetSettings(dtype=dtype)
+    settings = DatasetSettings(synths.load(), dtype=dtype)
     assert settings.items_a_shard * bytes_a_sample * 16384 == 1 << 25
-    assert DatasetSettings(seconds=3000.0).items_a_shard == 1
+    assert DatasetSettings(synths.load(), seconds=3000.0).items_a_shard == 1
     assert changed(settings, shard_size=7).items_a_shard == 7
 
 
@@ -348,7 +356,7 @@ def test_an_interrupted_extension_goes_on_to_the_same_bytes(whole: Path, tmp_pat
     ("other", "told"),
     [
         ({"seed": 10}, "seed 9, not 10"),
-        ({"synth": "sine"}, "synth paper, not sine"),
+        ({"synth": synths.load("sine")}, "synth paper, not sine"),
         ({"seconds": 0.2}, "seconds 0.1, not 0.2"),
         ({"sample_rate": 22050}, "sample_rate 16384, not 22050"),
         ({"normalise": True}, "normalise False, not True"),
@@ -369,24 +377,47 @@ def test_other_settings_are_refused_by_name(copy: Path, other: dict[str, Any], t
     assert contents(copy) == before
 
 
-def test_a_synth_whose_parameters_changed_is_refused_by_their_names(
-    copy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_synth_whose_parameters_changed_is_refused_by_their_names(copy: Path) -> None:
     paper = synths.load("paper")
     space = ParamSpace([dataclasses.replace(p, high=5000.0) if p.name == "cutoff" else p for p in paper.space])
-    monkeypatch.setitem(synths.names(), "paper", dataclasses.replace(paper, space=space))
     with pytest.raises(MismatchError, match=r"cutoff: high is 4000\.0, not 5000\.0"):
-        render_dataset(SMALL, copy)
+        render_dataset(changed(SMALL, synth=dataclasses.replace(paper, space=space)), copy)
 
 
-def test_a_dataset_begun_on_a_processor_of_other_arithmetic_is_refused(
-    copy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = renderer.simd_target()
-    ours = path.arithmetic
-    monkeypatch.setattr(renderer, "simd_target", lambda: dataclasses.replace(path, arithmetic="abacus"))
+class Otherwise:
+    """A renderer that says other things of itself."""
+
+    def __init__(self, renderer: Any, **says: Any) -> None:
+        self._renderer, self._says = renderer, says
+
+    def __getattr__(self, name: str) -> Any:
+        return self._says[name] if name in self._says else getattr(self._renderer, name)
+
+    def __call__(self, *args: Any, **more: Any) -> Any:
+        return self._renderer(*args, **more)
+
+
+def saying(settings: DatasetSettings, **says: Any) -> DatasetSettings:
+    renderer: Any = Otherwise(settings.synth.renderer, **says)
+    return changed(settings, synth=dataclasses.replace(settings.synth, renderer=renderer))
+
+
+def test_a_dataset_begun_on_a_processor_of_other_arithmetic_is_refused(copy: Path) -> None:
+    ours = simd_target().arithmetic
     with pytest.raises(MismatchError, match=f"arithmetic {ours}, not abacus; .* another kind of processor"):
-        render_dataset(SMALL, copy)
+        render_dataset(saying(SMALL, arithmetic="abacus"), copy)
+    assert len(open_dataset(copy)) == 50
+
+
+def test_a_dataset_of_another_version_of_the_renderer_or_the_prior_is_refused(copy: Path) -> None:
+    with pytest.raises(MismatchError, match="renderer 1, not 2;"):
+        render_dataset(saying(SMALL, version="2"), copy)
+    synth = dataclasses.replace(SMALL.synth, prior=sampling.Uniform("narrow"))
+    with pytest.raises(MismatchError, match="prior uniform, not narrow;"):
+        render_dataset(changed(SMALL, synth=synth), copy)
+    synth = dataclasses.replace(SMALL.synth, note=Note(57, 64))
+    with pytest.raises(MismatchError, match=r"held 0\.75 s, not key 57, velocity 64, held to the end;"):
+        render_dataset(changed(SMALL, synth=synth), copy)
     assert len(open_dataset(copy)) == 50
 
 
@@ -556,7 +587,7 @@ def test_a_folder_that_cannot_be_made_gives_one_line(
 
 def test_more_than_the_disk_holds_is_refused_before_anything_is_rendered(tmp_path: Path) -> None:
     with pytest.raises(InversynthError, match=r"10{12} examples need 6.56e\+07 GB more in .* are free"):
-        render_dataset(DatasetSettings(count=10**12), tmp_path / "ds")
+        render_dataset(DatasetSettings(synths.load(), count=10**12), tmp_path / "ds")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -569,7 +600,7 @@ def test_more_than_the_disk_holds_is_refused_before_anything_is_rendered(tmp_pat
         (["--length", "0"], "length of 0.0 s"),
         (["--length", "-1"], "length of -1.0 s"),
         (["--length", "nan"], "length of nan s"),
-        (["--sample-rate", "8000"], "cutoff of 4000 Hz needs more than 8000 Hz"),
+        (["--sample-rate", "8000"], "paper needs more than 8000 Hz"),
         (["--sample-rate", "10"], "sample rate 10 Hz"),
         (["--workers", "0"], "0 workers"),
         (["--workers", "-1"], "-1 workers"),
@@ -579,7 +610,7 @@ def test_more_than_the_disk_holds_is_refused_before_anything_is_rendered(tmp_pat
         (["--dtype", "int8"], "invalid choice"),
         (["--seed", "-1"], "seed -1"),
         (["--seed", str(2**64)], "seed 18446744073709551616"),
-        (["--synth", "dx"], "invalid choice"),
+        (["--synth", "dx"], "no synth 'dx'"),
         (["--out"], "expected one argument"),
     ],
 )
@@ -764,7 +795,7 @@ def _without(name: str) -> Callable[[dict[str, Any]], object]:
         lambda m: m.update(synth=[]),
         lambda m: m.update(seed=-1),
         lambda m: m.update(normalise="yes"),
-        lambda m: m.update(inversynth=None),
+        lambda m: m.update(renderer=None),
         lambda m: m.update(seconds=float("nan")),
         lambda m: m.update(count=10**30),
         lambda m: m.update(files={}),
@@ -805,7 +836,7 @@ def test_the_command_renders_what_the_function_renders(
 
 def test_the_defaults_of_the_command_are_those_of_the_settings(tmp_path: Path) -> None:
     assert main(["render", "--out", str(tmp_path / "ds"), "--synth", "sine"]) == 0
-    assert open_dataset(tmp_path / "ds").manifest.count == DatasetSettings().count == 150
+    assert open_dataset(tmp_path / "ds").manifest.count == DatasetSettings(synths.load()).count == 150
 
 
 def test_info_says_what_a_dataset_holds(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -819,9 +850,9 @@ def test_info_says_what_a_dataset_holds(whole: Path, capsys: pytest.CaptureFixtu
 # -- training on a dataset ----------------------------------------------------------------------
 
 
-def sounds(folder: Path, **fields: Any) -> DatasetSounds:
-    settings = dataclasses.replace(Settings(data=str(folder), batch_size=7, validation=10, seed=3), **fields)
-    return DatasetSounds(open_dataset(folder), synths.load(settings.synth), settings)
+def sounds(folder: Path, synth: Synth = SMALL.synth, **fields: Any) -> DatasetSounds:
+    settings = Settings(synth.name, data=str(folder), batch_size=7, validation=10, seed=3)
+    return DatasetSounds(open_dataset(folder), synth, dataclasses.replace(settings, **fields))
 
 
 def test_the_last_items_are_the_validation_set(whole: Path) -> None:
@@ -879,13 +910,10 @@ def two_levels() -> Synth:
     return dataclasses.replace(synths.load("sine"), space=space)
 
 
-def test_no_training_item_sounds_the_patch_of_a_validation_item(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_training_item_sounds_the_patch_of_a_validation_item(tmp_path: Path) -> None:
     tiny = two_levels()
-    monkeypatch.setitem(synths.names(), "sine", tiny)
-    render_dataset(DatasetSettings(synths.load("sine"), 200, seconds=0.01), tmp_path / "ds")
-    source = sounds(tmp_path / "ds", synth="sine", validation=6)
+    render_dataset(DatasetSettings(tiny, 200, seconds=0.01), tmp_path / "ds")
+    source = sounds(tmp_path / "ds", tiny, validation=6)
     held = {tuple(row) for row in tiny.space.canonical(source.validation[1]).tolist()}
     batches, seen = source.batches(0), set()
     for _ in range(100):
@@ -896,20 +924,19 @@ def test_no_training_item_sounds_the_patch_of_a_validation_item(
 
 
 def test_a_dataset_too_small_for_its_validation_set_and_a_batch_is_refused(whole: Path) -> None:
-    assert sounds(whole, validation=43).validation[0].shape == (43, 1638)
+    assert np.shape(sounds(whole, validation=43).validation[0]) == (43, 1638)
     for validation in (44, 50, 60, 2048):
         with pytest.raises(UsageError, match=rf"too small: of its 50 sounds, a validation set of {validation} leaves"):
             sounds(whole, validation=validation)
 
 
-def test_a_dataset_of_another_synth_or_space_is_refused(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dataset_of_another_synth_or_space_is_refused(whole: Path) -> None:
     with pytest.raises(MismatchError, match="holds sounds of paper, not of sine"):
-        sounds(whole, synth="sine")
+        sounds(whole, synths.load("sine"))
     paper = synths.load("paper")
     space = ParamSpace([dataclasses.replace(p, levels=8) if p.name == "decay" else p for p in paper.space])
-    monkeypatch.setitem(synths.names(), "paper", dataclasses.replace(paper, space=space))
     with pytest.raises(MismatchError, match="decay: levels is 16, not 8"):
-        sounds(whole)
+        sounds(whole, dataclasses.replace(paper, space=space))
 
 
 def test_an_open_dataset_can_be_shared(whole: Path) -> None:

@@ -25,6 +25,7 @@ from inversynth.dataset import MANIFEST, PARTIAL, DatasetSettings, ShardTask, en
 from inversynth.dataset.engines import Engine, LocalEngine, RayEngine, checkpoint, engine
 from inversynth.dataset.stores import LocalStore, Store, store
 from inversynth.errors import InversynthError, UsageError
+from inversynth.synths.native import NativeEngine
 from inversynth.system.simd import simd_target
 
 
@@ -198,27 +199,41 @@ def test_a_node_without_the_package_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     guarded = engines._guarded()
     monkeypatch.setattr("ray.util.get_node_ip_address", lambda: "10.0.0.7")
     monkeypatch.setitem(sys.modules, "inversynth.dataset.engines", None)
-    wrong, result = guarded(b"", 0, engines.identity())
+    wrong, result = guarded(b"", 0, engines.identity(squared))
     assert result is None
     assert wrong is not None
     assert f"{socket.gethostname()} (10.0.0.7) has no such package" in wrong
 
 
-def test_machines_that_render_other_samples_are_not_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    engines.identity.cache_clear()
-    ours = engines.identity()
-    assert f"inversynth {__version__}, arithmetic {simd_target().arithmetic}, samples " in ours
+@dataclass(frozen=True)
+class Nudged(NativeEngine):
+    """An engine of which the last sample is always another."""
 
-    def other(values: Any, out: Any, sample_rate: int) -> None:
-        synths.load("paper").fill(values, out, sample_rate)
-        out[-1, -1] = np.nextafter(out[-1, -1], np.float32(1))
+    moves: bool = False
 
-    monkeypatch.setattr(engines, "synth", lambda name: dataclasses.replace(synths.load(name), fill=other))
-    engines.identity.cache_clear()
-    theirs = engines.identity()
-    engines.identity.cache_clear()
+    def __call__(self, values: Any, notes: Any, sample_rate: int, out: Any, workers: int | None = None) -> Any:
+        super().__call__(values, notes, sample_rate, out, workers)
+        out[-1, -1] = np.random.default_rng().normal() if self.moves else np.nextafter(out[-1, -1], np.float32(1))
+        return {}
+
+
+@pytest.mark.parametrize("name", ["paper", "sine"])
+def test_machines_that_render_other_samples_are_not_the_same(name: str) -> None:
+    def identity(synth: synths.Synth) -> str:
+        return engines.identity(ShardTask(DatasetSettings(synth), "anywhere"))
+
+    synth = synths.load(name)
+    ours, theirs = identity(synth), identity(dataclasses.replace(synth, renderer=Nudged(name, "1")))
+    arithmetic = simd_target().arithmetic
+    assert f"inversynth {__version__}, synth {name}, renderer 1, arithmetic {arithmetic}, samples " in ours
     assert theirs != ours
     assert theirs.rpartition(" ")[0] == ours.rpartition(" ")[0]
+    assert engines.identity(squared) == f"inversynth {__version__}"
+
+
+def test_machines_can_render_what_is_never_the_same_twice() -> None:
+    synth = dataclasses.replace(synths.load("sine"), renderer=Nudged("sine", "1", moves=True))
+    assert engines.identity(ShardTask(DatasetSettings(synth), "anywhere")).endswith(", samples that vary")
 
 
 # -- a cluster of two nodes ---------------------------------------------------------------------
@@ -266,8 +281,8 @@ def test_no_task_of_a_cluster_outlives_the_caller(runner: Engine, tmp_path: Path
 
 
 def test_a_node_of_another_version_is_named(runner: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    theirs = engines.identity()
-    monkeypatch.setattr(engines, "identity", lambda: "inversynth 99.0, arithmetic fma")
+    theirs = engines.identity(squared)
+    monkeypatch.setattr(engines, "identity", lambda task: "inversynth 99.0, arithmetic fma")
     with pytest.raises(InversynthError, match=f"has {theirs}, but this machine inversynth 99.0") as error:
         list(runner.run(squared, range(5)))
     assert socket.gethostname() in str(error.value)
@@ -427,6 +442,40 @@ def test_the_command_line_renders_on_a_cluster_to_s3(
     assert contents(store(url)) == whole
     assert main(["render", *words]) == 2
     assert "add --engine ray" in capsys.readouterr().err
+
+
+MINE = """
+import numpy as np
+from inversynth import AudioFormat, Param, ParamSpace, from_function
+
+SPACE = ParamSpace([Param("level", "a", 0, 7, levels=8, kind="ordinal"), Param("pitch", "f", 100, 400, "Hz")])
+
+def render(values, notes, sample_rate, samples):
+    if values[:, 0].max() > 6:
+        raise ArithmeticError("too loud")
+    return np.sin(2 * np.pi * values[:, 1:] * np.arange(samples) / sample_rate)
+
+SYNTH = from_function("mine", SPACE, AudioFormat(8000, 0.05), render)
+"""
+
+
+def test_a_cluster_renders_the_synth_of_a_file_that_all_nodes_have(cluster: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    settings = DatasetSettings(synths.load(tmp_path / "mine.py"), 40, shard_size=8)
+    made = render_dataset(settings, tmp_path / "ray", engine="ray", address=cluster.address)
+    assert made.failed.any()
+    assert contents(made.store) == contents(render_dataset(settings, tmp_path / "local").store)
+
+    def rendered(origin: str | None) -> None:
+        synth = dataclasses.replace(settings.synth, origin=origin)
+        other = dataclasses.replace(settings, synth=synth)
+        render_dataset(other, tmp_path / "other", engine="ray", address=cluster.address)
+
+    with pytest.raises(InversynthError, match=r"has no such task \(no synth .*: there is no such file\)") as error:
+        rendered(str(tmp_path / "elsewhere.py"))
+    assert socket.gethostname() in str(error.value)
+    with pytest.raises(UsageError, match="put it into a Python file"):
+        rendered(None)
 
 
 def test_a_shard_ends_in_its_middle_when_its_engine_says_so(tmp_path: Path) -> None:

@@ -233,7 +233,8 @@ def test_a_file_that_does_not_fit_gives_one_line_and_nothing_half_written(
 @posix
 def test_ctrl_c_exits_with_130_and_leaves_no_scraps(tmp_path: Path) -> None:
     render_dataset(
-        dataclasses.replace(SMALL, synth="sine", count=20_000, seconds=0.01, shard_size=5000), tmp_path / "ds"
+        dataclasses.replace(SMALL, synth=synths.load("sine"), count=20_000, seconds=0.01, shard_size=5000),
+        tmp_path / "ds",
     )
     words = ["data", "export", str(tmp_path / "ds"), "--format", "wav", "--out", str(tmp_path / "wav")]
     process = subprocess.Popen([sys.executable, "-m", "inversynth", *words], stderr=subprocess.PIPE, text=True)
@@ -283,14 +284,11 @@ def test_a_form_or_a_name_that_cannot_be_is_refused(
             EXPORTS[form](dataset, tmp_path / "taken", None)
 
 
-def test_more_than_256_levels_take_two_bytes_in_hdf5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from inversynth import synths
-
+def test_more_than_256_levels_take_two_bytes_in_hdf5(tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py")
     sine = synths.load("sine")
     fine = ParamSpace([dataclasses.replace(param, levels=1000) for param in sine.space])
-    monkeypatch.setitem(synths.names(), "sine", dataclasses.replace(sine, space=fine))
-    made = render_dataset(DatasetSettings(synths.load("sine"), 20, seconds=0.01), tmp_path / "ds")
+    made = render_dataset(DatasetSettings(dataclasses.replace(sine, space=fine), 20, seconds=0.01), tmp_path / "ds")
     export_hdf5(made, tmp_path / "ds.h5")
     with h5py.File(tmp_path / "ds.h5") as file:
         assert file["levels"].dtype == np.uint16

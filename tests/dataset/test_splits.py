@@ -49,9 +49,9 @@ def few_patches() -> ParamSpace:
 
 
 @pytest.fixture
-def repeating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
-    monkeypatch.setitem(synths.names(), "sine", dataclasses.replace(synths.load("sine"), space=few_patches()))
-    return render_dataset(dataclasses.replace(TINY, count=400), tmp_path / "repeating")
+def repeating(tmp_path: Path) -> Dataset:
+    synth = dataclasses.replace(TINY.synth, space=few_patches())
+    return render_dataset(dataclasses.replace(TINY, synth=synth, count=400), tmp_path / "repeating")
 
 
 # -- which part ---------------------------------------------------------------------------------
@@ -210,8 +210,8 @@ def test_impossible_shares_are_refused_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--parts", "train"], "are no parts; give them as train=0.8"),
-        (["--parts", "train=much"], "are no parts"),
+        (["--parts", "train"], "invalid split 'train'; give it as train=0.8"),
+        (["--parts", "train=much"], "invalid split 'train=much'"),
         (["--parts", "train=0.5,train=0.5"], "names a part twice"),
         (["--parts", "train=0.5"], "don't add up to 1"),
         (["--seed", "-1"], "seed -1"),

@@ -378,7 +378,7 @@ def test_a_place_that_can_not_be_read_is_one_line(
     assert (
         capsys.readouterr()
         .err.splitlines()[-1]
-        .endswith(f"{s3}/silent can't be read: no answer; look to its address and your rights")
+        .endswith(f"{s3}/silent can't be read: no answer; check the URL and your permissions")
     )
 
 

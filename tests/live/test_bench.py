@@ -210,7 +210,8 @@ def test_the_budgets_are_printed_each_beside_its_figure(measured: tuple[str, str
         figure = budget.figure(row)
         line = next(line for line in printed.splitlines() if budget.name in line)
         assert f" {budget.most:g}" in line
-        assert figure is None or f"{budget.shown(figure)} {'✓' if budget.met(figure) else '✗'}" in line
+        assert figure is not None, f"{budget.name} was not measured"
+        assert f"{budget.shown(figure)} {'✓' if budget.met(figure) else '✗'}" in line
     assert f"heard through: {row['device']}; sent to: {row['midi']}" in printed
     assert ("simulated device" in row["device"]) is (how == "simulated")
     assert ("virtual MIDI port" in row["midi"]) or how == "simulated"

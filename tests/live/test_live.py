@@ -131,28 +131,38 @@ def test_what_is_sent_and_when_does_not_depend_on_the_blocks(mode: str, smooth: 
 
 
 def test_in_real_time_what_a_window_takes_is_run_once_shortly_before(tmp_path: Path) -> None:
+    class Counted(FileSource):
+        blocks = 0
+
+        def read(self) -> Sound | None:
+            self.blocks += 1
+            return super().read()
+
     class Rehearsed(Loudness):
-        def __init__(self) -> None:
+        def __init__(self, source: Counted) -> None:
             super().__init__()
-            self.at: list[tuple[str, float]] = []
+            self.source = source
+            self.at: list[tuple[str, int]] = []
 
         def predict_one(self, window: Sound) -> list[Sound]:
-            self.at.append(("heard", time.perf_counter()))
+            self.at.append(("heard", self.source.blocks))
             return super().predict_one(window)
 
         def warm_up(self, runs: int = 20) -> None:
-            self.at.append(("rehearsed" if runs == 1 else "warmed up", time.perf_counter()))
+            self.at.append(("rehearsed" if runs == 1 else "warmed up", self.source.blocks))
 
-    def heard(clock: WallClock | StreamClock) -> list[tuple[str, float]]:
-        model = Rehearsed()
-        live.Bridge(FileSource(tmp_path / "a.wav", clock, 64), model, [], Settings()).run(threading.Event())
+    def heard(clock: WallClock | StreamClock) -> list[tuple[str, int]]:
+        source = Counted(tmp_path / "a.wav", clock, 64)
+        model = Rehearsed(source)
+        live.Bridge(source, model, [], Settings()).run(threading.Event())
         return model.at
 
     soundfile.write(tmp_path / "a.wav", join(silence(0.2), tone(0.4), silence(0.2)), RATE, subtype="FLOAT")
     found = heard(WallClock())
     assert [what for what, _ in found] == ["warmed up", *3 * ["rehearsed", "heard"], "heard"]  # at the end of the file
-    times = [at for _, at in found[1:-1]]
-    assert all(0 < after - before < 0.1 for before, after in zip(times[::2], times[1::2], strict=True))
+    blocks = [at for _, at in found[1:-1]]
+    samples = [64 * (after - before) for before, after in zip(blocks[::2], blocks[1::2], strict=True)]
+    assert all(0 < between <= 512 for between in samples)  # a thirtieth of a second of sound at most
     assert [what for what, _ in heard(StreamClock())] == ["warmed up", *4 * ["heard"]]
 
 

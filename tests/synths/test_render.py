@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -274,7 +275,46 @@ def test_a_stream_refuses_what_it_cannot_play() -> None:
     with pytest.raises(UsageError, match="8000 Hz is too low"):
         PAPER.stream(random_patches(1), 8000)
     with pytest.raises(UsageError, match="sine can't be played as a stream"):
-        SINE.stream([[100, 0.5, 800, 0.5]])
+        replace(SINE, open_stream=None).stream([[100, 0.5, 800, 0.5]])
+
+
+HELD = Note(69, 100, np.inf)
+
+
+def loudness_db(sound: NDArray[np.float32], rate: int) -> NDArray[np.float64]:
+    """Of each tenth of a second, below the loudest."""
+    parts = sound[: len(sound) // (rate // 10) * (rate // 10)].reshape(-1, rate // 10)
+    rms = np.sqrt(np.mean(np.square(parts, dtype=np.float64), axis=1))
+    return np.asarray(20 * np.log10(rms / rms.max()))
+
+
+@pytest.mark.parametrize("rate", [16384, 44100])
+def test_a_held_note_holds_though_the_gater_cannot_be_switched_off(rate: int) -> None:
+    held = patch(gate_frequency=0.5)
+    sound = PAPER.stream(held, rate, HELD).process(6 * rate)[0]
+    assert np.array_equal(sound[:rate], PAPER.render(held, rate, 1.0, note=Note(69, 100, 10.0))[0]), "as it is written"
+    later = loudness_db(sound, rate)[11:]
+    assert np.ptp(later) < 0.2
+    assert later.mean() == pytest.approx(-6, abs=0.3), "as loud as at the end of its second"
+
+
+def test_the_gater_stays_through_changes_of_the_patch_and_bends_and_goes_on_at_another_frequency() -> None:
+    stream = PAPER.stream(patch(gate_frequency=0.5), 16384, HELD)
+    stream.process(20000)
+    stream.change(patch(gate_frequency=0.5, cutoff=3000.0))
+    assert np.ptp(loudness_db(stream.process(4 * 16384)[0], 16384)[1:]) < 0.2
+    stream.change(patch(gate_frequency=2.5))
+    assert np.ptp(loudness_db(stream.process(4 * 16384)[0], 16384)) > 10
+    stream.change(patch(gate_frequency=0.5))
+    later = loudness_db(stream.process(8 * 16384)[0], 16384)
+    assert np.ptp(later[25:]) < 0.2, "it stays where it next comes down to its middle"
+
+
+def test_a_faster_gater_and_a_note_of_a_given_length_go_on_as_they_are_written() -> None:
+    faster = PAPER.render(patch(gate_frequency=1.0), 16384, 4.0, note=HELD)[0]
+    assert np.ptp(loudness_db(faster, 16384)) > 20
+    measured = PAPER.render(patch(gate_frequency=0.5), 16384, 4.0, note=Note(69, 100, 10.0))[0]
+    assert np.ptp(loudness_db(measured, 16384)) > 20
 
 
 def test_no_patches_give_no_sounds() -> None:

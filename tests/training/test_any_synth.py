@@ -21,6 +21,7 @@ pytest.importorskip("onnxruntime", reason="exporting needs onnxruntime (the extr
 import onnx
 
 from inversynth import cli, synths
+from inversynth.dataset import DatasetSettings, render_dataset
 from inversynth.errors import InversynthError, MismatchError, UsageError
 from inversynth.networks import build as networks
 from inversynth.networks.frontends import NoteShares
@@ -34,7 +35,7 @@ from inversynth.training.loop import train
 from inversynth.training.onnx_export import export
 from inversynth.training.run import Run, load_arrays, read_history
 from inversynth.training.settings import Settings
-from inversynth.training.sources import FreshSounds
+from inversynth.training.sources import DatasetSounds, FreshSounds
 
 SINE = synths.load("sine")
 FORMAT = AudioFormat(2000, 0.1)
@@ -61,6 +62,22 @@ def sounds(values: Any, notes: Any, rate: int, samples: int) -> NDArray[np.float
 
 UNEVEN = from_function("uneven", SPACE, FORMAT, sounds)
 SMALL = Settings("uneven", "C1", epochs=2, steps=3, batch_size=8, validation=16, warmup_steps=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class AnyKey:
+    """Patches of the uniform prior, each with a key of its own."""
+
+    name: str = "any key"
+
+    def draw(self, space: ParamSpace, seed: int, start: int, count: int, stream: int) -> Drawn:
+        items = np.arange(start, start + count)
+        notes = np.stack([40 + items % 40, np.full(count, 90), np.full(count, 0.0625)], axis=1).astype(np.float64)
+        return Drawn(sampling.draw(space, seed, start, count, stream), notes)
+
+
+KEYED = dataclasses.replace(UNEVEN, prior=AnyKey(), note=Note(60, 100, 0.05))
+TOLD = dataclasses.replace(SMALL, note=True)
 
 
 @pytest.fixture(scope="module")
@@ -217,10 +234,12 @@ class Few:
 
     name: str = "few"
 
+    related: bool = False
+
     def draw(self, space: ParamSpace, seed: int, start: int, count: int, stream: int) -> Drawn:
         levels = np.zeros((count, len(space)), np.int64)
         levels[:, 0] = np.arange(start, start + count) % 20
-        return Drawn(levels)
+        return Drawn(levels, families=levels[:, 0] // 5 if self.related else None)
 
 
 def test_a_prior_that_draws_nothing_but_validation_patches_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,23 +249,49 @@ def test_a_prior_that_draws_nothing_but_validation_patches_is_an_error(monkeypat
         next(source.batches(0))
 
 
-# -- notes ---------------------------------------------------------------------------------------
-
-
 @dataclasses.dataclass(frozen=True)
-class AnyKey:
-    """Patches of the uniform prior, each with a key of its own."""
+class Variations:
+    """Two patches of a family, each played by a key of its own."""
 
-    name: str = "any key"
+    name: str = "variations"
 
     def draw(self, space: ParamSpace, seed: int, start: int, count: int, stream: int) -> Drawn:
         items = np.arange(start, start + count)
-        notes = np.stack([40 + items % 40, np.full(count, 90), np.full(count, 0.0625)], axis=1).astype(np.float64)
-        return Drawn(sampling.draw(space, seed, start, count, stream), notes)
+        notes = np.stack([40 + items, np.full(count, 90), np.full(count, 0.0625)], axis=1).astype(np.float64)
+        return Drawn(sampling.draw(space, seed, start, count, stream), notes, items // 2)
 
 
-KEYED = dataclasses.replace(UNEVEN, prior=AnyKey(), note=Note(60, 100, 0.05))
-TOLD = dataclasses.replace(SMALL, note=True)
+def test_of_a_dataset_what_failed_and_the_families_of_the_validation_set_are_left_out_and_notes_are_told(
+    tmp_path: Path,
+) -> None:
+    synth = dataclasses.replace(UNEVEN, prior=Variations())
+    dataset = render_dataset(DatasetSettings(synth, 60, seed=2), tmp_path / "data")
+    good = np.flatnonzero(~dataset.failed)
+    assert 0 < len(good) < 60
+    settings = dataclasses.replace(TOLD, data=str(tmp_path / "data"), validation=9, batch_size=4)
+    source = DatasetSounds(dataset, synth, settings)
+    held_out = good[-9:]
+    np.testing.assert_array_equal(source.validation[1], dataset.levels[held_out])
+    assert isinstance(source.validation[0], list)
+    np.testing.assert_array_equal(source.validation[0][1], dataset.notes[held_out].astype(np.float32))
+    expected = [item for item in good[:-9].tolist() if item // 2 not in held_out // 2]
+    batches, seen = source.batches(0), set()
+    for _ in range(2 * len(good) // 4):
+        (inputs, _), _ = next(batches)
+        seen |= set(inputs[1][:, 0].astype(int) - 40)  # each item has its key
+    assert sorted(seen) == expected
+
+
+def test_patches_of_the_families_of_the_validation_set_are_not_trained_on() -> None:
+    prior = Few(related=True)
+    source = FreshSounds(dataclasses.replace(UNEVEN, prior=prior), dataclasses.replace(SMALL, validation=6))
+    batches, seen = source.batches(0), set()
+    for _ in range(10):
+        seen |= set(next(batches)[0][1][:, 0].tolist())
+    assert seen == set(range(10, 20))  # the first six are of the first two families of five
+
+
+# -- notes ---------------------------------------------------------------------------------------
 
 
 def test_sounds_are_played_by_the_notes_of_the_prior_and_a_network_that_is_told_them_gets_them() -> None:

@@ -444,21 +444,23 @@ def test_the_learning_rate_warms_up_and_falls_over_all_epochs() -> None:
 def test_the_command_line_trains_stops_on_ctrl_c_and_resumes(tmp_path: Path) -> None:
     run = tmp_path / "run"
     words = [sys.executable, "-m", "inversynth", "train", "--out", str(run)]
-    options = "--synth sine --model C1 --epochs 2 --steps 2000 --batch-size 4 --validation 16 --render"
+    options = "--synth sine --model C1 --epochs 1000 --steps 20 --batch-size 4 --validation 16 --patience 2000 --render"
     process = subprocess.Popen([*words, *options.split()], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while not (run / "settings.json").exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.1)
-    time.sleep(1)
+    while not (run / "history.csv").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)  # until an epoch is finished
     process.send_signal(signal.SIGINT)
     error = process.communicate(timeout=120)[1]
     assert process.returncode == 130, error
-    assert "go on with: inversynth train --out" in error or "interrupted" in error
+    assert f"stopped; go on with: inversynth train --out {run} --resume" in error
+    epochs = len((run / "history.csv").read_text().splitlines()) - 1
+    assert 1 <= epochs < 1000
     done = subprocess.run(
-        [*words, "--resume", "--epochs", "1", "--patience", "1"], capture_output=True, text=True, timeout=300
+        [*words, "--resume", "--epochs", str(epochs + 1)], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    assert [line.split()[0] for line in done.stderr.splitlines()] in (["epoch", "finished;"], ["finished;"])
+    assert [line.split()[0] for line in done.stderr.splitlines()] == ["epoch", "finished;"]
+    assert f"epoch {epochs + 1}/{epochs + 1} " in done.stderr
     again = subprocess.run([*words, *options.split()], capture_output=True, text=True, timeout=120)
     assert again.returncode == 2
     assert again.stderr.count("\n") == 1

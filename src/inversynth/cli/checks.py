@@ -35,7 +35,7 @@ JACK_LOCKS_BYTES = 107_341_340
 """What jackd 1.9.21 locks in memory, by its own message "Cannot lock down 107341340 byte memory area"."""
 CUDA_13_SINCE = (1, 27)
 """From this version on onnxruntime-gpu is built for CUDA 13; TensorFlow's wheels are for CUDA 12."""
-EXTRAS = ("train", "plugins", "baselines", "ray", "remote")
+EXTRAS = ("train", "baselines", "ray", "remote")
 """The extras that are spoken of; `cpu` and `gpu` are onnxruntime's."""
 RIVALS = (("onnxruntime", "onnxruntime-gpu"), ("tensorflow", "tensorflow-cpu"))
 """Packages that write over each other's files."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..dataset import open_dataset, splits, verify
+from ..dataset import failures, open_dataset, splits, verify
 from ..dataset.exports import EXPORTS, check
 from ..errors import UsageError
 from . import actions, printable, tell_error
@@ -53,8 +53,12 @@ def _info(path: str) -> int:
         + manifest.dtype
         + (", normalised" if manifest.normalise else ""),
         "seed": str(dataset.seed),
-        "rendered by": f"inversynth {manifest.inversynth}, arithmetic {manifest.arithmetic}",
+        "drawn": f"by the prior {manifest.prior}",
+        "note": "each sound has its own" if manifest.note is None else str(manifest.note),
+        "rendered by": f"version {manifest.renderer} of the renderer, arithmetic {manifest.arithmetic}",
     }
+    if manifest.failed:
+        rows["failures"] = printable(failures(manifest))
     for name, text in rows.items():
         print(f"{name:<12} {text}")
     print()
@@ -81,16 +85,22 @@ def _export(path: str, form: str, out: str) -> int:
     dataset = open_dataset(path)
     with progress(form) as report:
         EXPORTS[form](dataset, Path(out), report)
-    print(f"{printable(out)}: {len(dataset)} sounds of {dataset.synth}")
+    failed = dataset.manifest.failed
+    left_out = f"; {failed} that failed are left out" if failed else ""
+    print(f"{printable(out)}: {len(dataset) - failed} sounds of {dataset.synth}{left_out}")
     return 0
 
 
 def _split(path: str, parts: str, seed: int) -> int:
     dataset = open_dataset(path)
     made = splits.split(dataset, _shares(parts), seed)
+    of, failed = sum(made.counts.values()), dataset.manifest.failed
     for name, count in made.counts.items():
-        print(f"{name:<12} {count} sounds, {100 * count / len(made.part):.2f} % (asked: {100 * made.shares[name]:g} %)")
-    print(f"{printable(dataset.store.name(splits.SPLITS))}: equal patches stay together, so the shares hold on average")
+        print(f"{name:<12} {count} sounds, {100 * count / of:.2f} % (asked: {100 * made.shares[name]:g} %)")
+    if failed:
+        print(f"{'in no part':<12} {failed} that failed")
+    together = "equal patches stay" if dataset.families is None else "a family stays"
+    print(f"{printable(dataset.store.name(splits.SPLITS))}: {together} together, so the shares hold on average")
     return 0
 
 
@@ -98,7 +108,7 @@ def _shares(text: str) -> dict[str, float]:
     try:
         pairs = [(name, float(share)) for name, share in (part.split("=") for part in text.split(","))]
     except ValueError:
-        raise UsageError(f"{text!r} are no parts; give them as train=0.8,validation=0.1,test=0.1") from None
+        raise UsageError(f"invalid split {text!r}; give it as train=0.8,validation=0.1,test=0.1") from None
     if len(dict(pairs)) < len(pairs):
         raise UsageError(f"{text!r} names a part twice")
     return dict(pairs)

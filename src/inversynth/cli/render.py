@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..dataset import DTYPES, DatasetSettings, Report, render_dataset
+from ..dataset import DTYPES, DatasetSettings, Report, failures, render_dataset
 from ..dataset.engines import ENGINES
 from ..dataset.exports import EXPORTS, check
 from . import add_synth, printable
@@ -57,14 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Renders, exports, and says where and how fast."""
     settings = DatasetSettings(
-        args.synth,
-        args.num_examples,
-        args.seed,
-        args.length,
-        args.sample_rate,
-        args.normalise,
-        args.shard_size,
-        args.dtype,
+        synth=args.synth,
+        count=args.num_examples,
+        seed=args.seed,
+        seconds=args.length,
+        sample_rate=args.sample_rate,
+        normalise=args.normalise,
+        shard_size=args.shard_size,
+        dtype=args.dtype,
     )
     places = {
         form: getattr(args, form) or os.path.join(args.out, form) for form in EXPORTS if getattr(args, form) is not None
@@ -87,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
         f"{printable(dataset.store)}: {len(dataset)} sounds of {dataset.synth}, seed {dataset.seed}, "
         f"{audio.seconds:g} s at {audio.sample_rate} Hz"
     )
+    if dataset.manifest.failed:
+        print(printable(failures(dataset.manifest)))
     return 0
 
 

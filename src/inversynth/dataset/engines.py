@@ -7,8 +7,6 @@ tasks finish; they take the numbers as they need them, and hold few tasks and re
 from __future__ import annotations
 
 import contextlib
-import functools
-import hashlib
 import itertools
 import logging
 import os
@@ -21,10 +19,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar, cast
 
-from .. import synths
 from ..errors import InversynthError, UsageError, one_line
-from ..synths import sampling
-from ..system.simd import simd_target
 from ..version import __version__
 
 ENGINES = ("local", "ray")
@@ -39,9 +34,6 @@ CANCEL_S = 10.0
 """How long tasks that are told to stop are waited for."""
 STORE_BYTES = 80_000_000
 """The object store of a cluster of our own: about the least Ray takes, since no sound passes through it."""
-
-PROBE = 32
-"""Sounds by which machines compare what they render."""
 
 T = TypeVar("T")
 
@@ -88,13 +80,10 @@ def checkpoint() -> None:
         raise CancelledError
 
 
-@functools.cache
-def identity() -> str:
-    """What the machines of a cluster must have in common to render the same bytes; the last is a hash of some."""
-    paper = synths.load("paper")
-    sounds = paper.render(paper.space.values_of_levels(sampling.draw(paper.space, 0, 0, PROBE)), workers=1)
-    probe = hashlib.sha256(sounds.data).hexdigest()[:8]
-    return f"inversynth {__version__}, arithmetic {simd_target().arithmetic}, samples {probe}"
+def identity(task: object) -> str:
+    """What the machines of a cluster must have in common: the package, and what the task says of its own `identity`."""
+    own = getattr(task, "identity", None)
+    return f"inversynth {__version__}" if own is None else f"inversynth {__version__}, {own}"
 
 
 @dataclass(frozen=True)
@@ -138,7 +127,8 @@ class LocalEngine:
 class RayEngine:
     """The cluster that this process is connected to; a task takes one CPU, and may begin again elsewhere.
 
-    The nodes must have this very package installed; one that hasn't is named in an `InversynthError`.
+    The nodes must have this very package installed, and what the task needs, such as the file of a synth, at the same
+    path; one that hasn't is named in an `InversynthError`.
     """
 
     workers: int | None = None
@@ -147,7 +137,11 @@ class RayEngine:
         """See `Engine`; `task` and what it gives must be picklable and small: they travel with the calls."""
         import ray
 
-        numbers, ours, packed = iter(numbers), identity(), ray.cloudpickle.dumps(task)
+        try:
+            packed = ray.cloudpickle.dumps(task)
+        except TypeError as error:
+            raise UsageError(one_line(error)) from None
+        numbers, ours = iter(numbers), identity(task)
         remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_guarded())
         jobs: dict[Any, int] = {}
         try:
@@ -161,14 +155,14 @@ class RayEngine:
                 ray.wait(waiting)
                 for job in ray.wait(waiting, num_returns=len(waiting), timeout=0)[0]:
                     number = jobs.pop(job)
-                    yield number, self._result(job, number)
+                    yield number, self._result(job, number, ours)
         finally:
             for job in jobs:
                 ray.cancel(job)
             if jobs:
                 ray.wait(list(jobs), num_returns=len(jobs), timeout=CANCEL_S)
 
-    def _result(self, job: Any, number: int) -> Any:
+    def _result(self, job: Any, number: int, ours: str) -> Any:
         import ray
 
         try:
@@ -180,7 +174,7 @@ class RayEngine:
                 raise InversynthError(f"task {number} failed on the cluster: {why}; try again") from None
             raise cause from error
         if wrong:
-            raise InversynthError(f"{wrong}, but this machine {identity()}; install the same on every node")
+            raise InversynthError(f"{wrong}, but this machine {ours}; install the same on every node")
         return result
 
 
@@ -195,12 +189,15 @@ def _guarded() -> Callable[[bytes, int, str], tuple[str | None, Any]]:
         try:
             from inversynth.dataset.engines import identity
 
-            theirs = identity()
+            task = ray.cloudpickle.loads(packed)
+            theirs = identity(task)
         except ImportError as error:
             theirs = f"no such package ({error})"
+        except Exception as error:
+            theirs = f"no such task ({' '.join(str(error).split())})"
         if theirs != ours:
             return f"the node {socket.gethostname()} ({ray.util.get_node_ip_address()}) has {theirs}", None
-        return None, ray.cloudpickle.loads(packed)(number)
+        return None, task(number)
 
     return guarded
 

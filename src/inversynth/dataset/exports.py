@@ -1,7 +1,7 @@
 """Exports: a dataset in the forms that other programs read, which are WAV, HDF5 and WebDataset.
 
-Sounds are float32 in each of them, whatever the dataset stores. A folder is whole once the file stands in it
-that says what the others are; that one is written last.
+Sounds are float32 in each of them, whatever the dataset stores. Items that failed are left out. A folder is whole once
+the file stands in it that says what the others are; that one is written last.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
+from ..spec import Note
 from ..system.files import make_folder, sweep, sync_files, wav, write_error, write_json, writing
 from . import Dataset, Part, Report
 
@@ -27,6 +28,8 @@ PATCHES = "patches.csv"
 """The last file of a folder of WAV files."""
 DATASET = "dataset.json"
 """The last file of a folder of WebDataset shards."""
+NOTE_COLUMNS = ("note key", "note velocity", "note hold (s)")
+"""Of the table, where each item has its own note."""
 BLOCK_BYTES = 1 << 25
 """About so much sound is held at a time."""
 SHARD_BYTES = 1 << 28
@@ -36,30 +39,32 @@ SHARD_BYTES = 1 << 28
 def export_wav(dataset: Dataset, out: str | Path, report: Report | None = None) -> None:
     """Writes one WAV file of 32-bit floats an item into the folder `out`, 000000.wav and so on, and `patches.csv`.
 
-    An earlier export there is removed first. The table has a row an item: the name of its file, and level and
-    value (in its unit) of each parameter. Raises `InversynthError` if it can't be written; what is missing then
-    is the table.
+    An earlier export there is removed first. The table has a row an item: the name of its file, its note where each
+    has its own, and level and value (in its unit) of each parameter. Raises `InversynthError` if it can't be written;
+    what is missing then is the table.
     """
     folder = _begun(out, PATCHES, ".wav")
     columns = [(f"{p.name} (0..{p.levels - 1})", f"{p.name} ({p.unit})" if p.unit else p.name) for p in dataset.space]
     with writing(folder / PATCHES) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(["file", *itertools.chain(*columns)])
-        for item, sound, levels, values in _items(dataset, range(len(dataset)), report):
-            name = f"{item:06d}.wav"
-            with writing(folder / name, sync=False) as one:
+        table.writerow(["file", *(NOTE_COLUMNS if _has_notes(dataset) else ()), *itertools.chain(*columns)])
+        names = []
+        for item, sound, levels, values, note in _items(dataset, range(len(dataset)), report):
+            names.append(f"{item:06d}.wav")
+            with writing(folder / names[-1], sync=False) as one:
                 one.write_bytes(wav(sound, dataset.audio.sample_rate))
-            table.writerow([name, *itertools.chain(*zip(levels, values, strict=True))])
-        sync_files(folder / f"{item:06d}.wav" for item in range(len(dataset)))
+            played = () if note is None else note.row
+            table.writerow([names[-1], *played, *itertools.chain(*zip(levels, values, strict=True))])
+        sync_files(folder / name for name in names)
 
 
 def export_webdataset(dataset: Dataset, out: str | Path, report: Report | None = None) -> None:
     """Writes tar files into the folder `out`, 000000.tar and so on, as the library webdataset reads them.
 
     An earlier export there is removed first. An item is two members: `KEY.npy`, its sound (samples,) float32,
-    and `KEY.json`, level and value (in its unit) of each parameter; KEY is its number. `dataset.json` says the
-    rest. The same dataset gives the same bytes. Raises `InversynthError` if it can't be written; what is missing
-    then is `dataset.json`.
+    and `KEY.json`, level and value (in its unit) of each parameter, and its note where each has its own; KEY is its
+    number. `dataset.json` says the rest. The same dataset gives the same bytes. Raises `InversynthError` if it can't be
+    written; what is missing then is `dataset.json`.
     """
     folder = _begun(out, DATASET, ".tar")
     names, header = dataset.space.names, Part("", "<f4", (dataset.audio.samples,)).header
@@ -68,15 +73,17 @@ def export_webdataset(dataset: Dataset, out: str | Path, report: Report | None =
     for shard in range(shards):
         items = range(shard * size, min((shard + 1) * size, len(dataset)))
         with writing(folder / f"{shard:06d}.tar") as temporary, tarfile.open(temporary, "w") as file:
-            for item, sound, levels, values in _items(dataset, items, report):
-                patch = {
+            for item, sound, levels, values, note in _items(dataset, items, report):
+                patch: dict[str, Any] = {
                     "levels": dict(zip(names, levels, strict=True)),
                     "values": dict(zip(names, values, strict=True)),
                 }
+                if note is not None:
+                    patch["note"] = note.to_data()
                 _add(file, f"{item:06d}.json", json.dumps(patch).encode())
                 _add(file, f"{item:06d}.npy", header + sound.tobytes())
-    facts = _facts(dataset) | {"count": len(dataset), "shards": shards}
-    write_json(folder / DATASET, facts | {"space": dataset.space.to_data()})
+    facts = _facts(dataset) | {"count": int(np.sum(~dataset.failed)), "shards": shards}
+    write_json(folder / DATASET, facts)
 
 
 def _add(file: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -87,19 +94,29 @@ def _add(file: tarfile.TarFile, name: str, data: bytes) -> None:
 
 def export_hdf5(dataset: Dataset, out: str | Path, report: Report | None = None) -> None:
     """Writes one HDF5 file: `audio` (n, samples) float32, `levels` (n, P), and the rest of the manifest as
-    attributes, `space` as JSON. Raises `UsageError` without h5py."""
+    attributes, `space` and `note` as JSON.
+
+    Where each item has its own note there are `notes` (n, 3) float64, and where some are left out, `items` (n,) int64,
+    the numbers of the others. Raises `UsageError` without h5py.
+    """
     require_h5py()
     import h5py
 
+    kept = np.flatnonzero(~dataset.failed)
     with writing(out) as temporary, _Sink(temporary, "w+") as sink:
         with h5py.File(sink, "w") as file:
-            file.attrs.update(_facts(dataset) | {"space": json.dumps(dataset.space.to_data())})
-            file.create_dataset(
-                "levels", data=dataset.levels.astype(np.min_scalar_type(dataset.space.levels.max() - 1))
-            )
-            audio = file.create_dataset("audio", (len(dataset), dataset.audio.samples), "<f4")
+            facts = _facts(dataset)
+            file.attrs.update(facts | {name: json.dumps(facts[name]) for name in ("space", "note") if name in facts})
+            level_type = np.min_scalar_type(dataset.space.levels.max() - 1)
+            file.create_dataset("levels", data=dataset.levels[kept].astype(level_type))
+            if _has_notes(dataset):
+                file.create_dataset("notes", data=dataset.notes[kept])
+            if len(kept) < len(dataset):
+                file.create_dataset("items", data=kept)
+            audio, first = file.create_dataset("audio", (len(kept), dataset.audio.samples), "<f4"), 0
             for items, sounds in _blocks(dataset, range(len(dataset)), report):
-                audio[items.start : items.stop] = sounds
+                audio[first : first + len(items)] = sounds
+                first += len(items)
                 if sink.error:
                     break
         if sink.error:
@@ -169,25 +186,39 @@ def _begun(out: str | Path, last: str, suffix: str) -> Path:
 
 
 def _facts(dataset: Dataset) -> dict[str, Any]:
-    names = ("synth", "seed", "sample_rate", "seconds", "normalise", "dtype", "inversynth")
-    return {name: getattr(dataset.manifest, name) for name in names} | {"fingerprint": dataset.space.fingerprint}
+    """What an export says of itself, beside its items: `note` where one is played for all, `failed` where some have."""
+    manifest = dataset.manifest
+    names = ("synth", "prior", "seed", "sample_rate", "seconds", "normalise", "dtype", "renderer", "arithmetic")
+    facts: dict[str, Any] = {name: getattr(manifest, name) for name in names}
+    facts |= {} if manifest.note is None else {"note": manifest.note.to_data()}
+    facts |= {"failed": manifest.failed} if manifest.failed else {}
+    return facts | {"fingerprint": dataset.space.fingerprint, "space": dataset.space.to_data()}
 
 
-def _blocks(dataset: Dataset, items: range, report: Report | None) -> Iterator[tuple[range, NDArray[np.float32]]]:
-    """Some items at a time and their sounds; reports those that are dealt with."""
+def _has_notes(dataset: Dataset) -> bool:
+    """Whether each item has its own note."""
+    return dataset.manifest.note is None
+
+
+def _blocks(
+    dataset: Dataset, items: range, report: Report | None
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Some items at a time, those that haven't failed, and their sounds; reports those that are dealt with."""
     size = max(1, BLOCK_BYTES // (4 * dataset.audio.samples))
     for start in range(items.start, items.stop, size):
-        block = range(start, min(start + size, items.stop))
+        stop = min(start + size, items.stop)
+        block = start + np.flatnonzero(~dataset.failed[start:stop])
         yield block, dataset.read(block)[0]
         if report:
-            report(block.stop, len(dataset), block.stop)
+            report(stop, len(dataset), stop)
 
 
 def _items(
     dataset: Dataset, items: range, report: Report | None
-) -> Iterator[tuple[int, NDArray[np.float32], list[int], list[float]]]:
-    """Each of some items: its number, sound, levels and values."""
+) -> Iterator[tuple[int, NDArray[np.float32], list[int], list[float], Note | None]]:
+    """Each of some items: its number, sound, levels, values, and its note where each has its own."""
     for block, sounds in _blocks(dataset, items, report):
-        levels = dataset.levels[block.start : block.stop]
+        levels = dataset.levels[block]
         values = dataset.space.values_of_levels(levels)
-        yield from zip(block, sounds, levels.tolist(), values.tolist(), strict=True)
+        notes = [Note(*row) if _has_notes(dataset) else None for row in dataset.notes[block].tolist()]
+        yield from zip(block.tolist(), sounds, levels.tolist(), values.tolist(), notes, strict=True)

@@ -11,23 +11,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import synths
 from ..errors import DamageError, UsageError
-from ..spec import AudioFormat, ParamSpace
+from ..spec import AudioFormat, Note, ParamSpace
 from ..synths import sampling
 from ..synths.synth import Synth
 from ..system.files import check_types, to_json
-from ..system.simd import simd_target
-from ..version import __version__
 from .samples import DTYPES
 from .stores import Entry, Store
 
-FORMAT = "inversynth dataset 2"
+FORMAT = "inversynth dataset 3"
+FORMAT_2 = "inversynth dataset 2"
+"""The format of inversynth 0.1.0, which said the version of the program instead of the renderer's, and no prior or
+note: what it holds was drawn uniformly, by the first version of each renderer, and played by the synth's own note."""
 UNSIGNED = ("inversynth dataset 1",)
 """Formats of earlier versions, without the SHA-256 of the manifest itself."""
 MANIFEST = "manifest.json"
 PARTIAL = "manifest.partial.json"
 SHARD_BYTES = 1 << 25
 """About so much sound stands in a shard, where its size isn't given."""
+REASONS = 20
+"""So many different reasons why items failed are kept of a shard, and told of a dataset."""
+OTHER_REASONS = "other reasons"
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,6 @@ class DatasetSettings:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        renderer = self.synth
         if not 1 <= self.count <= 2**48:
             raise UsageError(f"{self.count} examples are outside 1..2^48")
         if self.shard_size is not None and self.shard_size < 1:
@@ -58,7 +62,7 @@ class DatasetSettings:
         if self.dtype not in DTYPES:
             raise UsageError(f"no dtype {self.dtype!r}; there are {', '.join(DTYPES)}")
         sampling.check_seed(self.seed)
-        renderer.render(np.empty((0, len(renderer.space))), self.audio.sample_rate, self.audio.seconds)
+        self.synth.checked(np.empty((0, len(self.synth.space))), self.audio.sample_rate)
 
     @property
     def audio(self) -> AudioFormat:
@@ -123,7 +127,7 @@ class Part:
             return f"{file} can't be read ({seen['error']})"
         if seen["bytes"] != self.bytes:
             return f"{file} has {seen['bytes']} bytes, not {self.bytes}"
-        if "sha256" in seen and seen != entry:
+        if not seen.items() <= (entry or {}).items() and "sha256" in seen:
             return f"{file} is damaged: its SHA-256 is not the manifest's"
         return None
 
@@ -137,12 +141,17 @@ def _chain(first: bytes, rest: Iterable[memoryview]) -> Iterable[bytes | memoryv
 class Manifest:
     """What a dataset says of itself; `files` maps the names of its files to their size and SHA-256.
 
-    `arithmetic` is that of the processor it was rendered by: renderings of the same are the same bytes.
+    Renderings of the same `renderer`, the version of the synth's, and `arithmetic`, that of the processor, are the same
+    bytes. `prior`: the name of what drew the patches. `note`: what played all of them; None where each has its own.
+    `families`: whether items belong together. `fallible`: whether items may have failed; the entry of a file that says
+    which also says why: {"reasons": {why: how often}}.
     """
 
-    inversynth: str
+    renderer: str
     arithmetic: str
     synth: str
+    prior: str
+    note: Note | None
     seed: int
     count: int
     shard_size: int
@@ -150,11 +159,15 @@ class Manifest:
     seconds: float
     normalise: bool
     dtype: str
+    families: bool
+    fallible: bool
     space: ParamSpace
     files: dict[str, Entry] = field(default_factory=dict)
 
     IDENTITY = (
         "synth",
+        "prior",
+        "note",
         "seed",
         "sample_rate",
         "seconds",
@@ -162,17 +175,21 @@ class Manifest:
         "dtype",
         "shard_size",
         "arithmetic",
-        "inversynth",
+        "renderer",
     )
     """What must agree before a dataset is gone on with; `count` may grow."""
 
     @classmethod
     def of(cls, settings: DatasetSettings) -> Manifest:
         """The manifest of a dataset that has no files yet."""
+        synth = settings.synth
+        drawn = synth.draw(settings.seed, 0, 1)
         return cls(
-            __version__,
-            simd_target().arithmetic,
-            settings.synth.name,
+            synth.renderer.version,
+            synth.renderer.arithmetic,
+            synth.name,
+            synth.prior.name,
+            synth.note if drawn.notes is None else None,
             settings.seed,
             settings.count,
             settings.items_a_shard,
@@ -180,7 +197,9 @@ class Manifest:
             settings.audio.seconds,
             settings.normalise,
             settings.dtype,
-            settings.synth.space,
+            drawn.families is not None,
+            synth.renderer.fallible,
+            synth.space,
         )
 
     @classmethod
@@ -192,12 +211,18 @@ class Manifest:
         whole = text[:SIGNATURE_BYTES] == _signature(text[SIGNATURE_BYTES:])
         try:
             known = fields.pop("format")
-            if known in UNSIGNED or (whole and known != FORMAT):
+            if known in UNSIGNED or (whole and known not in (FORMAT, FORMAT_2)):
                 raise UsageError(f"{file} is not of this version of the program but of {known!r}; render it anew")
             if not whole:
                 raise ValueError("it is not what was written")
             del fields["sha256"], fields["fingerprint"]
-            manifest = cls(**{**fields, "space": ParamSpace.from_data(fields["space"])})
+            note = None if fields.get("note") is None else Note.from_data(fields["note"])
+            if known == FORMAT_2:
+                del fields["inversynth"]
+                synth = synths.find(fields["synth"])
+                note = Note() if synth is None else synth.note
+                fields |= {"renderer": "1", "prior": "uniform", "families": False, "fallible": False}
+            manifest = cls(**{**fields, "note": note, "space": ParamSpace.from_data(fields["space"])})
             check_types(manifest)
         except UsageError:
             raise
@@ -212,6 +237,7 @@ class Manifest:
         """Writes it as JSON, first the SHA-256 of all that follows; the same dataset gives the same bytes."""
         fields = {"format": FORMAT, **vars(self)}
         fields |= {"fingerprint": self.space.fingerprint, "space": self.space.to_data()}
+        fields["note"] = None if self.note is None else self.note.to_data()
         fields["files"] = dict(sorted(fields.pop("files").items()))
         rest = to_json(fields)[len("{\n") :]
         folder.write(name, [_signature(rest) + rest])
@@ -229,25 +255,55 @@ class Manifest:
     @property
     def bytes(self) -> int:
         """The size of all shards."""
-        first, last = (sum(part.bytes for part in self.parts(shard)) for shard in (0, self.shards - 1))
+        first, last = (sum(part.bytes for part in self.parts(shard).values()) for shard in (0, self.shards - 1))
         return first * (self.shards - 1) + last
 
     def items(self, shard: int) -> range:
         """The items of a shard."""
         return range(shard * self.shard_size, min((shard + 1) * self.shard_size, self.count))
 
-    def parts(self, shard: int) -> list[Part]:
-        """The files of a shard: audio, levels, and with int16 the peaks."""
+    def parts(self, shard: int) -> dict[str, Part]:
+        """The files of a shard, those of `KINDS` that this dataset has."""
+        types = {"audio": DTYPES[self.dtype], "levels": "|u1" if self.space.levels.max() <= 256 else "<u2"}
+        types |= {"peaks": "<f4"} if self.dtype == "int16" else {}
+        types |= {"notes": "<f8"} if self.note is None else {}
+        types |= {"families": "<i8"} if self.families else {}
+        types |= {"failed": "|u1"} if self.fallible else {}
+        columns = {"audio": (self.audio.samples,), "levels": (len(self.space),), "notes": (3,)}
         rows = len(self.items(shard))
-        level_type = "|u1" if self.space.levels.max() <= 256 else "<u2"
-        parts = [
-            Part(f"audio-{shard:06d}.npy", DTYPES[self.dtype], (rows, self.audio.samples)),
-            Part(f"levels-{shard:06d}.npy", level_type, (rows, len(self.space))),
-        ]
-        return [*parts, Part(f"peaks-{shard:06d}.npy", "<f4", (rows,))] if self.dtype == "int16" else parts
+        return {
+            kind: Part(f"{kind}-{shard:06d}.npy", dtype, (rows, *columns.get(kind, ())))
+            for kind, dtype in types.items()
+        }
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Why items have failed, and how many by each reason, the most frequent first."""
+        counts: dict[str, int] = {}
+        for entry in self.files.values():
+            for why, count in entry.get("reasons", {}).items():
+                counts[why] = counts.get(why, 0) + count
+        return dict(sorted(counts.items(), key=lambda each: (each[0] == OTHER_REASONS, -each[1], each[0])))
+
+    @property
+    def failed(self) -> int:
+        """How many items have failed."""
+        return sum(self.reasons.values())
 
 
-SHARD_FILE = re.compile(r"(audio|levels|peaks)-\d{6,}\.npy")
+def failures(manifest: Manifest) -> str:
+    """How many items of a dataset have failed, and why, in one line."""
+    told = [f"{why}{_times(count)}" for why, count in [*manifest.reasons.items()][:REASONS]]
+    return f"{manifest.failed} of {manifest.count} failed: {'; '.join(told)}"
+
+
+def _times(count: int) -> str:
+    return "" if count == 1 else " (twice)" if count == 2 else f" ({count} times)"
+
+
+KINDS = ("audio", "levels", "peaks", "notes", "families", "failed")
+"""The kinds of files of a shard, of which audio and levels are always there."""
+SHARD_FILE = re.compile(rf"({'|'.join(KINDS)})-\d{{6,}}\.npy")
 """The names of the files of shards."""
 
 

@@ -40,12 +40,13 @@ class Look:
 
     def __call__(self, number: int) -> dict[str, Entry | None]:
         folder = store(self.out)
-        return {part.name: part.look(folder) for part in self.manifest.parts(number)}
+        return {part.name: part.look(folder) for part in self.manifest.parts(number).values()}
 
 
 def wrongs(folder: Store, manifest: Manifest, number: int, seen: dict[str, Entry | None]) -> list[str]:
     """One line for each file of a shard that isn't what the manifest says, by a look at them."""
-    lines = [part.wrong(folder, seen[part.name], manifest.files.get(part.name)) for part in manifest.parts(number)]
+    parts = manifest.parts(number).values()
+    lines = [part.wrong(folder, seen[part.name], manifest.files.get(part.name)) for part in parts]
     return [line for line in lines if line]
 
 
@@ -83,8 +84,27 @@ class Dataset:
     @cached_property
     def levels(self) -> NDArray[np.int64]:
         """(n, P) int64 levels of all items."""
-        parts = (self.manifest.parts(number)[1] for number in range(self.manifest.shards))
-        return np.concatenate([self._opened(part) for part in parts]).astype(np.int64)
+        return self._all("levels").astype(np.int64)
+
+    @cached_property
+    def notes(self) -> NDArray[np.float64]:
+        """(n, 3) float64 key, velocity and hold in seconds of the note of each item."""
+        note = self.manifest.note
+        return self._all("notes").astype(np.float64) if note is None else np.broadcast_to(note.row, (len(self), 3))
+
+    @cached_property
+    def families(self) -> NDArray[np.int64] | None:
+        """(n,) int64 the family of each item: those of one are never divided; None where each stands for itself."""
+        return self._all("families").astype(np.int64) if self.manifest.families else None
+
+    @cached_property
+    def failed(self) -> NDArray[np.bool_]:
+        """(n,) True for the items that couldn't be rendered; they are silent, and no good for training."""
+        return self._all("failed") > 0 if self.manifest.fallible else np.zeros(len(self), bool)
+
+    def _all(self, kind: str) -> NDArray[Any]:
+        parts = (self.manifest.parts(number)[kind] for number in range(self.manifest.shards))
+        return np.concatenate([self._opened(part) for part in parts])
 
     def read(self, indices: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Items in any order: audio (k, samples) float32 and levels (k, P) int64, for k indices of 0..n-1."""
@@ -115,9 +135,9 @@ class Dataset:
         return shards
 
     def _shard(self, number: int) -> _Shard:
-        audio, *rest = self.manifest.parts(number)
-        levels, *peaks = (np.array(self._opened(part)) for part in rest)
-        return _Shard(self._opened(audio), levels, peaks[0] if peaks else None)
+        parts = self.manifest.parts(number)
+        audio, levels = self._opened(parts["audio"]), np.array(self._opened(parts["levels"]))
+        return _Shard(audio, levels, np.array(self._opened(parts["peaks"])) if "peaks" in parts else None)
 
     def _opened(self, part: Part) -> NDArray[Any]:
         try:
@@ -143,7 +163,7 @@ def open_dataset(path: str | Path) -> Dataset:
     manifest = _finished(folder)
     sizes = folder.sizes()
     for number in range(manifest.shards):
-        seen = {part.name: _of_size(sizes.get(part.name)) for part in manifest.parts(number)}
+        seen = {part.name: _of_size(sizes.get(part.name)) for part in manifest.parts(number).values()}
         for line in wrongs(folder, manifest, number, seen):
             raise UsageError(f"{line}; {_repair(folder)}")
     return Dataset(folder, manifest)

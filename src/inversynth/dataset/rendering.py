@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,15 +19,29 @@ from numpy.typing import NDArray
 
 from ..errors import DamageError, InversynthError, MismatchError
 from ..spec import Note
+from ..synths import Synth
 from . import engines
 from .engines import Engine, checkpoint
-from .manifest import MANIFEST, PARTIAL, SHARD_FILE, DatasetSettings, Manifest
+from .manifest import (
+    MANIFEST,
+    OTHER_REASONS,
+    PARTIAL,
+    REASONS,
+    SHARD_FILE,
+    DatasetSettings,
+    Manifest,
+    failures,
+)
 from .reading import Dataset, Look, Report, open_dataset, wrongs
 from .samples import stored
 from .stores import Entry, Store, store
 
 BLOCK_BYTES = 1 << 20
 """A worker holds about this much sound at a time: what fits into its core's cache is fastest."""
+PROBE = 32
+"""Sounds by which machines compare what they render."""
+REASON_LENGTH = 200
+"""A reason why an item failed is cut to so many characters."""
 SAVE_S = 1.0
 """Least time between two writes of the partial manifest; what is lost with it is rendered again."""
 SAVE_SHARE = 0.05
@@ -41,6 +58,11 @@ class ShardTask:
     settings: DatasetSettings
     out: str
 
+    @property
+    def identity(self) -> str:
+        """What machines must have in common to render the same bytes; the last is a hash of some sounds."""
+        return _identity(self.settings.synth)
+
     def __call__(self, number: int) -> dict[str, Entry]:
         """Raises `InversynthError` if a file can't be written, or the dataset isn't there where this runs."""
         settings, manifest, folder = self.settings, Manifest.of(self.settings), store(self.out)
@@ -49,28 +71,71 @@ class ShardTask:
                 f"{folder.name(PARTIAL)} is not there on {socket.gethostname()}; every machine that renders must see "
                 "the same place: a folder that they share, or a URL"
             )
-        synth, items = settings.synth, manifest.items(number)
-        levels = synth.draw(settings.seed, items.start, len(items)).levels
-        values = synth.space.values_of_levels(levels)
-        lanes = synth.renderer.lanes
+        items, parts = manifest.items(number), manifest.parts(number)
+        drawn = settings.synth.draw(settings.seed, items.start, len(items))
+        notes = Note.rows(settings.synth.note if drawn.notes is None else drawn.notes, len(items))
+        made = _Made([], np.zeros(len(items), np.uint8), Counter())
+        contents: dict[str, Iterable[Any]] = {
+            "audio": self._sounds(manifest, items, drawn.levels, notes, made),  # is written first, and fills `made`
+            "levels": [drawn.levels],
+            "peaks": made.peaks,
+            "notes": [notes],
+            "families": [drawn.families],
+            "failed": [made.failed],
+        }
+        entries = {part.name: part.write(folder, contents[kind]) for kind, part in parts.items()}
+        if made.reasons:
+            entries[parts["failed"].name]["reasons"] = made.frequent_reasons
+        return entries
+
+    def _sounds(
+        self, manifest: Manifest, items: range, levels: NDArray[np.int64], notes: NDArray[np.float64], made: _Made
+    ) -> Iterator[NDArray[Any]]:
+        """The sounds of some items as they are stored, so many rows at a time."""
+        synth, settings = self.settings.synth, self.settings
+        values, lanes = synth.space.values_of_levels(levels), synth.renderer.lanes
         rows = min(len(items), lanes * max(1, BLOCK_BYTES // (4 * manifest.audio.samples * lanes)))
         buffer = np.empty((rows, manifest.audio.samples), np.float32)
-        notes = Note.rows(synth.note, rows)
-        peaks: list[NDArray[np.float32] | None] = []
+        for start in range(0, len(items), rows):
+            checkpoint()
+            block = slice(start, start + rows)
+            audio = buffer[: len(values[block])]
+            failures = synth.renderer(values[block], notes[block], manifest.sample_rate, audio, workers=1)
+            for row, why in failures.items():
+                if not manifest.fallible:
+                    raise InversynthError(f"item {items[start + row]} can't be rendered by {synth.name}: {why}")
+                audio[row], made.failed[start + row] = 0, 1
+                made.reasons[" ".join(why.split())[:REASON_LENGTH]] += 1
+            data, peak = stored(audio, settings.dtype, settings.normalise)
+            made.peaks.append(peak)
+            yield data
 
-        def sounds() -> Iterator[NDArray[Any]]:
-            for start in range(0, len(items), rows):
-                checkpoint()
-                block = values[start : start + rows]
-                audio = buffer[: len(block)]
-                synth.renderer(block, notes[: len(block)], manifest.sample_rate, audio, workers=1)
-                data, peak = stored(audio, settings.dtype, settings.normalise)
-                peaks.append(peak)
-                yield data
 
-        contents: list[Iterable[Any]] = [sounds(), [levels], peaks]  # the peaks are known when the sounds are written
-        parts = manifest.parts(number)
-        return {part.name: part.write(folder, blocks) for part, blocks in zip(parts, contents, strict=False)}
+@dataclass(frozen=True)
+class _Made:
+    """What is known of a shard when its sounds are written."""
+
+    peaks: list[NDArray[np.float32] | None]
+    failed: NDArray[np.uint8]
+    reasons: Counter[str]
+
+    @property
+    def frequent_reasons(self) -> dict[str, int]:
+        """The most frequent reasons of failures, and how many items failed by each; the others are one."""
+        kept = dict(self.reasons.most_common(REASONS))
+        others = self.reasons.total() - sum(kept.values())
+        return kept | ({OTHER_REASONS: others} if others else {})
+
+
+@functools.lru_cache(1)
+def _identity(synth: Synth) -> str:
+    values = synth.space.values_of_levels(synth.draw(0, 0, PROBE).levels)
+    first, again = (synth.render_all(values, workers=1).sounds.tobytes() for _ in range(2))
+    samples = hashlib.sha256(first).hexdigest()[:8] if first == again else "that vary"
+    return (
+        f"synth {synth.name}, renderer {synth.renderer.version}, arithmetic {synth.renderer.arithmetic}, "
+        f"samples {samples}"
+    )
 
 
 def render_dataset(
@@ -86,11 +151,12 @@ def render_dataset(
 
     Shards that are whole are kept, damaged and missing ones rendered, all of them where the manifest is lost,
     and a dataset of the same settings but fewer items is extended; the bytes are those of a single run.
+    Items that fail are silent and marked (`Dataset.failed`), and not tried again.
     workers: how many shards are rendered at a time, by default two a core. overwrite: start from nothing.
     engine, address: where (see `engines.engine`). Raises
     `MismatchError` if `out` holds a dataset of other settings or of more items, `UsageError` for a wrong option,
-    and `InversynthError` if it can't be written, or another process renders into it; on that, as on Ctrl-C,
-    the same call goes on later.
+    and `InversynthError` if it can't be written, another process renders into it, or every item failed; on that,
+    as on Ctrl-C, the same call goes on later.
     """
     folder, wanted = store(out), Manifest.of(settings)
     _check_room(folder, wanted)
@@ -106,6 +172,8 @@ def render_dataset(
                 folder.remove(name)
         _Rendering(wanted, folder, report).run(ShardTask(settings, folder.address), runner)
         wanted.write(folder, PARTIAL)
+        if wanted.failed == wanted.count:
+            raise InversynthError(f"{failures(wanted)}; mend the synth {wanted.synth}, and render with --overwrite")
         folder.rename(PARTIAL, MANIFEST)
     return open_dataset(out)
 
@@ -174,7 +242,11 @@ class _Rendering:
 
     def _not_whole(self, runner: Engine) -> list[int]:
         manifest = self.manifest
-        named = [n for n in range(manifest.shards) if all(part.name in manifest.files for part in manifest.parts(n))]
+        named = [
+            number
+            for number in range(manifest.shards)
+            if all(part.name in manifest.files for part in manifest.parts(number).values())
+        ]
         left = set(range(manifest.shards)) - set(named)
         with closing(runner.run(Look.of(manifest, self.folder), named)) as looks:
             for number, seen in looks:

@@ -1,8 +1,9 @@
 """Splits: which items of a dataset are for training, which for validation, which for the test.
 
-The part of an item is a function of its patch and the seed of the split alone: a hash of its canonical levels.
-So no patch is in two parts, and extending a dataset moves no item from one part to another; the shares hold on
-average. Two files stand with the dataset: `splits.npy`, (n,) uint8, the number of the part of each item, and
+The part of an item is a function of its patch and the seed of the split alone: a hash of its canonical levels, or of
+the number of its family where the dataset has families. So no patch (no family) is in two parts, and extending a
+dataset moves no item from one part to another; the shares hold on average. Items that failed are in no part. Two files
+stand with the dataset: `splits.npy`, (n,) uint8, the number of the part of each item (255: in none), and
 `splits.json`, which names the parts and says of which dataset they are.
 """
 
@@ -28,13 +29,15 @@ FORMAT = "inversynth split 1"
 INDEX = "splits.npy"
 SPLITS = "splits.json"
 DEFAULT = {"train": 0.8, "validation": 0.1, "test": 0.1}
+NONE = 255
+"""The number of no part, which is that of the items that failed."""
 BLOCK = 1 << 16
 """Items whose hashes are computed at a time."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """`shares` of the parts by name, the `seed`, and `part`, (n,) uint8: the part of each item, by its number."""
+    """`shares` of the parts by name, the `seed`, and `part`, (n,) uint8: the number of each item's part, or `NONE`."""
 
     shares: dict[str, float]
     seed: int
@@ -43,7 +46,7 @@ class Split:
     @property
     def counts(self) -> dict[str, int]:
         """How many items each part has."""
-        counts = np.bincount(self.part, minlength=len(self.shares))
+        counts = np.bincount(self.part, minlength=NONE + 1)[: len(self.shares)]
         return dict(zip(self.shares, counts.tolist(), strict=True))
 
     def items(self, name: str) -> NDArray[np.int64]:
@@ -63,8 +66,12 @@ def split(dataset: Dataset, shares: Mapping[str, float] = DEFAULT, seed: int = 0
     bounds = np.array([*itertools.accumulate(made.shares.values())][:-1])
     for start in range(0, len(dataset), BLOCK):
         block = slice(start, start + BLOCK)
-        at = place(dataset.space, dataset.levels[block], seed)
+        if dataset.families is None:
+            at = place(dataset.space, dataset.levels[block], seed)
+        else:
+            at = place_families(dataset.families[block], seed)
         made.part[block] = np.searchsorted(bounds, at, side="right")
+    made.part[dataset.failed] = NONE
     for name, count in made.counts.items():
         if not count:
             raise UsageError(
@@ -110,12 +117,18 @@ def read(dataset: Dataset) -> Split:
 
 
 def place(space: ParamSpace, levels: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
-    """(n,) the place of each patch, (n, P) levels, in [0, 1): uniform over patches, and the same for the same sound.
+    """(n,) the place of each patch, (n, P) levels, in [0, 1): uniform over patches, and the same for the same sound."""
+    return _place(space.canonical(levels).astype(np.uint32), seed)
 
-    The canonical levels, four at a time, are enciphered by Philox under the key `seed`, in a chain (CBC-MAC).
-    """
-    words = space.canonical(levels).astype(np.uint32)
-    words = np.pad(words, ((0, 0), (0, -len(space) % 4)))
+
+def place_families(families: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    """(n,) the place of each family, (n,) numbers, in [0, 1)."""
+    return _place(np.ascontiguousarray(families, "<i8").view("<u4").reshape(-1, 2).astype(np.uint32), seed)
+
+
+def _place(words: NDArray[np.uint32], seed: int) -> NDArray[np.float64]:
+    """Words (n, any), four at a time, are enciphered by Philox under the key `seed`, in a chain (CBC-MAC)."""
+    words = np.pad(words, ((0, 0), (0, -words.shape[1] % 4)))
     state = np.zeros((len(words), 4), np.uint32)
     for block in range(0, words.shape[1], 4):
         state = philox(state ^ words[:, block : block + 4], (seed & 0xFFFFFFFF, seed >> 32))
@@ -130,7 +143,7 @@ def _check_shares(shares: Mapping[str, float]) -> dict[str, float]:
             )
         if not 0 < share <= 1:
             raise UsageError(f"a share of {share} for {name} is outside (0, 1]")
-    if not 1 <= len(shares) <= 256 or not math.isclose(math.fsum(shares.values()), 1, abs_tol=1e-6):
+    if not 1 <= len(shares) <= NONE or not math.isclose(math.fsum(shares.values()), 1, abs_tol=1e-6):
         raise UsageError(f"the shares {', '.join(f'{n}={s:g}' for n, s in shares.items())} don't add up to 1")
     return dict(shares)
 

@@ -332,7 +332,7 @@ def _reads(what: str | Path) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise InversynthError(f"{what} can't be read: {error.strerror}; look to its address and your rights") from None
+        raise InversynthError(f"{what} can't be read: {error.strerror}; check the URL and your permissions") from None
 
 
 @contextlib.contextmanager

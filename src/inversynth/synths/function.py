@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class FunctionRenderer:
-    """A renderer of a function that gives NumPy arrays; it is called in one thread.
+    """A renderer of a function that gives NumPy arrays; it is called by one thread at a time, whoever renders.
 
     Where a call raises, each of its patches is tried alone. A patch fails that raises, and one whose sound has another
     shape or isn't finite.
@@ -34,6 +35,8 @@ class FunctionRenderer:
     version: str
     arithmetic: str = "numpy"
     lanes: int = 1
+    fallible: bool = True
+    _one_at_a_time: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     def __call__(
         self, values: Floats, notes: Floats, sample_rate: int, out: Sounds, workers: int | None = None
@@ -55,7 +58,8 @@ class FunctionRenderer:
     def _fill(self, values: Floats, notes: Floats, sample_rate: int, out: Sounds) -> str | None:
         """Why these can't be rendered, if so."""
         try:
-            sounds = np.asarray(self.function(values.copy(), notes.copy(), sample_rate, out.shape[1]), np.float32)
+            with self._one_at_a_time:
+                sounds = np.asarray(self.function(values.copy(), notes.copy(), sample_rate, out.shape[1]), np.float32)
         except Exception as error:
             return f"{type(error).__name__}: {one_line(error)}"
         if sounds.shape != out.shape:

@@ -36,6 +36,11 @@ class NativeEngine:
         """Those of the SIMD target."""
         return simd_target().lanes
 
+    @property
+    def fallible(self) -> bool:
+        """It renders every patch."""
+        return False
+
     def __call__(
         self, values: Floats, notes: Floats, sample_rate: int, out: Sounds, workers: int | None = None
     ) -> Mapping[int, str]:

@@ -63,14 +63,21 @@ def draw(space: ParamSpace, seed: int, start: int, count: int, stream: int = DAT
 
 @dataclass(frozen=True)
 class Drawn:
-    """`levels`: (n, P) int64; `notes`: (n, 3) float64 key, velocity and hold in s, or None for the synth's own note."""
+    """`levels`: (n, P) int64; `notes`: (n, 3) float64 key, velocity and hold in s, or None for the synth's own note.
+
+    `families`: (n,) int64, where items belong together: those of one number, such as variations of one patch, are
+    never divided between training and test. None where each patch stands for itself.
+    """
 
     levels: NDArray[np.int64]
     notes: NDArray[np.float64] | None = None
+    families: NDArray[np.int64] | None = None
 
 
 class Prior(Protocol):
-    """How patches of a synth are drawn, and their notes; `name` changes with every change of what is drawn."""
+    """How patches of a synth are drawn, and their notes and families; `name` changes with every change of what is
+    drawn. It draws notes for all items or for none, and so with families.
+    """
 
     @property
     def name(self) -> str: ...

@@ -20,4 +20,6 @@ SPACE = ParamSpace(
     ]
 )
 
-SYNTH = Synth("sine", SPACE, FORMAT, NativeEngine("sine", version="1"))
+ENGINE = NativeEngine("sine", version="1")
+
+SYNTH = Synth("sine", SPACE, FORMAT, ENGINE, open_stream=ENGINE.open_stream, open_voices=ENGINE.open_voices)

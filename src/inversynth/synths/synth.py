@@ -23,7 +23,7 @@ class Renderer(Protocol):
     """Makes sounds of patches, in threads or processes of its own.
 
     `version`: of its sounds; those of one version and one `arithmetic` are the same bytes. `lanes`: it is fastest with
-    multiples of so many patches.
+    multiples of so many patches. `fallible`: some patches may fail. It may be called in several threads at a time.
     """
 
     @property
@@ -34,6 +34,9 @@ class Renderer(Protocol):
 
     @property
     def lanes(self) -> int: ...
+
+    @property
+    def fallible(self) -> bool: ...
 
     def __call__(
         self, values: Floats, notes: Floats, sample_rate: int, out: Sounds, workers: int | None = None

@@ -82,9 +82,9 @@ def row_keys(space: ParamSpace, levels: Levels) -> NDArray[np.void]:
 class FreshSounds:
     """Sounds that never repeat, rendered as training asks for them: patches and notes by the synth's prior.
 
-    The validation set is fixed by the seed and drawn from a stream of its own; a training item that
-    sounds the same patch as any of its items is dropped, so none can enter. An item that can't be rendered is left out,
-    and another stands in its place. Raises `InversynthError` if none can be rendered.
+    The validation set is fixed by the seed and drawn from a stream of its own; a training item that sounds the same
+    patch as any of its items, or is of its family, is dropped, so none can enter. An item that can't be rendered is
+    left out, and another stands in its place. Raises `InversynthError` if none can be rendered.
     """
 
     def __init__(self, synth: Synth, settings: Settings) -> None:
@@ -92,9 +92,12 @@ class FreshSounds:
         self.identity: dict[str, Any] = {}
         self._settings = settings
         self._held_out: set[bytes] = set()
+        self._families = np.empty(0, np.int64)
         drawn = synth.draw(settings.seed, 0, settings.validation, sampling.VALIDATION)
         sounds, drawn = self._rendered(sampling.VALIDATION, np.arange(settings.validation), drawn)
         self._held_out = set(row_keys(self.space, drawn.levels).tolist())
+        if drawn.families is not None:
+            self._families = np.unique(drawn.families)
         if len(self._held_out) > 0.5 * math.prod(int(n) for n in self.space.levels):
             raise UsageError(f"a validation set of {settings.validation} leaves too few patches to train on")
         self.validation = self._made(sounds, drawn, 0)
@@ -112,10 +115,11 @@ class FreshSounds:
             in_part(sounds, self._settings.partial, self.audio.sample_rate, random, out=sounds)
         return sounds
 
-    def _is_held_out(self, levels: Levels) -> NDArray[np.bool_]:
-        """(n,) which of (n, P) levels sound the patch of a validation item."""
-        keys = row_keys(self.space, levels).tolist()
-        return np.array([key in self._held_out for key in keys], bool)
+    def _is_held_out(self, drawn: Drawn) -> NDArray[np.bool_]:
+        """(n,) which patches sound that of a validation item, or are of its family."""
+        keys = row_keys(self.space, drawn.levels).tolist()
+        found = np.array([key in self._held_out for key in keys], bool)
+        return found if drawn.families is None else found | np.isin(drawn.families, self._families)
 
     def _rendered(
         self, stream: int, items: NDArray[np.int64], drawn: Drawn, workers: int | None = None
@@ -137,7 +141,7 @@ class FreshSounds:
             drawn = _replaced(drawn, rows, other)
             found = self.synth.render_all(self.space.values_of_levels(other.levels), workers=workers, note=other.notes)
             sounds[rows] = found.sounds
-            failures = dict.fromkeys(rows[self._is_held_out(other.levels)].tolist(), "the patch is held out")
+            failures = dict.fromkeys(rows[self._is_held_out(other)].tolist(), "the patch is held out")
             failures |= {int(rows[row]): why for row, why in found.failures.items()}
         return sounds, drawn
 
@@ -146,7 +150,7 @@ class FreshSounds:
         count, without = max(AHEAD, self._settings.batch_size), 0
         while without < MOST_HELD_OUT:
             drawn = self.synth.draw(self._settings.seed, cursor, count, sampling.TRAINING)
-            kept = np.flatnonzero(~self._is_held_out(drawn.levels))
+            kept = np.flatnonzero(~self._is_held_out(drawn))
             without = 0 if len(kept) else without + 1
             yield cursor + kept, _taken(drawn, kept)
             cursor += count
@@ -176,12 +180,15 @@ class FreshSounds:
 
 
 def _taken(drawn: Drawn, rows: NDArray[np.int64] | slice) -> Drawn:
-    return Drawn(drawn.levels[rows], None if drawn.notes is None else drawn.notes[rows])
+    notes = None if drawn.notes is None else drawn.notes[rows]
+    return Drawn(drawn.levels[rows], notes, None if drawn.families is None else drawn.families[rows])
 
 
 def _joined(one: Drawn, other: Drawn) -> Drawn:
     notes = None if one.notes is None or other.notes is None else np.concatenate([one.notes, other.notes])
-    return Drawn(np.concatenate([one.levels, other.levels]), notes)
+    none = one.families is None or other.families is None
+    families = None if none else np.concatenate([one.families, other.families])
+    return Drawn(np.concatenate([one.levels, other.levels]), notes, families)
 
 
 def _replaced(drawn: Drawn, rows: NDArray[np.int64], other: Drawn) -> Drawn:
@@ -196,9 +203,9 @@ class DatasetSounds:
     alone decides.
 
     The first `settings.validation` items of the part `validation` are the validation set. Where there is no such
-    part, it is the last items, and an item before them that sounds the same patch as any of them is left
-    out. Items that could not be rendered are left out. Raises `MismatchError` if the dataset is of another synth or
-    parameter space, `UsageError` if there is no such part or less than a batch is left to train on.
+    part, it is the last items, and an item before them that sounds the same patch as any of them, or is of the family
+    of any, is left out. So are items that could not be rendered. Raises `MismatchError` if the dataset is of another
+    synth or parameter space, `UsageError` if there is no such part or less than a batch is left to train on.
     """
 
     def __init__(self, dataset: Dataset, synth: Synth, settings: Settings) -> None:
@@ -213,8 +220,7 @@ class DatasetSounds:
             "dtype": dataset.manifest.dtype,
         }
         self._dataset, self._settings = dataset, settings
-        failed: NDArray[np.bool_] | None = getattr(dataset, "failed", None)
-        self._notes: Notes | None = getattr(dataset, "notes", None) if settings.note else None
+        self._notes = dataset.notes if settings.note else None
         items, held_out = np.arange(len(dataset)), np.empty(0, np.int64)
         what = f"a validation set of {settings.validation}"
         if settings.split is not None:
@@ -223,14 +229,15 @@ class DatasetSounds:
             items = split.items(settings.split)
             if VALIDATION in split.shares:
                 held_out, what = split.items(VALIDATION), f"the part {settings.split}"
-        if failed is not None:
-            items, held_out = items[~failed[items]], held_out[~failed[held_out]]
+        items, held_out = (part[~dataset.failed[part]] for part in (items, held_out))
         held_out = held_out[: settings.validation]
         if not len(held_out):
             first = max(len(items) - settings.validation, 0)
             items, held_out = items[:first], items[first:]
             keys = row_keys(self.space, dataset.levels)
             items = items[~np.isin(keys[items], keys[held_out])]
+            if dataset.families is not None:
+                items = items[~np.isin(dataset.families[items], dataset.families[held_out])]
         self._items = items
         if len(items) < settings.batch_size:
             raise UsageError(
