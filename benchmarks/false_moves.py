@@ -29,7 +29,7 @@ from rich.progress import track
 from inversynth import live, synths
 from inversynth.audio.sources import Source, StreamClock, read_file, resample
 from inversynth.midi import Receiver
-from inversynth.midi.profiles import of_space
+from inversynth.midi.profiles import default_profile
 from inversynth.predict.model import Model, load_model
 from inversynth.predict.shipped import default_model
 from inversynth.synths import sampling
@@ -230,7 +230,7 @@ class Counts:
 def moved(model: Model, pieces: Iterator[Sound], mode: str, anything: bool = False) -> Counts:
     """What the bridge makes of some pieces of sound."""
     sink, source = Counting(), Played(pieces)
-    receiver = Receiver(of_space("paper", SPACE), sink)
+    receiver = Receiver(default_profile(synths.load("paper")), sink)
     gate = None if anything else live.Gate(synths.load("paper"), model.audio)
     summary = live.Bridge(source, model, [receiver], live.Settings(mode), gate).run(threading.Event())
     passed = summary.predictions - summary.refused

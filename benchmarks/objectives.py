@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ from inversynth.evaluation.comparing import compare
 from inversynth.matching.result import SILENT_PEAK
 from inversynth.predict.model import load_model
 from inversynth.predict.shipped import default_model
-from inversynth.search import refine
+from inversynth.search import evaluator, refine
 from inversynth.search.scoring import Scores
 from inversynth.spec import AudioFormat
 from inversynth.system.machine import machine
@@ -91,8 +92,8 @@ def measure(folders: list[Path], count: int, renders: int, name: str | None, con
     found["rows"] = [{"name": "the network's patch", **means(paper.space.values_of_levels(mode))}]
     for objective, distance in OBJECTIVES.items():
         console.print(objective, highlight=False)
-        refine.distance = distance  # type: ignore[assignment]
-        runs = [refine.refine(paper, targets[i], likely[i], renders=renders) for i in range(len(targets))]
+        with mock.patch.object(evaluator, "distance", distance):
+            runs = [refine.refine(paper, targets[i], likely[i], renders=renders) for i in range(len(targets))]
         found["rows"].append({"name": objective, **means(np.stack([run.best[0].values for run in runs]))})
     return found
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from inversynth import synths
+from inversynth import ParamSpace, synths
+from inversynth.midi import Profile
+from inversynth.midi.profiles import default_profile
 from inversynth.synths import sampling
 
 PAPER = synths.load("paper")
@@ -15,6 +19,11 @@ LOW, HIGH = (np.array([getattr(param, end) for param in SPACE]) for end in ("low
 
 def random_patches(count: int, seed: int = 11) -> NDArray[np.float64]:
     return SPACE.values_of_levels(sampling.draw(SPACE, seed, 0, count))
+
+
+def profile_of(name: str, space: ParamSpace) -> Profile:
+    """The default profile of a synth of that name and space."""
+    return default_profile(replace(synths.load("sine"), name=name, space=space))
 
 
 def corner_patches() -> NDArray[np.float64]:

@@ -44,8 +44,11 @@ def test_the_wheel_runs_in_an_empty_environment(built: Path, tmp_path: Path) -> 
     shipped = {path.parent.name for path in (ROOT / "models").glob("*/model.onnx")}
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[2] for name in names if name.endswith("model.onnx")} == shipped
-    profiles = {path.name for path in (ROOT / "src" / "inversynth" / "profiles").glob("*.toml")}
-    assert {name.split("/")[2] for name in names if name.endswith(".toml")} == profiles
+    package = ROOT / "src" / "inversynth"
+    for pattern in ("midi/profiles/*.toml", "matching/report.html", "matching/report.css", "matching/report.js"):
+        files = {f"inversynth/{path.relative_to(package).as_posix()}" for path in package.glob(pattern)}
+        assert files
+        assert files <= set(names)
     assert not [name for name in names if name.startswith("tests/")]
 
     venv.create(tmp_path / "env", with_pip=True)

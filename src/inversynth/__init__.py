@@ -1,7 +1,7 @@
 """Play it a sound, and it gives you the patch.
 
 import inversynth
-paper = inversynth.synth("paper")       # .space and .render(values)
+synth = inversynth.synth("paper")       # .space and .render(values)
 model = inversynth.load_model("paper")  # an ONNX network in onnxruntime
 result = inversynth.match("sound.wav")  # the patch that makes a sound
 """
@@ -16,7 +16,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .errors import InversynthError, MismatchError, UsageError
     from .evaluation import evaluate
-    from .matching.result import match
+    from .matching.match import match
     from .predict.model import load_model
     from .spec import AllOf, AnyOf, AudioFormat, Note, Param, ParamSpace, Symmetry
     from .synths.function import from_function
@@ -38,7 +38,7 @@ _HOME = {
     "evaluate": "evaluation",
     "from_function": "synths.function",
     "load_model": "predict.model",
-    "match": "matching.result",
+    "match": "matching.match",
     "synth": "synths.registry",
 }
 __all__ = [

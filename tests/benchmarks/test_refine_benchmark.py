@@ -12,6 +12,7 @@ import soundfile
 from rich.console import Console
 
 from inversynth import synths
+from inversynth.search.audible import audible
 from inversynth.search.refine import refine
 from inversynth.synths import sampling
 
@@ -57,7 +58,6 @@ def test_quality_is_measured_by_renders_and_by_seconds(benchmark: Any, monkeypat
 
 @pytest.mark.parametrize("benchmark", ["objectives"], indirect=True)
 def test_objectives_are_compared_on_recordings(benchmark: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("inversynth.search.refine.distance", benchmark.refine.distance)  # it is put back
     monkeypatch.setattr(
         benchmark, "OBJECTIVES", {name: benchmark.OBJECTIVES[name] for name in ("1 - rho", benchmark.CHOSEN)}
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import signal
 import struct
@@ -15,22 +16,28 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import onnx_file
 import reference
 from inversynth import metrics, synths
-from inversynth.audio.augmentation import PERTURBATIONS
+from inversynth.audio.augmentation import DEGRADATIONS
 from inversynth.cli import main
-from inversynth.errors import MismatchError, UsageError
+from inversynth.cli.evaluate import _show_parameters, _show_sounds
+from inversynth.errors import InversynthError, MismatchError, UsageError
 from inversynth.metrics.intervals import RESAMPLES, resamples
+from inversynth.search.audible import audible
 from inversynth.search.baselines import BASELINES
 from inversynth.spec import Param, ParamSpace
 from inversynth.synths import sampling
+from inversynth.synths.function import from_function
+from inversynth.synths.synth import Published
 
 pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
 
 from inversynth import evaluation
-from inversynth.evaluation import Evaluation, comparing, evaluate
+from inversynth.evaluation import Evaluation, evaluate
+from inversynth.evaluation.examples import Examples
 
 SINE = synths.load("sine")
 COUNT, SEED = 6, 5
@@ -234,7 +241,7 @@ def test_each_condition_is_heard_as_a_match_hears_it_and_compared_with_the_clean
     rows = evaluate(tiny_file, num_examples=COUNT, seed=SEED, conditions=True).facts["conditions"]
     assert [row["name"] for row in rows] == [
         "clean",
-        *PERTURBATIONS,
+        *DEGRADATIONS,
         "rendered at 44.1 kHz",
         "rendered at 48 kHz",
     ]  # this synth has no notes
@@ -246,6 +253,109 @@ def test_each_condition_is_heard_as_a_match_hears_it_and_compared_with_the_clean
     predicted = np.stack([(heard @ matrix).argmax(axis=1) for matrix in onnx_file.weights(SINE)], axis=1)
     rho = metrics.sound_measures(sounds, rendered(predicted))["rho_stft"]
     assert late["rho_stft"]["mean"] == pytest.approx(rho.mean())
+
+
+# -- synths of other kinds -----------------------------------------------------------------------
+
+
+class DrawnNotes:
+    """A prior that draws a hold for each patch."""
+
+    name = "holds"
+
+    def draw(self, space: ParamSpace, seed: int, start: int, count: int, stream: int) -> sampling.Drawn:
+        holds = 0.1 + 0.1 * np.arange(start, start + count)
+        notes = np.stack([np.full(count, 69.0), np.full(count, 100.0), holds], axis=1)
+        return sampling.Drawn(sampling.draw(space, seed, start, count, stream), notes)
+
+
+def held(values: np.ndarray, notes: np.ndarray, rate: int, samples: int) -> np.ndarray:
+    return np.asarray(SINE.render(values, rate, samples / rate) * (np.arange(samples) / rate < notes[:, 2:]))
+
+
+def test_each_sound_is_played_by_the_note_that_was_drawn_for_it(tiny_file: Path, levels: np.ndarray) -> None:
+    synth = from_function("held", SINE.space, SINE.format, held, prior=DrawnNotes())
+    found = evaluate(tiny_file, synth, num_examples=COUNT, seed=SEED, refine=0.2)
+    notes = DrawnNotes().draw(SINE.space, SEED, 0, COUNT, sampling.TEST).notes
+    assert notes is not None
+
+    def play(at: np.ndarray, by: np.ndarray) -> np.ndarray:
+        return held(SINE.space.values_of_levels(at), by, 16384, 16384).astype(np.float64)
+
+    sounds = play(levels, notes)
+    predicted = np.stack([(sounds @ matrix).argmax(axis=1) for matrix in onnx_file.weights(SINE)], axis=1)
+    expected = metrics.sound_measures(sounds, play(predicted, notes))
+    np.testing.assert_allclose(found.sounds["f_delta"], expected["f_delta"], rtol=1e-5)
+    others = play(np.roll(levels, 1, axis=0), np.roll(notes, 1, axis=0))
+    np.testing.assert_allclose(found.chance["f_delta"], metrics.sound_measures(sounds, others)["f_delta"], rtol=1e-5)
+    assert found.refined is not None
+    assert found.refined["rho_stft"].mean() > found.sounds["rho_stft"].mean()
+    examples = Examples(synth, levels, notes, [np.ones((COUNT, 16), np.float32)] * 4, np.ones(levels.shape, bool))
+    for (played, target, _), sound, note in zip(examples.items(), sounds, notes, strict=True):
+        assert played.note.row == tuple(note)
+        np.testing.assert_allclose(target, sound, atol=1e-6)
+
+
+def test_patches_that_cannot_be_rendered_are_left_out_and_counted(
+    tiny_file: Path, tmp_path: Path, levels: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limit = np.median(levels[:, 2])
+
+    def failing(values: np.ndarray, notes: np.ndarray, rate: int, samples: int) -> np.ndarray:
+        if (SINE.space.levels_of_values(values)[:, 2] > limit).any():
+            raise RuntimeError("too high")
+        return np.asarray(SINE.render(values, rate, samples / rate))
+
+    synth = from_function("failing", SINE.space, SINE.format, failing)
+    found = evaluate(tiny_file, synth, num_examples=COUNT, seed=SEED, conditions=True, out=tmp_path)
+    good = levels[:, 2] <= limit
+    assert 2 <= good.sum() < COUNT
+    assert found.facts["failed"] == {"count": int((~good).sum()), "why": "RuntimeError: too high"}
+    np.testing.assert_array_equal(found.items, np.flatnonzero(good))
+    assert [row["item"] for row in rows_of(tmp_path / "measures.csv")] == [str(i) for i in np.flatnonzero(good)]
+    sounds = rendered(levels[good])
+    predicted = np.stack([(sounds @ matrix).argmax(axis=1) for matrix in onnx_file.weights(SINE)], axis=1)
+    made = rendered(predicted) * (predicted[:, 2] <= limit)[:, None]  # what can't be rendered is silence
+    np.testing.assert_allclose(found.sounds["f_delta"], metrics.sound_measures(sounds, made)["f_delta"], rtol=1e-5)
+    _show_parameters(found, Console(width=100))
+    assert f"{(~good).sum()} of {COUNT} sounds can't be rendered and are left out: RuntimeError: too high" in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_synth_that_renders_nothing_is_an_error(tiny_file: Path) -> None:
+    def never(*_: object) -> np.ndarray:
+        raise RuntimeError("no licence")
+
+    synth = from_function("never", SINE.space, SINE.format, never)
+    with pytest.raises(InversynthError, match=r"6 of 6 patches can't be rendered by never: RuntimeError: no licence"):
+        evaluate(tiny_file, synth, num_examples=COUNT)
+
+
+def test_published_figures_are_those_of_the_synth(
+    tiny_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published = Published("a thesis", 61.25, {"amplitude_1": 62.5}, {"rho_ft": {"mean": 0.125, "median": 0.25}}, {})
+    synth = dataclasses.replace(SINE, published=published)
+    found = evaluate(tiny_file, synth, num_examples=2, seed=SEED, out=tmp_path)
+    _show_parameters(found, Console(width=100))
+    _show_sounds(found, Console(width=100))
+    shown = " ".join(capsys.readouterr().out.split())
+    for text in ("61.25", "62.50", "0.1250", "0.2500", "published: a thesis."):
+        assert text in shown
+    rows = {row["name"]: row["mpr_published"] for row in rows_of(tmp_path / "parameters.csv")}
+    assert (rows["amplitude_1"], rows["frequency_1"]) == ("62.5", "")
+
+
+def test_a_measure_that_a_kind_of_parameter_has_not_is_shown_as_none(
+    found: Evaluation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = json.loads(json.dumps(found.facts))
+    for kind in ("masked", "unmasked"):
+        facts["parameters"][kind][1]["mae"] = None
+    _show_parameters(dataclasses.replace(found, facts=facts), Console(width=100))
+    line = next(line for line in capsys.readouterr().out.splitlines() if "amplitude_1" in line)
+    assert line.split()[-2] == "-"
 
 
 # -- what is written -----------------------------------------------------------------------------
@@ -275,7 +385,7 @@ def test_the_command_writes_what_it_found_and_shows_it(
     for row, fact in zip(parameters, found.facts["parameters"]["masked"], strict=True):
         assert float(row["mpr"]) == pytest.approx(fact["mpr"])
         assert float(row["mpr_low"]) <= float(row["mpr"]) <= float(row["mpr_high"])
-        assert row["mpr_paper"] == ""  # the paper knows nothing of this synth
+        assert "mpr_published" not in row  # nobody has published anything of this synth
     head = (out / "evaluation.png").read_bytes()[:24]
     assert head.startswith(b"\x89PNG\r\n\x1a\n")
     assert min(struct.unpack(">II", head[16:])) > 600
@@ -291,7 +401,7 @@ def test_the_papers_figures_stand_beside_those_of_its_own_synth(
     assert "between the notes, a quarter tone" in shown
     assert "77.90" in shown  # its mean MPR
     assert "0.9204" in shown  # its mean rho(STFT)
-    rows = {row["name"]: row["mpr_paper"] for row in rows_of(tmp_path / "parameters.csv")}
+    rows = {row["name"]: row["mpr_published"] for row in rows_of(tmp_path / "parameters.csv")}
     assert (rows["cutoff"], rows["tri_frequency"]) == ("99.68", "77.9")
 
 
@@ -338,7 +448,7 @@ def test_from_python_the_same_errors_are_raised(tiny_file: Path) -> None:
     with pytest.raises(UsageError, match="are outside 2"):
         evaluate(tiny_file, num_examples=1)
     with pytest.raises(MismatchError, match="sin_frequency is missing"):
-        evaluate(tiny_file, "paper")
+        evaluate(tiny_file, synths.load("paper"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
@@ -365,7 +475,7 @@ def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_parameter_is_heard_where_it_changes_the_sound() -> None:
+def test_a_parameter_is_audible_where_it_changes_the_sound() -> None:
     paper = synths.load("paper")
     space = paper.space
     column = {name: i for i, name in enumerate(space.names)}
@@ -373,7 +483,7 @@ def test_a_parameter_is_heard_where_it_changes_the_sound() -> None:
     levels[1, column["attack"]] = 15  # 1 s: the note ends before
     levels[2, column["sustain"]] = 15  # at full level
     levels[3, column["saw_mod_amplitude"]] = 0
-    heard = comparing.heard(paper, levels)
+    found = audible(paper, levels)
     silent = {1: {"decay", "sustain"}, 2: {"decay"}, 3: {"saw_mod_frequency"}}
-    for row, names in enumerate(heard):
+    for row, names in enumerate(found):
         assert {space.names[i] for i in np.flatnonzero(~names)} == silent.get(row, set())

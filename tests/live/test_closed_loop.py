@@ -16,10 +16,9 @@ import inversynth
 import jack_server
 from inversynth import synths
 from inversynth.audio.sources import resample
-from inversynth.live.play import fine_profile
 from inversynth.metrics import sound_measures
 from inversynth.midi import PortSink, messages
-from inversynth.midi.profiles import to_toml
+from inversynth.midi.profiles import nrpn_profile, to_toml
 from inversynth.predict.shipped import default_model, shipped
 from inversynth.synths import sampling
 from inversynth.synths.paper.table import NOTE
@@ -71,7 +70,7 @@ def test_what_the_instrument_plays_is_as_near_the_target_as_a_match_of_it(
         monkeypatch.setenv(name, value)
 
     profile = tmp_path / "fine.toml"  # in 14 bits: 7 would detune what the network has heard to the level
-    profile.write_text(to_toml(fine_profile(PAPER), PAPER.name))
+    profile.write_text(to_toml(nrpn_profile(PAPER), PAPER.name))
 
     command = [sys.executable, "-m", "inversynth"]
     words = [*command, "play", "--out", "system", "--virtual", "keys"]

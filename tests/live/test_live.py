@@ -29,8 +29,8 @@ from inversynth.cli import main
 from inversynth.errors import InversynthError, UsageError
 from inversynth.live import Estimate, Gate, Settings
 from inversynth.midi import BAUD, Receiver, Sink, TextSink
-from inversynth.midi.profiles import of_space
 from inversynth.spec import AudioFormat, ParamSpace
+from patches import profile_of
 from sounds import RATE, Sound, join, silence, tone
 
 # -- the bridge -------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ def run(
     source: Source, sinks: list[Sink], settings: Settings | None = None, baud: float = BAUD, **more: Any
 ) -> tuple[live.Summary, Loudness]:
     model = Loudness()
-    receivers = [Receiver(of_space("sine", model.space), sink, baud) for sink in sinks]
+    receivers = [Receiver(profile_of("sine", model.space), sink, baud) for sink in sinks]
     bridge = live.Bridge(source, model, receivers, settings or Settings(), **more)
     return bridge.run(threading.Event()), model
 
@@ -332,7 +332,7 @@ def test_part_of_a_note_moves_to_the_medians_and_all_of_it_to_the_likeliest_or_t
     gate: Gate | None, expected: list[int]
 ) -> None:
     out, model = io.StringIO(), Torn()
-    receiver = Receiver(of_space("sine", model.space), TextSink(out))
+    receiver = Receiver(profile_of("sine", model.space), TextSink(out))
     live.Bridge(Blocks([tone(1.2)]), model, [receiver], Settings(confidence=0.0), gate).run(threading.Event())
     sent = [int(text.split()[4]) for _, text in messages(out.getvalue().splitlines())]
     assert sent[:: len(model.space)] == [round(127 * level / 15) for level in expected]
@@ -373,7 +373,7 @@ def test_a_note_that_is_known_later_sounds_from_then_on(notes: str) -> None:
 def test_the_status_tells_what_is_heard_and_sent() -> None:
     out, seen = io.StringIO(), list[live.Status]()
     model = Loudness()
-    receiver = Receiver(of_space("sine", model.space), TextSink(out))
+    receiver = Receiver(profile_of("sine", model.space), TextSink(out))
     source = Blocks([silence(0.5), tone(0.6, 1.0), silence(1.0)])
     bridge = live.Bridge(source, model, [receiver], Settings(notes="fixed"), report=lambda *_: seen.append(status()))
 

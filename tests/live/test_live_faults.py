@@ -15,8 +15,8 @@ from inversynth import live, synths
 from inversynth.audio.sources import Ring, Source, StreamClock, WallClock
 from inversynth.live import Bridge, Settings, Summary
 from inversynth.midi import BAUD, Receiver, Sink
-from inversynth.midi.profiles import of_space
 from inversynth.spec import AudioFormat, ParamSpace
+from patches import profile_of
 from sounds import RATE, Sound, join, silence, tone
 
 SPACE = ParamSpace([*synths.load("sine").space])
@@ -91,7 +91,7 @@ class Heard:
 def hear(blocks: Iterable[Sound] | Source, settings: Settings | None = None, sinks: Sequence[Sink] = ()) -> Heard:
     source = blocks if isinstance(blocks, Source) else Blocks(blocks)
     kept = Kept()
-    receivers = [Receiver(of_space("peak", SPACE), sink) for sink in (kept, *sinks)]
+    receivers = [Receiver(profile_of("peak", SPACE), sink) for sink in (kept, *sinks)]
     return Heard(live.run(source, Peak(), receivers, settings or Settings(), threading.Event()), kept.messages)
 
 
@@ -309,7 +309,7 @@ def test_after_two_days_it_sends_what_it_sent_at_first(settings: Settings) -> No
 
     def sent(after_s: int) -> list[tuple[float, bytes]]:
         kept = Kept()
-        bridge = Bridge(Blocks(cut(NOTES, 256)), Peak(), [Receiver(of_space("peak", SPACE), kept)], settings)
+        bridge = Bridge(Blocks(cut(NOTES, 256)), Peak(), [Receiver(profile_of("peak", SPACE), kept)], settings)
         bridge._position = after_s * RATE
         bridge._next_tick = bridge._position
         bridge._anew()
@@ -334,7 +334,7 @@ def test_a_ring_counts_on_for_two_days() -> None:
 def test_a_hundred_thousand_patches_leave_nothing_waiting() -> None:
     """Two days with a patch every other second: what waits is bounded, and the last one arrives."""
     kept = Kept()
-    sender = live.Sender(Receiver(of_space("peak", SPACE), kept))
+    sender = live.Sender(Receiver(profile_of("peak", SPACE), kept))
     rng = np.random.default_rng(2)
     x, heard = np.zeros(len(SPACE)), np.ones(len(SPACE), bool)
     for turn in range(TWO_DAYS_S // 2):

@@ -14,8 +14,8 @@ import pytest
 from inversynth import synths
 from inversynth.live import Sender
 from inversynth.midi import Receiver, TextSink
-from inversynth.midi.profiles import of_space
 from inversynth.spec import ParamSpace
+from patches import profile_of
 
 SPACE = ParamSpace([*synths.load("sine").space][:2])
 WIRE_S = 30 / 31250
@@ -44,7 +44,7 @@ class Kept(TextSink):
 
 def made(prompt: bool = False) -> tuple[Sender, Kept]:
     sink = Kept(prompt)
-    return Sender(Receiver(of_space("sine", SPACE), sink)), sink
+    return Sender(Receiver(profile_of("sine", SPACE), sink)), sink
 
 
 def offer(sender: Sender, at_s: float, *values: int) -> None:
@@ -166,7 +166,7 @@ def test_a_sink_that_fails_stops_the_run(prompt: bool) -> None:
             raise OSError("gone")
 
     stop = threading.Event()
-    sender = Sender(Receiver(of_space("sine", SPACE), Broken(prompt)))
+    sender = Sender(Receiver(profile_of("sine", SPACE), Broken(prompt)))
     thread = threading.Thread(target=sender.run, args=(stop,))
     thread.start()
     offer(sender, 0.0, 1, 2)

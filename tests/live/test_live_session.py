@@ -23,8 +23,8 @@ from inversynth.cli import main
 from inversynth.errors import InversynthError, UsageError
 from inversynth.live import Bridge, Comparison, Recorder, Refiner, SessionSource, Settings, load_session, sending
 from inversynth.midi import Receiver
-from inversynth.midi.profiles import of_space
 from inversynth.search.scoring import Scorer
+from patches import profile_of
 from sounds import RATE, Sound, join, silence, tone
 
 
@@ -92,7 +92,7 @@ def test_a_session_run_again_gives_the_same_messages_at_the_same_times(
     monkeypatch.setattr(sending, "LOOK_S", 0.2)
     settings = Settings(mode, notes="fixed", panic=True, smooth=0.05)
     model, sinks, bauds = Loudness(), [Kept(), Coming()], (31250, 3000)
-    receivers = [Receiver(of_space("sine", model.space), sink, baud) for sink, baud in zip(sinks, bauds, strict=True)]
+    receivers = [Receiver(profile_of("sine", model.space), sink, baud) for sink, baud in zip(sinks, bauds, strict=True)]
     recorder = Recorder(tmp_path / "session")
     source = Live(notes(6), (20, 45))
     bridge = Bridge(source, model, receivers, settings, refiner=Found(), recorder=recorder)
@@ -112,7 +112,7 @@ def test_a_session_run_again_gives_the_same_messages_at_the_same_times(
         again = [Comparison(session, number) for number in range(2)]
         model = Loudness()
         receivers = [
-            Receiver(of_space("sine", model.space), sink, baud) for sink, baud in zip(again, bauds, strict=True)
+            Receiver(profile_of("sine", model.space), sink, baud) for sink, baud in zip(again, bauds, strict=True)
         ]
         heard, same = SessionSource(session, StreamClock(), size), Settings(**session.facts["settings"])
         Bridge(heard, model, receivers, same, session=session).run(threading.Event())
@@ -134,7 +134,7 @@ def test_a_session_that_was_stopped_within_a_note_stops_there_again(at_s: float,
     bridge = Bridge(
         Stopped(join(silence(0.1), tone(3.0))),
         model,
-        [Receiver(of_space("sine", model.space), sink)],
+        [Receiver(profile_of("sine", model.space), sink)],
         Settings(notes="fixed"),
         recorder=recorder,
     )
@@ -146,7 +146,7 @@ def test_a_session_that_was_stopped_within_a_note_stops_there_again(at_s: float,
     assert sink.messages[-1][1][0] == 0x80
     again = Comparison(session, 0)
     settings = Settings(notes="fixed")
-    receivers = [Receiver(of_space("sine", model.space), again)]
+    receivers = [Receiver(profile_of("sine", model.space), again)]
     Bridge(SessionSource(session, StreamClock()), model, receivers, settings, session=session).run(threading.Event())
     assert again.result() is None
 

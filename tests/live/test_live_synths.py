@@ -151,7 +151,7 @@ def fm(server: Server, recorder: Recorder, profile: Path) -> Iterator[Driven]:
     file = profile.with_name("fm.csd")
     file.write_text(block("csound"))
     start = partial(server.started, lambda: server.start("csound", file), "midi_in:port", "")
-    with driving(server, recorder, profiles.load(profile), start, "fm:output1") as driven:
+    with driving(server, recorder, profiles.load(profile, PAPER), start, "fm:output1") as driven:
         yield driven
 
 
@@ -218,7 +218,7 @@ LENT = ("saw_frequency", "tri_frequency", "sqr_frequency")
 def organ(server: Server, recorder: Recorder) -> Iterator[Driven]:
     """setBfree with a key down, no drawbar out, and neither its rotating speaker nor its reverb."""
     still = ("-U", "000000000", "whirl.bypass=1", "reverb.mix=0", "jack.connect=nothing")
-    profile = profiles.load("setbfree")
+    profile = profiles.load("setbfree", PAPER)
     left = [other.address for other in profile.others if other.name.startswith("upper.drawbar")]
     lent = dict(zip(LENT, left, strict=True))
     controls = [
@@ -289,7 +289,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def hexter(server: Server, recorder: Recorder, host: Path) -> Iterator[Driven]:
     """hexter with a key down, and operator 1 alone to be heard: all others of the patch are at their lowest level."""
-    profile = profiles.load("hexter")
+    profile = profiles.load("hexter", PAPER)
     others = {other.name: other.address for other in profile.others}
     held = tuple(Setting(name, others[name], value) for name, value in HELD.items())
     start = partial(server.started, lambda: server.start(host, HEXTER, "hexter"), ":midi_in", "ready")

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,17 @@ import reference
 from inversynth import synths
 from inversynth.cli import main
 from inversynth.errors import UsageError
-from inversynth.live.play import Player, ProcessSink, Splitter, Voices, fine_profile, initial_patch, read_midi
-from inversynth.midi import Receiver, messages
+from inversynth.live.play import Player, ProcessSink, Voices, initial_patch
+from inversynth.midi import Receiver, Splitter, messages, read_midi
 from inversynth.midi.messages import RunningStatus
-from inversynth.midi.profiles import load
+from inversynth.midi.profiles import load, nrpn_profile
 from inversynth.synths import sampling
 from inversynth.synths.paper.table import NOTE
 
 PAPER = synths.load("paper")
 SPACE = PAPER.space
 RATE = 48000
+KEY = round(NOTE.key)
 QUIET_DB = -40.0
 """A gain at which nothing is limited, and float32 loses nothing."""
 
@@ -63,8 +65,8 @@ def test_the_note_of_the_synth_held_for_the_papers_time_is_the_sound_that_the_ba
     values = random_patches(20)
     for patch, sound in zip(values, PAPER.render(values, rate, 2.0), strict=True):
         voices = quiet(patch, rate)
-        voices.note_on(NOTE)
-        voices.note_off(NOTE, round(NOTE.hold_s * rate))
+        voices.note_on(KEY)
+        voices.note_off(KEY, round(NOTE.hold_s * rate))
         assert np.abs(played(voices, 2 * rate) - sound).max() < 1e-6 * max(1.0, np.abs(sound).max())
 
 
@@ -179,7 +181,7 @@ def test_of_a_chord_of_more_notes_than_voices_the_last_sound() -> None:
     assert np.abs(played(voices, 5000) - played(few, 5000)).max() < 1e-6
 
 
-def test_a_note_that_is_held_begins_anew() -> None:
+def test_a_note_that_is_held_is_retriggered() -> None:
     patch = sine(attack=0.1)
     voices, alone = quiet(patch), quiet(patch)
     voices.note_on(69)
@@ -270,7 +272,7 @@ def test_a_stream_of_changes_makes_no_click() -> None:
     assert roughness(sound[9000:]) < 1.5 * roughness(sound[-4000:])
 
 
-@pytest.mark.parametrize("what", ["stolen", "begun anew", "cut off"])
+@pytest.mark.parametrize("what", ["stolen", "retriggered", "cut off"])
 def test_what_makes_way_makes_no_click(what: str) -> None:
     voices = quiet(sine(release=1.0), voices=1)
     voices.note_on(69)
@@ -278,7 +280,7 @@ def test_what_makes_way_makes_no_click(what: str) -> None:
     if what == "cut off":
         voices.sound_off()
     else:
-        voices.note_on(69 if what == "begun anew" else 71)
+        voices.note_on(69 if what == "retriggered" else 71)
     after = played(voices, 9600)
     steady = roughness(before[-4000:])
     assert roughness(np.concatenate([before[-100:], after])) < 1.5 * steady
@@ -307,7 +309,7 @@ def test_at_the_usual_gain_notes_of_nine_patches_in_ten_are_plain() -> None:
     peaks = []
     for patch in random_patches(200):
         voices = Voices(PAPER, patch, 16384)
-        voices.note_on(NOTE, 100)
+        voices.note_on(KEY, 100)
         peaks.append(np.abs(voices.process(16384)).max())
     assert np.mean(np.array(peaks) <= 0.5) > 0.9
 
@@ -343,8 +345,8 @@ def test_voices_refuse_what_they_cannot_play() -> None:
         quiet(sine()).set(SPACE.index("cutoff"), 5000.0)
     with pytest.raises(UsageError, match=r"sin_frequency: 1 .* outside"):
         quiet(sine(sin_frequency=1.0))
-    with pytest.raises(UsageError, match="sine can't be played"):
-        Voices(synths.load("sine"), [100.0, 0.5, 800.0, 0.5], RATE)
+    with pytest.raises(UsageError, match="paper can't be played as an instrument: it has no voices"):
+        Voices(replace(PAPER, open_voices=None), sine(), RATE)
     with pytest.raises(ValueError, match="no parameter or note 128"):
         quiet(sine()).note_on(128)
 
@@ -357,6 +359,7 @@ class Taken:
 
     def __init__(self) -> None:
         self.synth, self.told = PAPER, list[tuple[Any, ...]]()
+        self.values = initial_patch(PAPER)
 
     def note_on(self, note: int, velocity: int, at: int = 0) -> None:
         self.told.append(("on", note, velocity, at))
@@ -379,7 +382,7 @@ class Taken:
 
 def told(*given: messages.Message, profile: str | Path = "paper", channel: int = 1) -> list[tuple[Any, ...]]:
     taken = Taken()
-    player = Player(taken, load(profile, SPACE, channel))  # type: ignore[arg-type]
+    player = Player(taken, load(profile, PAPER, channel))  # type: ignore[arg-type]
     for message in given:
         player.receive(message, 7)
     return taken.told
@@ -428,6 +431,28 @@ def test_the_pitch_wheel_bends_by_two_semitones_at_its_ends() -> None:
     assert told(*wheel) == [("bend", -2.0), ("bend", 0.0), ("bend", 1.0), ("bend", pytest.approx(2, abs=3e-4))]
 
 
+def test_the_bend_range_is_that_of_registered_parameter_0() -> None:
+    entry, down = messages.DATA_ENTRY, b"\xe0\x00\x00"
+    octave = (*messages.select_rpn(1, 0, 0), messages.control_change(1, entry, 12))
+    assert told(*octave, down) == [("bend", -12.0)]
+    assert told(down, *octave) == [("bend", -2.0), ("bend", -12.0)]
+    assert told(*octave, messages.control_change(1, messages.DATA_ENTRY_LSB, 50), down) == [("bend", -12.5)]
+    reset = messages.control_change(1, messages.RESET, 0)  # lets go of the wheel and of the selection, not of the range
+    assert told(*octave, reset, messages.control_change(1, entry, 5), down) == [("bend", 0.0), ("bend", -12.0)]
+
+
+def test_parameters_are_set_by_number_as_midi_says() -> None:
+    index, param = SPACE.index("cutoff"), SPACE["cutoff"]
+    selected = messages.select_nrpn(1, 0, index)
+    msb, lsb, up = (messages.control_change(1, number, 64) for number in (6, 38, 96))
+    x = (64 * 128 + 64) / 16383
+    assert told(*selected, msb)[-1] == ("cutoff", pytest.approx(float(param.value_of_x(8192 / 16383))))
+    assert told(*selected, msb, lsb)[-1] == ("cutoff", pytest.approx(float(param.value_of_x(x))))
+    assert told(*selected, lsb, msb) == [("cutoff", pytest.approx(float(param.value_of_x(x))))]
+    before = float(param.x_of_value(initial_patch(PAPER)[index])) * 16383
+    assert told(*selected, up) == [("cutoff", pytest.approx(float(param.value_of_x((round(before) + 1) / 16383))))]
+
+
 def test_a_profile_may_have_another_use_for_the_pedal(tmp_path: Path) -> None:
     file = tmp_path / "pedal.toml"
     file.write_text('name = "pedal"\nunreserved = [64]\n[parameters.sustain]\ncc = 64\n')
@@ -438,12 +463,12 @@ def test_a_profile_may_have_another_use_for_the_pedal(tmp_path: Path) -> None:
 
 def test_all_notes_may_have_one_velocity() -> None:
     taken = Taken()
-    player = Player(taken, load("paper"), 127)  # type: ignore[arg-type]
+    player = Player(taken, load("paper", PAPER), 127)  # type: ignore[arg-type]
     player.receive(messages.note_on(1, 60, 3))
     player.receive(b"\x90\x3c\x00")
     assert taken.told == [("on", 60, 127, 0), ("off", 60, 0)]
     with pytest.raises(UsageError, match=r"a velocity of 128 is outside 1..127"):
-        Player(taken, load("paper"), 128)  # type: ignore[arg-type]
+        Player(taken, load("paper", PAPER), 128)  # type: ignore[arg-type]
 
 
 def test_a_receiver_and_a_player_of_the_same_profile_mean_the_same_patch(tmp_path: Path) -> None:
@@ -451,12 +476,12 @@ def test_a_receiver_and_a_player_of_the_same_profile_mean_the_same_patch(tmp_pat
     fine = "".join(f"[parameters.{name}]\nnrpn = [3, {i}]\n" for i, name in enumerate(SPACE.names))
     (tmp_path / "own.toml").write_text(f'synth = "paper"\n{fine}'.replace("nrpn = [3, 20]", "cc14 = 20"))
     for profile, step in (
-        (load("paper"), 1 / 127),
-        (load(tmp_path / "own.toml"), 1 / 16383),
-        (fine_profile(PAPER), 1 / 16383),
+        (load("paper", PAPER), 1 / 127),
+        (load(tmp_path / "own.toml", PAPER), 1 / 16383),
+        (nrpn_profile(PAPER), 1 / 16383),
     ):
         taken = Taken()
-        player = Player(taken, load("paper") if profile.name == "fine" else profile)  # type: ignore[arg-type]
+        player = Player(taken, load("paper", PAPER) if profile.name == "nrpn" else profile)  # type: ignore[arg-type]
 
         class Direct:
             description = "directly"
@@ -560,8 +585,8 @@ def test_a_patch_that_match_wrote_is_played(tmp_path: Path) -> None:
     values = random_patches(1)[0]
     rows = [{"name": name, "value": value} for name, value in zip(SPACE.names, values, strict=True)]
     (tmp_path / "patch.json").write_text(json.dumps(rows))
-    track = mido.MidiTrack([mido.Message("note_on", note=NOTE, velocity=127)])
-    track.append(mido.Message("note_off", note=NOTE, time=720))
+    track = mido.MidiTrack([mido.Message("note_on", note=KEY, velocity=127)])
+    track.append(mido.Message("note_off", note=KEY, time=720))
     mido.MidiFile(tracks=[track]).save(tmp_path / "in.mid")
     words = ["play", "--midi-file", f"{tmp_path}/in.mid", "--out-file", f"{tmp_path}/out.wav", "--gain", "-40"]
     assert main([*words, "--patch", f"{tmp_path}/patch.json", "--sample-rate", "16384", "--duration", "1"]) == 0
@@ -575,6 +600,17 @@ def test_the_times_of_a_midi_file_are_its_tempos(tmp_path: Path) -> None:
     events = read_midi(midi_file(tmp_path / "in.mid"))
     assert [round(at, 6) for at, _ in events] == [0.0, 0.5, 0.5, 0.75, 1.0, 1.0, 1.5]
     assert events[0][1] == bytes((0x90, 69, 127))
+
+
+OWN = """
+import numpy as np
+from inversynth import AudioFormat, Param, ParamSpace, from_function
+
+def render(values, notes, rate, samples):
+    return np.zeros((len(values), samples))
+
+SYNTH = from_function("own", ParamSpace([Param("level", "l", 0, 1)]), AudioFormat(16384, 1.0), render)
+"""
 
 
 @pytest.mark.parametrize(
@@ -600,6 +636,18 @@ def test_the_times_of_a_midi_file_are_its_tempos(tmp_path: Path) -> None:
         ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --gain 99", "a gain of 99 dB is outside -120..24"),
         ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --sample-rate 8000", "8000 Hz is too low"),
         ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --channel 17", "MIDI channel 17"),
+        (
+            "--midi-file {folder}/in.mid --out-file {folder}/o.wav --channel 10",
+            "in.mid has notes on channel 1, none on channel 10; give --channel 1",
+        ),
+        (
+            "--midi-file {folder}/in.mid --out-file {folder}/o.mp3",
+            "a WAV file is written; give a name that ends in .wav",
+        ),
+        (
+            "--midi-file {folder}/in.mid --out-file {folder}/o.wav --synth {folder}/own.py",
+            "own can't be played: it has no voices; give another --synth",
+        ),
         ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --profile none", "no profile 'none'"),
         ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --duration 0", "a duration of 0 s"),
         ("--midi-file {folder}/in.mid --out-file {folder}/o.wav --block-size -1", "a block of -1 samples"),
@@ -607,6 +655,7 @@ def test_the_times_of_a_midi_file_are_its_tempos(tmp_path: Path) -> None:
 )
 def test_a_wrong_use_is_one_line(words: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     midi_file(tmp_path / "in.mid")
+    (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "bad.mid").write_bytes(b"MThd\0\0\0\6\0\1\0\2\1\xe0MTrk\0\0")
     (tmp_path / "deep.json").write_text("[" * 100_000)
     for name, division, wait in (("frames", b"\xe7\x28", b"\0"), ("days", b"\1\xe0", b"\xff\xff\xff\x7f")):
@@ -710,6 +759,19 @@ def test_a_process_that_ends_at_once_is_an_error_with_its_last_line(
 ) -> None:
     with pytest.raises(UsageError, match=r"^no audio output$"):
         stand_in(tmp_path / "sh", monkeypatch, "echo 'inversynth: error: no audio output' >&2; exit 2")
+
+
+def test_another_synth_with_voices_is_played(tmp_path: Path) -> None:
+    sine_synth = synths.load("sine")
+    words = ["play", "--midi-file", str(midi_file(tmp_path / "in.mid")), "--out-file", str(tmp_path / "out.wav")]
+    assert main([*words, "--synth", "sine", "--gain", "-40", "--sample-rate", "48000"]) == 0
+    sound, rate = soundfile.read(tmp_path / "out.wav", dtype="float32")
+    voices = Voices(sine_synth, initial_patch(sine_synth), rate, 8, QUIET_DB)
+    for at, note in enumerate((69, 57, 64)):
+        voices.note_on(note, at=at * rate // 2)
+        voices.note_off(note, at=(at + 1) * rate // 2)
+    assert np.abs(sound).max() > 0.001
+    assert np.abs(sound - voices.process(len(sound))[:, 0]).max() < 1e-6
 
 
 def test_a_silent_beginning_is_hardly_heard(tmp_path: Path) -> None:

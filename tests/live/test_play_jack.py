@@ -162,7 +162,7 @@ def test_a_process_of_its_own_plays_patches_in_14_bits_and_is_started_again_when
         x[PAPER.space.index(name)] = 1.0
     x[PAPER.space.index("sin_frequency")] = 0.5
     receiver[0].offer(x, np.ones(23, bool))
-    receiver[0].note_on(PAPER.note or 0, 127)
+    receiver[0].note_on(round(PAPER.note.key), 127)
 
     def pumped() -> bool:
         while receiver[0].pump(time.monotonic()) is not None:
@@ -199,7 +199,7 @@ def test_live_plays_what_it_hears(server: Server, tmp_path: Path) -> None:
     until(lambda: level_at(heard.record(0.25), 440 * 2 ** (7 / 12)) > 0.01, "the sine")
     assert live.process.wait(20) == 0
     live.stop()
-    assert any(line.endswith("8 voices; profile fine, channel 1") for line in live.lines)
+    assert any(line.endswith("8 voices; profile nrpn, channel 1") for line in live.lines)
 
 
 def test_a_process_that_cannot_play_says_why() -> None:

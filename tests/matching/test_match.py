@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import html
+import io
 import json
 import re
 import shlex
@@ -12,19 +14,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from rich.console import Console
 
 import onnx_file
 import reference
 
 pytest.importorskip("onnxruntime", reason="matching needs onnxruntime (the extra `cpu` or `gpu`)")
 
-from inversynth import cli, synths
+from inversynth import cli, metrics, synths
 from inversynth.audio.sources import resample
+from inversynth.cli.match import patch_table
 from inversynth.errors import InversynthError, MismatchError, UsageError
-from inversynth.matching.result import Match, match
+from inversynth.matching.match import match
+from inversynth.matching.picture import spectrograms
+from inversynth.matching.result import Match
+from inversynth.matching.saving import save
 from inversynth.predict.model import load_model
+from inversynth.spec import AudioFormat, Note
+from inversynth.synths.function import from_function
 
-SINE = synths.load("sine")
+PAPER, SINE = synths.load("paper"), synths.load("sine")
 RATE = SINE.format.sample_rate
 NOTES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
 FILES = ["match.png", "match.wav", "patch.json", "report.html"]
@@ -38,7 +47,7 @@ def note() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def found(tiny_file: Path, note: np.ndarray) -> Match:
-    return match(note, "sine", tiny_file, sample_rate=RATE)
+    return match(note, SINE, tiny_file, sample_rate=RATE)
 
 
 @pytest.fixture
@@ -86,20 +95,39 @@ def test_the_sound_is_that_patch_and_the_measures_compare_it_with_the_target(fou
     assert found.measures["f_delta"] == pytest.approx(np.sqrt(((a - b) ** 2).sum()))
 
 
+def test_a_synth_of_another_rate_is_measured_in_windows_of_its_own(note: np.ndarray) -> None:
+    function = from_function("other", SINE.space, AudioFormat(44100, 0.5), lambda v, n, r, s: SINE.render(v, r, s / r))
+    other = match(note, function, sample_rate=RATE, renders=20, seed=1)
+    assert other.window == 1024
+    expected = metrics.sound_measures(other.target[None], other.sound[None], 1024)
+    assert other.measures == {key: pytest.approx(column[0]) for key, column in expected.items()}
+    assert spectrograms(other.target, window=other.window)[0].shape == (256, 513)
+
+
+def test_the_note_of_the_synth_plays_the_patch(note: np.ndarray) -> None:
+    function = from_function(
+        "held", SINE.space, SINE.format, lambda v, n, r, s: SINE.render(v) * (np.arange(s) / r < n[:, 2:]),
+        note=Note(hold_s=0.25),
+    )  # fmt: skip
+    held = match(note, function, sample_rate=RATE, renders=20, seed=1)
+    assert held.note == Note(hold_s=0.25)
+    assert np.flatnonzero(held.sound).max() / RATE < 0.25
+
+
 def test_a_file_of_another_rate_with_two_channels_and_a_pause_in_front_is_the_same_target(
     tiny_file: Path, note: np.ndarray, tmp_path: Path
 ) -> None:
     loud = np.concatenate([np.zeros(RATE // 2, np.float32), note])
     there = resample(loud, RATE, 44100)
     soundfile.write(tmp_path / "a.flac", np.stack([0.5 * there, 1.5 * there], axis=1) * 0.5, 44100, subtype="PCM_24")
-    heard = match(tmp_path / "a.flac", "sine", tiny_file).target
+    heard = match(tmp_path / "a.flac", SINE, tiny_file).target
     assert len(heard) == RATE
     assert np.corrcoef(np.abs(np.fft.rfft(heard)), np.abs(np.fft.rfft(note)))[0, 1] > 0.999
     assert np.abs(heard).max() == pytest.approx(0.5 * np.abs(note).max(), rel=0.02)
 
 
 def test_normalising_scales_the_peak_to_one(tiny_file: Path, note: np.ndarray) -> None:
-    quiet = match(0.01 * note, "sine", tiny_file, sample_rate=RATE, normalise=True)
+    quiet = match(0.01 * note, SINE, tiny_file, sample_rate=RATE, normalise=True)
     assert np.abs(quiet.target).max() == pytest.approx(1.0)
     np.testing.assert_allclose(quiet.target, note / np.abs(note).max(), atol=1e-6)
 
@@ -107,7 +135,7 @@ def test_normalising_scales_the_peak_to_one(tiny_file: Path, note: np.ndarray) -
 @pytest.mark.parametrize("normalise", [False, True])
 def test_the_command_of_a_match_does_it_again(folder: Path, tiny_file: Path, normalise: bool) -> None:
     Path("good.wav").rename("-it's good.wav")
-    first = match("-it's good.wav", "sine", tiny_file, normalise=normalise)
+    first = match("-it's good.wav", SINE, tiny_file, normalise=normalise)
     words = shlex.split(first.command.replace(first.model, str(tiny_file)))
     assert words[0] == "inversynth"
     assert command([*words[1:], "--out", "out"]) == 0
@@ -115,9 +143,23 @@ def test_the_command_of_a_match_does_it_again(folder: Path, tiny_file: Path, nor
     np.testing.assert_array_equal(again, first.sound)
 
 
+def test_the_report_tells_the_command_that_does_it_again(folder: Path, tiny_file: Path) -> None:
+    Path("it's mine").mkdir()
+    Path("good.wav").rename("it's mine/-good.wav")
+    words = ["match", "it's mine/-good.wav", "--synth", "sine", "--model", str(tiny_file), "--out", "my matches"]
+    assert command([*words, "--renders", "200", "--seed", "4"]) == 0
+    told = re.search(r"<pre>(.*?)</pre>", Path("my matches/-good/report.html").read_text())
+    assert told
+    before = Path("my matches/-good/patch.json").rename("before.json").read_text()
+    again = shlex.split(html.unescape(told[1]))
+    assert again[0] == "inversynth"
+    assert command(again[1:]) == 0
+    assert Path("my matches/-good/patch.json").read_text() == before
+
+
 def test_a_loaded_model_is_used_as_it_is(tiny_file: Path, note: np.ndarray, found: Match) -> None:
     model = load_model(tiny_file, "cpu")
-    assert match(note, "sine", model, sample_rate=RATE).patch == found.patch
+    assert match(note, SINE, model, sample_rate=RATE).patch == found.patch
 
 
 @pytest.mark.parametrize(
@@ -137,12 +179,12 @@ def test_a_loaded_model_is_used_as_it_is(tiny_file: Path, note: np.ndarray, foun
 )
 def test_what_is_no_sound_is_refused(tiny_file: Path, target: object, rate: int | None, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        match(target, "sine", tiny_file, sample_rate=rate)  # type: ignore[arg-type]
+        match(target, SINE, tiny_file, sample_rate=rate)  # type: ignore[arg-type]
 
 
 def test_a_model_of_another_synth_is_refused_and_names_the_parameters(tiny_file: Path, note: np.ndarray) -> None:
     with pytest.raises(MismatchError, match="sin_frequency is missing"):
-        match(note, "paper", tiny_file, sample_rate=RATE)
+        match(note, PAPER, tiny_file, sample_rate=RATE)
 
 
 # -- refined -------------------------------------------------------------------------------------
@@ -150,7 +192,7 @@ def test_a_model_of_another_synth_is_refused_and_names_the_parameters(tiny_file:
 
 @pytest.fixture(scope="module")
 def refined(tiny_file: Path, note: np.ndarray) -> Match:
-    return match(note, "sine", tiny_file, sample_rate=RATE, renders=400, variations=3, levels_only=True, seed=5)
+    return match(note, SINE, tiny_file, sample_rate=RATE, renders=400, variations=3, levels_only=True, seed=5)
 
 
 def test_a_refined_match_is_the_best_patch_of_the_search_and_nearer(refined: Match, found: Match) -> None:
@@ -171,7 +213,7 @@ def test_a_refined_match_is_the_best_patch_of_the_search_and_nearer(refined: Mat
 def test_variations_stand_beside_the_match_and_no_older_ones(refined: Match, found: Match, tmp_path: Path) -> None:
     (tmp_path / "variation-notes.txt").write_text("mine")
     (tmp_path / "variation-9.wav").mkdir()
-    refined.save(tmp_path)
+    save(refined, tmp_path)
     others = [f"variation-{number}.{kind}" for number in (2, 3) for kind in ("json", "wav")]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [*FILES, *others, "variation-9.wav", "variation-notes.txt"]
@@ -183,7 +225,7 @@ def test_variations_stand_beside_the_match_and_no_older_ones(refined: Match, fou
         assert [entry["value"] for entry in patch] == pytest.approx(list(candidate.values))
         sound = soundfile.read(tmp_path / f"variation-{number}.wav", dtype="float32")[0]
         np.testing.assert_array_equal(sound, SINE.render(candidate.values[None])[0])
-    found.save(tmp_path)
+    save(found, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [*FILES, "variation-9.wav", "variation-notes.txt"]
     )
@@ -205,14 +247,76 @@ def test_a_wrong_refinement_is_refused(
     tiny_file: Path, note: np.ndarray, options: dict[str, float], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        match(note, "sine", tiny_file, sample_rate=RATE, **options)  # type: ignore[arg-type]
+        match(note, SINE, tiny_file, sample_rate=RATE, **options)  # type: ignore[arg-type]
+
+
+# -- without a model -----------------------------------------------------------------------------
+
+
+def test_without_a_model_the_search_finds_the_patch_alone(note: np.ndarray, tmp_path: Path) -> None:
+    alone = match(note, SINE, sample_rate=RATE, renders=3000, variations=2, seed=1, out=tmp_path)
+    assert alone.model == "none"
+    for row, param in zip(alone.distributions, SINE.space, strict=True):
+        np.testing.assert_allclose(row, 1 / param.levels)
+    assert [setting.level for setting in alone.patch] == [3, 8, 12, 1]
+    assert "--model" not in alone.command
+    report = (tmp_path / "report.html").read_text()
+    assert "found without a network in" in report
+    assert 'class="rays"' not in report
+
+
+def test_without_a_model_and_without_a_search_it_is_said_what_helps(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["match", "good.wav", "--synth", "sine"]) == 2
+    error = capsys.readouterr().err
+    for text in ("no model for the synth 'sine' is shipped", "--refine SECONDS", "inversynth train", "--model FILE"):
+        assert text in error
+    assert error.count("\n") == 1
+
+
+def test_a_users_own_synth_is_matched_from_its_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.py").write_text(
+        "import numpy as np\n"
+        "from inversynth import AudioFormat, Param, ParamSpace, from_function\n"
+        "def render(values, notes, rate, samples):\n"
+        "    phase = 2 * np.pi * values[:, :1] * np.arange(samples) / rate\n"
+        "    waves = np.stack([np.sin(phase), np.sign(np.sin(phase))])\n"
+        "    return waves[values[:, 1].astype(int), np.arange(len(values))]\n"
+        "SPACE = ParamSpace([Param('pitch', 'f', 220, 880, 'Hz', 'exponential', 25, role='pitch'),\n"
+        "                    Param.choice('shape', 's', ('a sine', 'a square'))])\n"
+        "SYNTH = from_function('mine', SPACE, AudioFormat(8000, 0.5), render)\n"
+    )
+    tone = 0.9 * np.sign(np.sin(2 * np.pi * 440 * np.arange(4000) / 8000 + 1e-9))
+    soundfile.write("square.wav", tone, 8000)
+    assert cli.main(["match", "square.wav", "--synth", "mine.py", "--renders", "60", "--out", "out"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"│ pitch +│ +440 │ Hz, A4 │ +12 │", shown)
+    assert re.search(r"│ shape +│ +a square │ +│ +1 │", shown)  # the text of a choice, and no confidences
+    assert "without a model" in shown
+    assert "<span>a square</span>" in Path("out/square/report.html").read_text()
+
+
+def test_a_patch_that_cannot_be_rendered_says_why_and_what_to_do(
+    tiny_file: Path, note: np.ndarray, found: Match
+) -> None:
+    predicted = [setting.value for setting in found.patch]
+
+    def failing(values: np.ndarray, notes: np.ndarray, rate: int, samples: int) -> np.ndarray:
+        if np.isclose(values, predicted).all(axis=1).any():
+            raise RuntimeError("no sound")
+        return np.asarray(SINE.render(values, rate, samples / rate))
+
+    synth = from_function("failing", SINE.space, SINE.format, failing)
+    with pytest.raises(UsageError, match=r"can't be rendered by failing: RuntimeError: no sound; search for another"):
+        match(note, synth, tiny_file, sample_rate=RATE)
 
 
 # -- what is written -----------------------------------------------------------------------------
 
 
 def test_a_saved_match_holds_the_patch_its_sound_and_a_picture(found: Match, tmp_path: Path) -> None:
-    found.save(tmp_path / "deep" / "match")
+    save(found, tmp_path / "deep" / "match")
     assert sorted(path.name for path in (tmp_path / "deep" / "match").iterdir()) == FILES
     patch = json.loads((tmp_path / "deep/match/patch.json").read_text())
     assert [list(entry) for entry in patch] == [["name", "value", "unit", "level", "confidence"]] * 4
@@ -227,25 +331,42 @@ def test_a_saved_match_holds_the_patch_its_sound_and_a_picture(found: Match, tmp
 
 def test_a_loud_match_is_not_clipped(found: Match, tmp_path: Path) -> None:
     loud = dataclasses.replace(found, sound=7 * found.sound)
-    loud.save(tmp_path)
+    save(loud, tmp_path)
     np.testing.assert_array_equal(soundfile.read(tmp_path / "match.wav", dtype="float32")[0], 7 * found.sound)
 
 
 def test_saving_again_replaces_the_match(found: Match, tmp_path: Path) -> None:
     for name in FILES:
         (tmp_path / name).write_text("old")
-    found.save(tmp_path)
+    save(found, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES
     assert json.loads((tmp_path / "patch.json").read_text())[0]["name"] == "frequency_1"
 
 
-def test_a_failure_while_writing_leaves_nothing(found: Match, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_patch_and_its_sound_are_written_before_anything_is_drawn(
+    found: Match, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
+    save(dataclasses.replace(found, sound=2 * found.sound), tmp_path)
     monkeypatch.setattr("matplotlib.backends.backend_agg.FigureCanvasAgg.print_png", full)
     with pytest.raises(InversynthError, match="the disk is full"):
-        found.save(tmp_path / "match")
+        save(found, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["match.wav", "patch.json"]  # no picture of another
+    assert len(json.loads((tmp_path / "patch.json").read_text())) == len(SINE.space)
+    np.testing.assert_array_equal(soundfile.read(tmp_path / "match.wav", dtype="float32")[0], found.sound)
+
+
+def test_a_failure_while_writing_the_patch_leaves_nothing(
+    found: Match, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("inversynth.matching.saving.wav", full)
+    with pytest.raises(InversynthError, match="the disk is full"):
+        save(found, tmp_path / "match")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -270,8 +391,7 @@ def test_the_command_matches_each_target_and_shows_it(
 def test_the_table_names_notes_and_what_is_not_heard_in_the_patch(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    paper = synths.load("paper")
-    Path("paper.onnx").write_bytes(onnx_file.model(paper))
+    Path("paper.onnx").write_bytes(onnx_file.model(PAPER))
     soundfile.write("good.wav", SINE.render(SINE.space.values_of_levels([[2, 8, 12, 1]]))[0], RATE, subtype="FLOAT")
     assert cli.main(["match", "good.wav", "--model", "paper.onnx", "--out", "out"]) == 0
     lines = {line.split()[1]: line for line in capsys.readouterr().out.splitlines() if line.startswith("│")}
@@ -283,6 +403,30 @@ def test_the_table_names_notes_and_what_is_not_heard_in_the_patch(
         assert ("unheard" in lines[f"{wave}_mod_frequency"]) == still
         assert f"{patch[f'{wave}_amplitude']['confidence']:4.0%}" in lines[f"{wave}_amplitude"]
     assert patch["sin_mod_amplitude"]["level"] == 0
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (100, ["parameter", "value", "unit", "level", "confidence"]),
+        (54, ["parameter", "value", "unit", "level"]),
+        (46, ["parameter", "value", "unit"]),
+        (30, ["parameter", "value"]),
+        (12, ["parameter", "value"]),
+    ],
+)
+def test_a_narrow_terminal_shows_names_and_values_whole(found: Match, width: int, columns: list[str]) -> None:
+    console = Console(width=width, file=io.StringIO())
+    table = patch_table(Path("a.wav"), found, console)
+    assert [column.header for column in table.columns] == columns
+    console.print(table)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(len(line) for line in shown.splitlines() if line.startswith("│")) <= width
+    if width > 12:
+        for setting in found.patch:
+            assert f" {setting.name} " in shown
+            assert f" {setting.value:.4g} " in shown
+    assert "…" not in shown
 
 
 @pytest.mark.parametrize(
@@ -373,10 +517,10 @@ def test_the_picture_is_the_same_whatever_the_users_matplotlib_is_told(
 ) -> None:
     import matplotlib
 
-    found.save(tmp_path / "plain")
+    save(found, tmp_path / "plain")
     (tmp_path / "rc").write_text(settings)
     with matplotlib.rc_context(fname=tmp_path / "rc"):
-        found.save(tmp_path / "own")
+        save(found, tmp_path / "own")
     assert (tmp_path / "own/match.png").read_bytes() == (tmp_path / "plain/match.png").read_bytes()
 
 
@@ -413,6 +557,26 @@ def test_ctrl_c_ends_a_search_and_what_would_follow_and_leaves_what_was_found(
     assert shown.err == "inversynth: interrupted\n"
     assert "it was interrupted" in shown.out
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["good", "second"]
+
+
+@pytest.mark.parametrize("drawn", ["draw", "page"])
+def test_ctrl_c_while_the_pictures_are_drawn_keeps_the_patch_and_says_so(
+    folder: Path, tiny_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], drawn: str
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"inversynth.matching.saving.{drawn}", interrupted)
+    words = ["match", "good.wav", "--synth", "sine", "--model", str(tiny_file), "--renders", "300", "--variations", "2"]
+    assert cli.main([*words, "--out", "out"]) == 130
+    assert capsys.readouterr().err.splitlines() == [
+        "wrote out/good: patch.json, match.wav, variation-2; Ctrl-C came before match.png and report.html were drawn",
+        "inversynth: interrupted",
+    ]
+    patch = json.loads(Path("out/good/patch.json").read_text())
+    sound = soundfile.read("out/good/match.wav", dtype="float32")[0]
+    np.testing.assert_array_equal(sound, SINE.render([[setting["value"] for setting in patch]])[0])
+    assert not Path("out/good/report.html").exists()
 
 
 def test_a_target_named_by_dots_stays_within_the_folder(folder: Path, tiny_file: Path) -> None:

@@ -23,11 +23,14 @@ import numpy as np
 import pytest
 import soundfile
 
+import fake_synth
 import reference
 from inversynth import synths
-from inversynth.matching.picture import FLOOR_DB, panel, spectrograms
-from inversynth.matching.report import VERDICTS, page, png
-from inversynth.matching.result import Match, Setting
+from inversynth.matching.picture import FLOOR_DB, draw, panel, plain, rows, spectrograms
+from inversynth.matching.report import page, verdicts
+from inversynth.matching.result import NO_MODEL, Match, Setting, Variation, settings
+from inversynth.matching.saving import save
+from inversynth.matching.svg import png
 from inversynth.search.refine import Candidate, Progress, Refinement
 from inversynth.spec import Param, ParamSpace
 from inversynth.synths.synth import Synth
@@ -43,19 +46,20 @@ def patched(instrument: Synth, levels: list[int], name: str = "a sound.wav", **c
     values = instrument.space.values_of_levels([levels])
     sound = instrument.render(values)[0]
     distributions = tuple(random.dirichlet(np.ones(p.levels)).astype(np.float32) for p in instrument.space)
-    settings = tuple(
+    patch = tuple(
         Setting(param.name, float(value), param.unit, level, float(row[level]))
         for param, value, level, row in zip(instrument.space, values[0], levels, distributions, strict=True)
     )
     return dataclasses.replace(
         Match(
             name=name,
-            patch=settings,
+            patch=patch,
             target=sound,
             sound=sound / 2,
             audio=instrument.format,
             measures={"rho_stft": 0.96, "rho_ft": 1.0, "f_delta": 12.0},
-            synth=instrument.name,
+            synth=instrument,
+            note=instrument.note,
             model="a-model",
             device="cpu",
             distributions=distributions,
@@ -67,7 +71,7 @@ def patched(instrument: Synth, levels: list[int], name: str = "a sound.wav", **c
 
 def refined(match: Match, variations: int) -> Match:
     """The match after a search that found so many other patches, each with the first parameter a level higher."""
-    space = synths.load(match.synth).space
+    space = match.synth.space
     at = np.array([setting.level for setting in match.patch])
     levels = [at, *(at + (i + 1) * np.eye(1, len(at), dtype=np.int64)[0] for i in range(variations))]
     best = tuple(
@@ -77,23 +81,39 @@ def refined(match: Match, variations: int) -> Match:
     start = dataclasses.replace(best[0], rho_stft=0.8)
     steps = (Progress(0.0, 1, 0.9, 0.8), Progress(0.02, 700, 0.3, 0.95), Progress(0.9, 21000, 0.1, 0.99))
     found = Refinement(start, best, steps, 30000, 1.2, "search", "it can't improve <any> more")
-    return dataclasses.replace(match, refinement=found)
+    others = tuple(
+        Variation(
+            settings(space, other.values, other.levels, match.distributions), match.synth.render(other.values[None])[0]
+        )
+        for other in best[1:]
+    )
+    return dataclasses.replace(match, refinement=found, variations=others)
 
 
 # Of the paper's synth: sin without modulation, so that its modulation frequency isn't heard.
 LEVELS = [3, 7, 15, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 3, 12, 2, 15, 4, 3]
 
 
+def fake_match() -> Match:
+    """A match of a patch of the awkward synth by hand; algorithm 4, and a saw for operator 2."""
+    levels = (fake_synth.SPACE.levels // 2).tolist()
+    for name, level in {"algorithm": 3, "op2_wave": 2, "stability": 0}.items():
+        levels[fake_synth.SPACE.index(name)] = level
+    return patched(fake_synth.SYNTH, levels)
+
+
 # -- what is drawn -------------------------------------------------------------------------------
 
 
-def test_the_groups_of_a_panel_come_from_the_names_and_symbols() -> None:
+def test_the_groups_of_a_panel_come_from_groups_and_roles() -> None:
     groups = {name: [PAPER.space[i].name for i in members] for name, members in panel(PAPER.space).items()}
-    assert list(groups) == ["sin", "saw", "tri", "sqr", "ADSR", "filter", "gate"]
+    assert list(groups) == ["sin", "saw", "tri", "sqr", "envelope", "filter", "gate"]
     assert groups["tri"] == ["tri_frequency", "tri_mod_frequency", "tri_amplitude", "tri_mod_amplitude"]
-    assert groups["ADSR"] == ["attack", "decay", "sustain", "release"]
+    assert groups["envelope"] == ["attack", "decay", "sustain", "release"]
     assert list(panel(SINE.space).values()) == [[0, 1], [2, 3]]
-    other = ParamSpace([Param("volume", "x", 0, 1), Param("op1_level", "y", 0, 1), Param("pan", "z", 0, 1)])
+    other = ParamSpace(
+        [Param("volume", "x", 0, 1), Param("op1_level", "y", 0, 1, group="op1"), Param("pan", "z", 0, 1)]
+    )
     assert panel(other) == {"other": [0, 2], "op1": [1]}
 
 
@@ -244,19 +264,59 @@ def test_the_rays_of_a_knob_are_the_networks_distribution() -> None:
         np.testing.assert_allclose((lengths - 1) / 13, row / row.max(), atol=0.02)
 
 
-def test_a_synth_with_many_levels_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_synth_with_many_levels_stays_small() -> None:
     fine = ParamSpace([dataclasses.replace(param, levels=4096) for param in SINE.space])
-    monkeypatch.setattr("inversynth.matching.report.render.synth", lambda _: dataclasses.replace(SINE, space=fine))
-    match = patched(SINE, [3, 8, 12, 1])
+    match = patched(dataclasses.replace(SINE, space=fine), [3, 8, 12, 1])
     wide = tuple(np.full(4096, 1 / 4096, np.float32) for _ in fine)
     assert len(page(dataclasses.replace(match, distributions=wide))) < 500_000
+
+
+def test_a_choice_is_shown_by_its_text() -> None:
+    match = fake_match()
+    text = page(match)
+    knobs = dict(re.findall(r'data-name="(\w+)".*?<span>(.*?)</span>', text))
+    assert knobs["algorithm"] == "algorithm 4"
+    assert knobs["op2_wave"] == "saw"
+    other = Variation((dataclasses.replace(match.patch[0], level=6, value=6.0), *match.patch[1:]), match.sound)
+    found = dataclasses.replace(refined(match, 1), variations=(other,))
+    assert "<p>algorithm algorithm 4 → algorithm 7</p>" in page(found)
+
+
+def test_a_ratio_is_a_pitch_but_no_note() -> None:
+    smalls = dict(re.findall(r'data-name="(\w+)".*?<small>(.*?)</small>', page(fake_match())))
+    assert re.fullmatch(r"\d+%", smalls["op1_ratio"])  # its unit isn't Hz
+
+
+def test_150_parameters_give_a_page_with_all_of_them_and_a_picture_with_all_their_names() -> None:
+    match = fake_match()
+    text = page(match)
+    assert len(Elements(text).having("knob")) == len(fake_synth.SPACE) == 150
+    assert len(text) < 1_000_000
+    with plain():
+        canvas = draw(match)
+    named = [label.get_text() for axes in canvas.figure.axes[5:] for label in axes.get_xticklabels()]
+    assert len(named) == 150
+    assert named[0] == "algorithm"
+    for row in rows(fake_synth.SPACE):
+        assert sum(len(members) for _, members in row) <= 28
+    assert sorted(i for row in rows(fake_synth.SPACE) for _, members in row for i in members) == list(range(150))
+
+
+def test_without_a_network_nothing_is_said_of_one() -> None:
+    alone = dataclasses.replace(refined(patched(SINE, [3, 8, 12, 1]), 0), model=NO_MODEL)
+    elements = Elements(page(alone))
+    assert "as a patch of the synth sine, found without a network in 1.2 s by 30,000 renders" in elements.text
+    assert "synth sine, without a model;" in elements.text
+    assert "The network:" not in elements.text
+    assert elements.having("rays") == elements.having("ghost") == []
+    assert "beginning" in elements.text
 
 
 @pytest.mark.parametrize(("rho", "word"), [(0.999, "nearly the same"), (0.95, "very close"), (0.1, "hardly alike")])
 def test_the_measures_are_told_in_words(rho: float, word: str) -> None:
     match = patched(SINE, [3, 8, 12, 1])
     whole = page(dataclasses.replace(match, measures={**match.measures, "rho_stft": rho}))
-    assert [told for _, told in VERDICTS if f"<span>{told}<" in whole] == [word]
+    assert [told for _, told in verdicts(0.7) if f"<span>{told}<" in whole] == [word]
     text = Elements(whole).text
     assert f"{rho:.3f}" in text
     assert "6.0 dB" in text  # half the amplitude
@@ -337,7 +397,7 @@ def test_what_a_user_wrote_is_text_and_no_markup() -> None:
 
 
 def test_a_name_that_is_no_text_can_be_written(tmp_path: Path) -> None:
-    patched(SINE, [3, 8, 12, 1], HOSTILE).save(tmp_path)
+    save(patched(SINE, [3, 8, 12, 1], HOSTILE), tmp_path)
     assert "\\udcff" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 

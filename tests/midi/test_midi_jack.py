@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 import jack_server
-from inversynth import midi
+from inversynth import midi, synths
 from inversynth.midi import ControlChange, ControlChange14, Nrpn, messages, profiles
 from jack_server import RATE, Server, until
 
 jack_server.require()
+SINE = synths.load("sine")
 pytest.importorskip("rtmidi")
 
 
@@ -174,7 +175,7 @@ def test_a_profile_is_learned_from_a_devices_port(inside: Server, tmp_path: Path
         "amplitude_1": [each for value in range(16000, 0, -100) for each in messages.control_change_14(2, 5, value)],
         "amplitude_2": [each for value in range(10, 100) for each in messages.nrpn(2, 1, 20, value)],
     }
-    for name in profiles.load("sine").space.names:
+    for name in SINE.space.names:
         learner.wait_for(f"{name}: move")
         time.sleep(0.2)
         for message in moves.get(name, ()):
@@ -184,7 +185,7 @@ def test_a_profile_is_learned_from_a_devices_port(inside: Server, tmp_path: Path
             learner.tell()
     until(lambda: learner.process.poll() is not None, "the end")
     device.close()
-    learned = profiles.load(out, profiles.load("sine").space)
+    learned = profiles.load(out, SINE)
     assert learned.channel == 2
     assert [(each.param.name, each.address, each.low, each.high) for each in learned.driven] == [
         ("frequency_1", ControlChange(74), 0, 127),

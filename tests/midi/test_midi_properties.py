@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from inversynth.midi import BAUD, Control, ControlChange, ControlChange14, Nrpn, PatchReader, Profile, Receiver, Sysex
-from inversynth.midi.profile import Address, Program, Setting
+from inversynth.midi.addresses import Address, Program
+from inversynth.midi.profile import Setting
 from inversynth.spec import Param, ParamSpace
 
 BYTE_S = 10 / BAUD

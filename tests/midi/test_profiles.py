@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from inversynth.errors import UsageError
 from inversynth.midi import RESERVED, Control, ControlChange, ControlChange14, Nrpn, Profile, Sysex, messages, profiles
 from inversynth.midi.profiles import charts, learning
 
-PAPER = synths.load("paper").space
+SYNTH, SINE = synths.load("paper"), synths.load("sine")
+PAPER = SYNTH.space
 
 
 def written(path: Path, text: str) -> Path:
@@ -24,14 +26,14 @@ def written(path: Path, text: str) -> Path:
 
 def control(tmp_path: Path, text: str, name: str = "cutoff") -> Control:
     """The control of one parameter of the paper's synth, from the lines of its table."""
-    profile = profiles.load(written(tmp_path / "a.toml", f"[parameters.{name}]\n{text}\n"))
+    profile = profiles.load(written(tmp_path / "a.toml", f"[parameters.{name}]\n{text}\n"), SYNTH)
     (found,) = profile.driven
     return found
 
 
 @pytest.mark.parametrize("name", synths.names())
 def test_every_synth_has_a_profile_of_its_own_that_midi_allows(name: str) -> None:
-    profile = profiles.load(name)
+    profile = profiles.load(name, synths.load(name))
     numbers = [each.address.number for each in profile.driven if isinstance(each.address, ControlChange)]
     assert numbers == [param.midi for param in synths.load(name).space]
     assert len(set(numbers)) == len(synths.load(name).space)
@@ -40,7 +42,7 @@ def test_every_synth_has_a_profile_of_its_own_that_midi_allows(name: str) -> Non
 
 
 def test_a_synths_own_values_span_seven_bits_and_levels_come_back() -> None:
-    profile = profiles.load("paper")
+    profile = profiles.load("paper", SYNTH)
     for level in range(16):
         x = np.full(len(PAPER), level / 15)
         values = profile.values_of_x(x)
@@ -87,7 +89,7 @@ nrpn = [0, 4]
 bits = 7
 high = 3
 """
-    profile = profiles.load(written(tmp_path / "one.toml", text))
+    profile = profiles.load(written(tmp_path / "one.toml", text), SYNTH)
     assert (profile.name, profile.maker, profile.model, profile.channel) == ("one", "Ours", "One", 3)
     assert (profile.source.document, profile.source.page, profile.source.url) == ("manual", "7", "https://example.org")
     assert profile.running_status
@@ -104,26 +106,26 @@ high = 3
     assert [(each.name, each.address, each.low, each.high) for each in profile.others] == [
         ("chorus", Nrpn(0, 4, 7), 0, 3)
     ]
-    again = profiles.load(written(tmp_path / "again.toml", profiles.to_toml(profile)))
+    again = profiles.load(written(tmp_path / "again.toml", profiles.to_toml(profile, "paper")), SYNTH)
     assert again == profile
 
 
 def test_a_profile_changes_another(tmp_path: Path) -> None:
     text = 'base = "paper"\nchannel = 3\n[parameters.cutoff]\ncc = 19\n'
-    profile = profiles.load(written(tmp_path / "mine.toml", text))
+    profile = profiles.load(written(tmp_path / "mine.toml", text), SYNTH)
     assert profile.channel == 3
     numbers = {each.param.name: each.address for each in profile.driven}
     assert numbers.pop("cutoff") == ControlChange(19)
     assert numbers == {
         param.name: ControlChange(param.midi) for param in PAPER if param.name != "cutoff" and param.midi
     }
-    assert profiles.load(tmp_path / "mine.toml", PAPER, 16).channel == 16
+    assert profiles.load(tmp_path / "mine.toml", SYNTH, 16).channel == 16
 
 
 def test_a_base_is_looked_for_beside_its_profile(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     written(tmp_path / "common.toml", 'base = "paper"\n[parameters.cutoff]\ncc = 19\n')
-    profile = profiles.load(written(tmp_path / "sub" / "mine.toml", "base = '../common.toml'\nchannel = 5\n"))
+    profile = profiles.load(written(tmp_path / "sub" / "mine.toml", "base = '../common.toml'\nchannel = 5\n"), SYNTH)
     assert profile.channel == 5
     assert {each.param.name: each.address for each in profile.driven}["cutoff"] == ControlChange(19)
 
@@ -181,9 +183,9 @@ def test_every_level_comes_back_from_a_finer_device(name: str) -> None:
         ("[parameters.cutoff]\ncc = 1.5", "cc = 1.5 is not an integer of 0..127"),
         ("[parameters.cutoff]\ncc = true", "cc = true is not an integer of 0..127"),
         ("[parameters.cutoff]\ncc = 0", "cc = 0 is not free: MIDI 1.0 reserves it (bank select)"),
-        ("[parameters.cutoff]\ncc = 38", "MIDI 1.0 reserves it (the fine half of controller 6)"),
+        ("[parameters.cutoff]\ncc = 38", "MIDI 1.0 reserves it (the LSB of controller 6)"),
         ("[parameters.cutoff]\ncc = 64", "(the damper pedal)"),
-        ("[parameters.cutoff]\ncc = 101", "(RPN, coarse)"),
+        ("[parameters.cutoff]\ncc = 101", "(RPN, MSB)"),
         ("[parameters.cutoff]\ncc = 123", "(all notes off)"),
         ("[parameters.cutoff]\ncc14 = 32", "cc14 = 32 is not an integer of 0..31"),
         ("[parameters.cutoff]\ncc14 = 6", "cc14 = 6 is not free: MIDI 1.0 reserves it (data entry)"),
@@ -221,8 +223,8 @@ def test_every_level_comes_back_from_a_finer_device(name: str) -> None:
         ("channel = 17", "bad.toml: channel = 17 is not an integer of 1..16"),
         ("channel = 'one'", 'channel = "one" is not an integer of 1..16'),
         ("chanel = 1", "bad.toml: unknown key 'chanel'; there are name, maker"),
-        ("synth = 'none'", 'synth = "none" is not one of paper, sine'),
-        ("base = 'none'", "no profile 'none'; give a TOML file, or one of paper, sine"),
+        ("synth = 'none'", 'synth = "none" is not paper, the synth whose parameters are to be driven'),
+        ("base = 'none'", "no profile 'none'; give a TOML file, or one of paper, nrpn, osc"),
         ("parameters = 5", "parameters = 5 is not a table"),
         ("settings = 5", "settings = 5 is not a list of tables, each headed [[settings]]"),
         ("nrpn_null = 1", "nrpn_null = 1 is not true or false"),
@@ -249,37 +251,41 @@ def test_what_is_wrong_is_said_with_file_key_value_and_what_is_allowed(text: str
     if text.startswith(("[[", "maker", "nrpn_null", "[source", "settings")):
         text = f"{text}\n[parameters.cutoff]\ncc = 20\n"
     with pytest.raises(UsageError, match=re.escape(message)):
-        profiles.load(written(tmp_path / "bad.toml", text))
+        profiles.load(written(tmp_path / "bad.toml", text), SYNTH)
 
 
 def test_a_profile_that_is_its_own_base_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "round.toml"
     with pytest.raises(UsageError, match=r'round\.toml" is not another profile: it leads back to this one'):
-        profiles.load(written(file, f"base = '{file}'"))
+        profiles.load(written(file, f"base = '{file}'"), SYNTH)
 
 
 def test_a_byte_order_mark_is_no_part_of_a_profile(tmp_path: Path) -> None:
     file = written(tmp_path / "marked.toml", "\ufeff[parameters.cutoff]\ncc = 20\n")
-    assert [each.address for each in profiles.load(file).driven] == [ControlChange(20)]
+    assert [each.address for each in profiles.load(file, SYNTH).driven] == [ControlChange(20)]
 
 
 def test_a_profile_that_is_not_there_or_for_another_synth_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no profile '.*nothing.toml'; give a TOML file, or one of paper, sine"):
-        profiles.load(tmp_path / "nothing.toml")
-    with pytest.raises(UsageError, match="the profile paper drives the parameters of the synth paper, not these"):
-        profiles.load("paper", synths.load("sine").space)
+    with pytest.raises(UsageError, match=r"no profile '.*nothing.toml'; give a TOML file, or one of paper, nrpn, osc"):
+        profiles.load(tmp_path / "nothing.toml", SYNTH)
+    with pytest.raises(UsageError, match=r"no profile 'paper'; give a TOML file, or one of sine, nrpn, osc, hexter"):
+        profiles.load("paper", SINE)
+    with pytest.raises(
+        UsageError, match=r'hexter.toml: synth = "paper" is not sine, the synth whose parameters are to be'
+    ):
+        profiles.load("hexter", SINE)
     with pytest.raises(UsageError, match=r"MIDI channel 17 is not an integer of 1\.\.16"):
-        profiles.load("paper", channel=17)
+        profiles.load("paper", SYNTH, channel=17)
 
 
 # -- the shipped ones -------------------------------------------------------------------------
 
-DEVICES = [name for name in profiles.names() if name not in {*synths.names(), "osc"}]
+DEVICES = [name for name in profiles.names() if name not in {"nrpn", "osc"}]
 
 
 @pytest.mark.parametrize("name", DEVICES)
 def test_a_shipped_profile_names_its_document_and_leaves_our_values_apart(name: str) -> None:
-    profile = profiles.load(name)
+    profile = profiles.load(name, SYNTH)
     assert profile.name == name
     assert profile.maker
     assert profile.model
@@ -297,14 +303,14 @@ def test_a_shipped_profile_names_its_document_and_leaves_our_values_apart(name: 
 
 
 def test_oscillators_in_semitones_get_the_notes_of_our_frequencies() -> None:
-    profile = profiles.load("prophet-08")
+    profile = profiles.load("prophet-08", SYNTH)
     control = next(each for each in profile.driven if each.param.name == "saw_frequency")
     notes = control.value_of_x(control.param.x_of_level(np.arange(16)))
     np.testing.assert_array_equal(notes, 69 + np.arange(16))  # A 440 is MIDI's note 69, and ours step in semitones
 
 
 def test_drawbars_are_pulled_out_by_small_values() -> None:
-    control = next(each for each in profiles.load("setbfree").driven if each.param.name == "sin_amplitude")
+    control = next(each for each in profiles.load("setbfree", SYNTH).driven if each.param.name == "sin_amplitude")
     np.testing.assert_array_equal(control.value_of_x([0, 1]), [127, 0])
 
 
@@ -326,20 +332,20 @@ Acme,One,General,Panic,,,,,,,,,,,,,,
 
 
 def test_a_chart_becomes_a_profile_that_drives_what_has_our_names(tmp_path: Path) -> None:
-    profile = charts.read_chart(written(tmp_path / "one.csv", HEADER + ROWS), PAPER)
+    profile = charts.read_chart(written(tmp_path / "one.csv", HEADER + ROWS), SYNTH)
     assert (profile.maker, profile.model) == ("Acme", "One")
     assert [(each.param.name, each.address, each.low, each.high) for each in profile.driven] == [
         ("attack", ControlChange(21), 0, 127),
         ("decay", Nrpn(1, 23), 0, 200),
-        ("cutoff", ControlChange(43), 0, 127),
         ("resonance", ControlChange14(16), 0, 16383),
     ]
-    assert [(each.name, each.address, each.low, each.high) for each in profile.others] == [
-        ("Attack", ControlChange(20), 0, 127),
-        ("Wave", ControlChange(30), 0, 3),
+    assert [(each.name, each.address, each.low, each.high, each.choices) for each in profile.others] == [
+        ("Filter cutoff", ControlChange(43), 0, 127, ()),  # MIDI reserves the number
+        ("Attack", ControlChange(20), 0, 127, ()),
+        ("Wave", ControlChange(30), 0, 3, ((0, "sine"), (1, "square"))),
     ]
-    # What was written is read again: number 43, which MIDI reserves, is said to be the maker's.
-    assert profiles.load(written(tmp_path / "one.toml", profiles.to_toml(profile))) == profile
+    # What was written is read again.
+    assert profiles.load(written(tmp_path / "one.toml", profiles.to_toml(profile, "paper")), SYNTH) == profile
 
 
 @pytest.mark.parametrize(
@@ -357,37 +363,39 @@ def test_a_chart_becomes_a_profile_that_drives_what_has_our_names(tmp_path: Path
 )
 def test_what_is_no_chart_is_said_with_line_and_column(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
-        charts.read_chart(written(tmp_path / "chart.csv", text), PAPER)
+        charts.read_chart(written(tmp_path / "chart.csv", text), SYNTH)
 
 
 # -- learning ---------------------------------------------------------------------------------
 
 
 class Device:
-    """Sends a list of messages for each line that it is asked, at 100 a second; an empty list presses Enter."""
+    """Sends a list of messages for each line that it is asked, at 100 a second; an empty list, or a text, is typed."""
 
-    def __init__(self, moves: list[list[bytes]]) -> None:
-        self._moves, self._coming = moves, list[bytes]()
-        self._entered = False
+    def __init__(self, moves: Sequence[list[bytes] | str]) -> None:
+        self._moves, self._coming = list(moves), list[bytes]()
+        self._typed: str | None = None
         self.now = 0.0
         self.lines: list[str] = []
 
     def say(self, line: str) -> None:
         self.lines.append(line)
         if "move its control" in line:
-            self._coming = self._moves.pop(0)
-            self._entered = not self._coming
+            move = self._moves.pop(0)
+            self._coming = [] if isinstance(move, str) else list(move)
+            self._typed = None if self._coming else f"{''.join(map(str, move))}\n"
 
     def receive(self, timeout_s: float) -> bytes | None:
         self.now += 0.01 if self._coming else timeout_s
         return self._coming.pop(0) if self._coming else None
 
-    def entered(self) -> bool:
-        entered, self._entered = self._entered, False
-        return entered
+    def entered(self) -> str | None:
+        typed, self._typed = self._typed, None
+        return typed
 
     def learn(self) -> list[tuple[int | None, Control]]:
-        return list(learning.learn(synths.load("sine").space, self.receive, self.entered, self.say, lambda: self.now))
+        found = learning.learn(SINE.space, self.receive, self.entered, self.say, lambda: self.now)
+        return [(channel, control) for _, channel, control in found if control is not None]
 
 
 def test_a_control_is_learned_by_what_it_sends_and_enter_skips() -> None:
@@ -405,6 +413,34 @@ def test_a_control_is_learned_by_what_it_sends_and_enter_skips() -> None:
         (5, "amplitude_2", Nrpn(1, 2, 7), 100, 21),
     ]
     assert "  skipped" in device.lines
+
+
+def moves(number: int) -> list[bytes]:
+    return [messages.control_change(1, number, value) for value in range(128)]
+
+
+def test_b_goes_back_and_q_ends_and_keeps_what_was_moved() -> None:
+    device = Device([moves(74), moves(75), "b", moves(76), "q"])
+    assert [(each.param.name, each.address) for _, each in device.learn()] == [
+        ("frequency_1", ControlChange(74)),
+        ("amplitude_1", ControlChange(75)),
+        ("amplitude_1", ControlChange(76)),
+    ]
+    asked = [line.split(":")[0] for line in device.lines if "move its control" in line]
+    assert asked == ["frequency_1", "amplitude_1", "frequency_2", "amplitude_1", "frequency_2"]
+    assert "Enter skips it, b and Enter goes back to the one before, q and Enter ends" in device.lines[0]
+
+
+def test_what_was_gone_back_to_is_taken_back_and_its_control_is_free() -> None:
+    device = Device([moves(74), "B", moves(75), moves(74), "b", [], [], []])
+    found = learning.learn(SINE.space, device.receive, device.entered, device.say, lambda: device.now)
+    assert [(param.name, control and control.address) for param, _, control in found] == [
+        ("frequency_1", ControlChange(74)),
+        ("frequency_1", None),
+        ("frequency_1", ControlChange(75)),
+        ("amplitude_1", ControlChange(74)),
+        ("amplitude_1", None),
+    ]
 
 
 def test_notes_and_what_stands_still_are_no_controls_and_none_is_taken_twice() -> None:
@@ -427,8 +463,8 @@ def test_a_controller_of_the_fine_halves_numbers_is_one_by_itself_if_no_coarse_h
     found = device.learn()
     assert [each.address for _, each in found] == [ControlChange(11), ControlChange(43)]
     controls = (*(each for _, each in found), None, None)
-    learned = Profile("learned", synths.load("sine").space, controls)
-    assert profiles.load(written(tmp_path / "learned.toml", profiles.to_toml(learned, "sine"))) == learned
+    learned = Profile("learned", SINE.space, controls)
+    assert profiles.load(written(tmp_path / "learned.toml", profiles.to_toml(learned, "sine")), SINE) == learned
 
 
 def test_exclusive_messages_are_learned_by_the_bytes_that_change(tmp_path: Path) -> None:
@@ -444,14 +480,14 @@ def test_exclusive_messages_are_learned_by_the_bytes_that_change(tmp_path: Path)
         (None, "sysex F0 7D 01 02 ll mm F7", 3000, 102),
     ]
     assert any("more than one value changes" in line for line in device.lines)
-    learned = Profile("learned", synths.load("sine").space, (*(each for _, each in found), None, None))
-    assert profiles.load(written(tmp_path / "learned.toml", profiles.to_toml(learned, "sine"))) == learned
+    learned = Profile("learned", SINE.space, (*(each for _, each in found), None, None))
+    assert profiles.load(written(tmp_path / "learned.toml", profiles.to_toml(learned, "sine")), SINE) == learned
 
 
 def test_each_control_is_given_as_soon_as_it_was_moved() -> None:
     device = Device([[messages.control_change(1, 74, value) for value in range(128)]])
-    given = learning.learn(synths.load("sine").space, device.receive, device.entered, device.say, lambda: device.now)
-    assert next(given)[1].address == ControlChange(74)  # so that Ctrl-C keeps it
+    given = learning.learn(SINE.space, device.receive, device.entered, device.say, lambda: device.now)
+    assert next(given)[2] == Control.of(SINE.space[0], ControlChange(74))  # so that Ctrl-C keeps it
 
 
 # -- the command ------------------------------------------------------------------------------
@@ -460,17 +496,18 @@ def test_each_control_is_given_as_soon_as_it_was_moved() -> None:
 def test_the_command_lists_shows_checks_and_imports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["profiles", "list"]) == 0
     listed = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in listed] == profiles.names()
-    for name in profiles.names():
+    assert [line.split()[0] for line in listed] == [*synths.names(), *profiles.names()]
+    for name in [*synths.names(), *profiles.names()]:
         assert main(["profiles", "show", name]) == 0
         shown = written(tmp_path / f"{name}.toml", capsys.readouterr().out)
         assert main(["profiles", "check", str(shown)]) == 0
-        assert f"{len(profiles.load(name).driven)} of " in capsys.readouterr().out
-        assert profiles.load(shown).driven == profiles.load(name).driven
+        synth = SINE if name == "sine" else SYNTH
+        assert f"{len(profiles.load(name, synth).driven)} of " in capsys.readouterr().out
+        assert profiles.load(shown, synth).driven == profiles.load(name, synth).driven
     chart = written(tmp_path / "one.csv", HEADER + ROWS)
     assert main(["profiles", "import", str(chart), "--out", str(tmp_path / "one.toml")]) == 0
-    assert "4 of 23 parameters driven, 2 others named" in capsys.readouterr().out
-    assert len(profiles.load(tmp_path / "one.toml").driven) == 4
+    assert "3 of 23 parameters driven, 3 other parameters of the device named" in capsys.readouterr().out
+    assert len(profiles.load(tmp_path / "one.toml", SYNTH).driven) == 3
 
 
 def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -492,4 +529,4 @@ def test_the_live_page_lists_the_numbers_of_the_paper_synth() -> None:
 
 @pytest.mark.parametrize("example", re.findall(r"```toml\n(.*?)```", (DOCS / "midi.md").read_text(), re.DOTALL))
 def test_the_profiles_on_the_page_are_ones(example: str, tmp_path: Path) -> None:
-    assert profiles.load(written(tmp_path / "a.toml", example)).driven
+    assert profiles.load(written(tmp_path / "a.toml", example), SYNTH).driven

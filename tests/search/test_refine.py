@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from inversynth import metrics, synths
 from inversynth.errors import UsageError
-from inversynth.search import refine
+from inversynth.search import evaluator, moves, refine
 from inversynth.search.refine import Progress, Refinement
 from inversynth.search.scoring import Scorer
 from inversynth.spec import AudioFormat
@@ -20,6 +21,7 @@ from inversynth.synths import sampling
 from inversynth.synths.synth import NativeTarget, Synth
 
 PAPER = synths.load("paper")
+WITHOUT_SOLVER = replace(PAPER, solver=None)
 SHORT = replace(synths.load("sine"), format=AudioFormat(4096, 0.125))
 """A synth without an analysis of its own, quick to score."""
 RIGHT = np.array([3, 8, 12, 1])
@@ -43,7 +45,7 @@ def sound(of: Synth, levels: NDArray[np.int64]) -> NDArray[np.float32]:
 
 @pytest.fixture(scope="module")
 def hidden() -> NDArray[np.int64]:
-    """A patch of the paper's synth, all of whose parameters are heard: a short attack, no faint oscillator."""
+    """A patch of the paper's synth, all of whose parameters are audible: a short attack, no faint oscillator."""
     levels = sampling.draw(PAPER.space, 4, 0, 1024, sampling.TEST)
     early = levels[:, PAPER.space.index("attack")] < 4
     loud = (levels[:, [2, 6, 10, 14]] > 4).all(axis=1)
@@ -111,7 +113,7 @@ def test_progress_begins_with_the_network_and_only_gets_better(found: Refinement
         assert after.renders > before.renders
 
 
-def test_variations_are_other_settings_that_are_heard(found: Refinement, hidden: NDArray[np.int64]) -> None:
+def test_variations_are_other_settings_that_are_audible(found: Refinement, hidden: NDArray[np.int64]) -> None:
     assert len(found.best) == 4
     scorer = Scorer(PAPER, sound(PAPER, hidden))
     for better, worse in itertools.combinations(found.best, 2):
@@ -168,9 +170,9 @@ class Watched:
 
 def test_no_patch_of_the_levels_is_scored_twice_nor_one_with_another_inert_knob(misheard: NDArray[np.int64]) -> None:
     rows: list[NDArray[np.float64]] = []
-    aim = PAPER.aim
-    assert aim
-    watched = replace(PAPER, aim=lambda target, rate: Watched(aim(target, rate), rows))
+    make_target = PAPER.make_target
+    assert make_target
+    watched = replace(PAPER, make_target=lambda sound, note, rate: Watched(make_target(sound, note, rate), rows))
     refine.refine(watched, sound(PAPER, misheard[::-1]), uniform(PAPER), renders=3000, levels_only=True, workers=1)
     scored = PAPER.space.canonical(PAPER.space.levels_of_values(np.concatenate(rows)[:2000]))
     assert len(np.unique(scored, axis=0)) == 2000
@@ -191,9 +193,8 @@ def test_renders_alone_are_repeatable_on_any_number_of_threads(misheard: NDArray
 
 def test_it_ends_when_its_time_is_over(misheard: NDArray[np.int64], monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = itertools.count()
-    monkeypatch.setattr(refine, "PURSUITS", {})
-    monkeypatch.setattr(refine, "time", SimpleNamespace(perf_counter=lambda: 0.01 * next(ticks)))
-    found = refine.refine(PAPER, sound(PAPER, misheard), uniform(PAPER), seconds=2.0)
+    monkeypatch.setattr(evaluator, "time", SimpleNamespace(perf_counter=lambda: 0.01 * next(ticks)))
+    found = refine.refine(WITHOUT_SOLVER, sound(PAPER, misheard), uniform(PAPER), seconds=2.0)
     assert 2.0 <= found.seconds < 2.1
     assert found.stopped == "its 2 s are over"
 
@@ -213,16 +214,12 @@ def test_it_ends_when_it_cannot_improve() -> None:
             )
 
 
-def test_an_interrupt_ends_it_and_it_gives_what_it_has(
-    misheard: NDArray[np.int64], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(refine, "PURSUITS", {})
-
+def test_an_interrupt_ends_it_and_it_gives_what_it_has(misheard: NDArray[np.int64]) -> None:
     def watch(now: Progress) -> None:
         if now.renders > 1000:
             raise KeyboardInterrupt
 
-    found = refine.refine(PAPER, sound(PAPER, misheard), uniform(PAPER), seconds=60, watch=watch)
+    found = refine.refine(WITHOUT_SOLVER, sound(PAPER, misheard), uniform(PAPER), seconds=60, watch=watch)
     assert found.stopped == "it was interrupted"
     assert 1000 < found.renders < 3000
     assert found.best[0].rho_stft > found.start.rho_stft
@@ -236,53 +233,56 @@ def test_the_first_is_the_network_however_little_it_may_cost(budget: dict[str, f
     assert [list(candidate.levels) for candidate in found.best] == [list(RIGHT)]
 
 
-def test_a_solver_of_the_synths_own_sounds_comes_first(
-    hidden: NDArray[np.int64], misheard: NDArray[np.int64], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_solver_of_the_synths_own_sounds_comes_first(hidden: NDArray[np.int64], misheard: NDArray[np.int64]) -> None:
+    solver = PAPER.solver
+    assert solver
     own = sound(PAPER, hidden)
     solution = PAPER.space.values_of_levels(hidden[None])
     asked: list[tuple[int, int, bool]] = []
 
-    def solve(target: NDArray[np.float32], likely: list[NDArray[np.float64]], seconds: float) -> NDArray[np.float64]:
-        asked.append((len(target), len(likely), 0 < seconds <= refine.PURSUIT_MOST_S))
+    def solve(
+        target: NDArray[np.float32], likely: Sequence[NDArray[np.float64]], seconds: float
+    ) -> NDArray[np.float64]:
+        asked.append((len(target), len(likely), 0 < seconds <= solver.most_s))
         return solution
 
-    monkeypatch.setitem(refine.PURSUITS, "paper", solve)
-    found = refine.refine(PAPER, own, around(PAPER, misheard), seconds=30)
+    def solved_by(solve: Callable[..., NDArray[np.float64]]) -> Synth:
+        return replace(PAPER, solver=replace(solver, solve=solve))
+
+    found = refine.refine(solved_by(solve), own, around(PAPER, misheard), seconds=30)
     assert (found.method, found.best[0].residual_db < -80, asked) == ("pursuit", True, [(16384, 23, True)])
     np.testing.assert_array_equal(found.best[0].levels, hidden)
     foreign = np.random.default_rng(1).normal(0, 0.1, 16384)
-    for sound_of, solver in ((foreign, solve), (own, lambda *_: np.empty((0, 23)))):
-        monkeypatch.setitem(refine.PURSUITS, "paper", solver)
-        found = refine.refine(PAPER, sound_of, around(PAPER, misheard), seconds=30, renders=1000)
+    for sound_of, synth in ((foreign, solved_by(solve)), (own, solved_by(lambda *_: np.empty((0, 23))))):
+        found = refine.refine(synth, sound_of, around(PAPER, misheard), seconds=30, renders=1000)
         assert found.method == "search"
-    monkeypatch.setitem(refine.PURSUITS, "paper", lambda *_: pytest.fail("it has no time"))
-    assert refine.refine(PAPER, own, around(PAPER, misheard), renders=1000).method == "search"
+    timeless = solved_by(lambda *_: pytest.fail("it has no time"))
+    assert refine.refine(timeless, own, around(PAPER, misheard), renders=1000).method == "search"
 
 
 # -- its parts -----------------------------------------------------------------------------------
 
 
-def test_the_modules_of_a_space_come_from_its_names() -> None:
-    assert refine.modules(PAPER.space) == [
+def test_a_parameter_without_a_group_is_a_group_of_its_own() -> None:
+    assert moves.groups_of(PAPER.space) == [
         *(tuple(range(i, i + 4)) for i in (0, 4, 8, 12)),
         *((i,) for i in range(16, 23)),
     ]
-    assert refine.modules(SHORT.space) == [(0, 1), (2, 3)]
+    assert moves.groups_of(SHORT.space) == [(0, 1), (2, 3)]
 
 
-def test_modules_are_exchanged_whose_ranges_are_the_same() -> None:
-    (oscillators,) = refine.families(PAPER.space)
+def test_groups_are_exchanged_whose_ranges_are_the_same() -> None:
+    (oscillators,) = PAPER.space.interchangeable
     np.testing.assert_array_equal(oscillators, np.arange(16).reshape(4, 4))
-    assert refine.families(SHORT.space) == []
+    assert SHORT.space.interchangeable == ()
 
 
 def test_changes_that_gained_are_joined_the_best_of_each_parameter() -> None:
     base = np.zeros(3, int)
     rows = np.array([[1, 0, 0], [2, 0, 0], [0, 5, 0], [0, 0, 7], [0, 0, 8]])
-    joined = refine.joined(base, rows, np.array([0.5, 0.4, 0.6, 0.3, 1.5]), 1.0)
+    joined = moves.joined(base, rows, np.array([0.5, 0.4, 0.6, 0.3, 1.5]), 1.0)
     assert joined.tolist() == [[0, 5, 7], [0, 0, 7], [2, 0, 7], [2, 5, 7]]
-    assert refine.joined(base, rows, np.full(5, 2.0), 1.0).shape == (0, 3)
+    assert moves.joined(base, rows, np.full(5, 2.0), 1.0).shape == (0, 3)
 
 
 # -- what is refused -----------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from patches import corner_patches, random_patches
 
 RATE = 16384
 PAPER, SINE = synths.load("paper"), synths.load("sine")
-BY_NUMPY = replace(PAPER, aim=None)
+BY_NUMPY = replace(PAPER, make_target=None)
 PATHS = [name for name, _, _ in _native.simd_targets()]
 PATCHES = np.concatenate([random_patches(20), corner_patches()[:13]])
 
@@ -178,7 +178,7 @@ def test_paths_of_the_same_arithmetic_give_the_same_bits() -> None:
 
 def test_the_environment_variable_chooses_the_path() -> None:
     script = (
-        "import sys; from test_scoring import PAPER, PATCHES, table\n"
+        "import sys; from test_scoring import PAPER, PATCHES, Scorer, table\n"
         "target = PAPER.render(PATCHES[:1], seconds=0.1)[0]\n"
         "sys.stdout.buffer.write(table(Scorer(PAPER, target)(PATCHES)).tobytes())"
     )

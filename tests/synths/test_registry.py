@@ -37,7 +37,7 @@ def mine(tmp_path: Path) -> Path:
 def test_the_synths_of_this_package_have_names() -> None:
     assert synths.names()[:2] == ("paper", "sine")
     assert [synths.load(name).name for name in ("paper", "sine")] == ["paper", "sine"]
-    assert synths.load() is synths.load("paper") is synth("paper")
+    assert synths.load() is synths.load("paper") is synth("paper") is synth(synth("paper"))
 
 
 def test_a_users_file_is_a_synth_of_its_own_function(mine: Path) -> None:

@@ -1,6 +1,6 @@
-"""What the world does to a sound before it is heard: levels, offsets, noise, codecs, delays, other rates and pitches.
+"""Degradations of sounds: levels, offsets, noise, codecs, delays, other rates and pitches; and the augmentation.
 
-A perturbation is a pure function of sounds (n, samples) float32, their sample rate in Hz and a random generator, and
+A degradation is a pure function of sounds (n, samples) float32, their sample rate in Hz and a random generator, and
 returns as many sounds of the same shape and type.
 """
 
@@ -14,38 +14,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from ..spec import ParamSpace
-from ..synths.synth import Synth
+from ..spec import AudioFormat, Param, ParamSpace
 from .onsets import fit
 from .sources import resample
 
 Sounds = NDArray[np.float32]
-Perturbation = Callable[[Sounds, int, np.random.Generator], Sounds]
+Degradation = Callable[[Sounds, int, np.random.Generator], Sounds]
 
 CODEC_RATE_HZ = 44100
 KBITS = (32, 320)
 """The bit rates of MPEG-1 Layer III, least and most, over which libsndfile spreads its compression levels 1 to 0."""
 
 
-def level(db: float) -> Perturbation:
+def level(db: float) -> Degradation:
     """Louder by so many dB."""
     gain = np.float32(10 ** (db / 20))
     return lambda sounds, rate, random: sounds * gain
 
 
-def dc_offset(share: float) -> Perturbation:
+def dc_offset(share: float) -> Degradation:
     """A constant of this share of each sound's peak is added."""
     return lambda sounds, rate, random: sounds + np.float32(share) * _peaks(sounds)
 
 
-def white_noise(snr_db: float) -> Perturbation:
+def white_noise(snr_db: float) -> Degradation:
     """Gaussian noise is added, so many dB below each sound's mean power."""
 
-    def perturb(sounds: Sounds, rate: int, random: np.random.Generator) -> Sounds:
+    def degrade(sounds: Sounds, rate: int, random: np.random.Generator) -> Sounds:
         rms = np.sqrt(np.mean(np.square(sounds, dtype=np.float64), axis=1, keepdims=True)) * 10 ** (-snr_db / 20)
         return np.asarray(sounds + rms.astype(np.float32) * random.standard_normal(sounds.shape, np.float32))
 
-    return perturb
+    return degrade
 
 
 def sixteen_bits(sounds: Sounds, rate: int, random: np.random.Generator) -> Sounds:
@@ -54,11 +53,11 @@ def sixteen_bits(sounds: Sounds, rate: int, random: np.random.Generator) -> Soun
     return np.asarray(np.rint(sounds * scale) / scale, np.float32)
 
 
-def mp3(kbit_s: float) -> Perturbation:
+def mp3(kbit_s: float) -> Degradation:
     """Through an MP3 file of a constant bit rate at 44.1 kHz, below full scale; by libsndfile (LAME and mpg123)."""
     least, most = KBITS
 
-    def perturb(sounds: Sounds, rate: int, random: np.random.Generator) -> Sounds:
+    def degrade(sounds: Sounds, rate: int, random: np.random.Generator) -> Sounds:
         import soundfile
 
         check()
@@ -75,16 +74,16 @@ def mp3(kbit_s: float) -> Perturbation:
                 compression_level=(most - kbit_s) / (most - least),
             )
             file.seek(0)
-            heard = resample(soundfile.read(file, dtype="float32")[0], CODEC_RATE_HZ, rate)[: sounds.shape[1]]
-            out[i, : len(heard)] = heard * peak
-            out[i, len(heard) :] = 0
+            decoded = resample(soundfile.read(file, dtype="float32")[0], CODEC_RATE_HZ, rate)[: sounds.shape[1]]
+            out[i, : len(decoded)] = decoded * peak
+            out[i, len(decoded) :] = 0
         return out
 
-    return perturb
+    return degrade
 
 
 def check() -> None:
-    """Raises `UsageError` where a condition can't be made: libsndfile older than 1.1 doesn't write MP3."""
+    """Raises `UsageError` where a degradation can't be made: libsndfile older than 1.1 doesn't write MP3."""
     import soundfile
 
     if "MP3" not in soundfile.available_formats():
@@ -106,8 +105,8 @@ def augmented(
     out = _copied(sounds, out)
     chosen = np.flatnonzero(random.random(len(sounds)) < share)
     for i, kind in zip(chosen.tolist(), random.integers(3, size=len(chosen)).tolist(), strict=True):
-        perturb = (white_noise(random.uniform(*SNR_DB)), dc_offset(random.uniform(-OFFSET, OFFSET)), sixteen_bits)[kind]
-        out[i] = perturb(out[i : i + 1], 0, random)[0]
+        degrade = (white_noise(random.uniform(*SNR_DB)), dc_offset(random.uniform(-OFFSET, OFFSET)), sixteen_bits)[kind]
+        out[i] = degrade(out[i : i + 1], 0, random)[0]
     return out
 
 
@@ -116,10 +115,10 @@ SHIFT_S = (-0.002, 0.005)
 SHIFTED = 0.25
 
 
-def in_part(
+def truncated(
     sounds: Sounds, share: float, rate: int, random: np.random.Generator, out: NDArray[np.float32] | None = None
 ) -> Sounds:
-    """A share of (n, samples) sounds as they are heard while they still sound; the others as they are.
+    """A share of (n, samples) sounds truncated, as a live input has a note that still sounds; the others as they are.
 
     Of those, silence follows after 60 ms to 1 s, drawn evenly in the logarithm; and a quarter begins up to 2 ms late
     or has lost up to 5 ms of its beginning, as where the beginning was not found to the sample. out: as in `augmented`.
@@ -148,14 +147,14 @@ def _copied(sounds: Sounds, out: NDArray[np.float32] | None) -> Sounds:
     return out
 
 
-def late(ms: float) -> Perturbation:
+def late(ms: float) -> Degradation:
     """Silence of so many milliseconds comes first; the end is cut."""
 
-    def perturb(sounds: Sounds, rate: int, random: np.random.Generator) -> Sounds:
+    def degrade(sounds: Sounds, rate: int, random: np.random.Generator) -> Sounds:
         samples = min(round(ms * rate / 1000), sounds.shape[1])
         return np.pad(sounds, ((0, 0), (samples, 0)))[:, : sounds.shape[1]]
 
-    return perturb
+    return degrade
 
 
 def _peaks(sounds: Sounds) -> Sounds:
@@ -163,7 +162,7 @@ def _peaks(sounds: Sounds) -> Sounds:
     return np.asarray(np.abs(sounds).max(axis=1, keepdims=True))
 
 
-PERTURBATIONS: dict[str, Perturbation] = {
+DEGRADATIONS: dict[str, Degradation] = {
     "20 dB quieter": level(-20),
     "6 dB louder": level(6),
     "DC offset, 10 % of the peak": dc_offset(0.1),
@@ -180,17 +179,25 @@ PERTURBATIONS: dict[str, Perturbation] = {
 RATES_HZ = (44100, 48000)
 
 
-def rendered_at(synth: Synth, values: NDArray[np.float64], rate: int) -> Sounds:
-    """(n, P) patches rendered at another rate in Hz, and resampled to the synth's own as any recording is."""
-    sounds = synth.render(values, rate)
-    return np.stack([fit(sound, rate, synth.format) for sound in sounds])
+def resampled_to(audio: AudioFormat, sounds: Sounds, rate: int) -> Sounds:
+    """(n, samples) sounds at a rate in Hz, resampled to a format as any recording is."""
+    return np.stack([fit(sound, rate, audio) for sound in sounds])
 
 
 def between_notes(space: ParamSpace, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, P) patches whose notes are a quarter tone higher, or lower where that is out of range."""
+    """(n, P) patches whose notes are a quarter tone higher, or lower where that is out of range.
+
+    Notes are the pitches in Hz whose levels are semitones.
+    """
     out = values.copy()
     for i, param in enumerate(space):
-        if param.role == "pitch":
+        if param.role == "pitch" and param.unit == "Hz" and _in_semitones(param):
             higher = values[:, i] * 2 ** (1 / 24)
             out[:, i] = np.where(higher <= param.high, higher, values[:, i] / 2 ** (1 / 24))
     return out
+
+
+def _in_semitones(param: Param) -> bool:
+    return param.curve == "exponential" and math.isclose(
+        12 * math.log2(param.high / param.low), param.levels - 1, rel_tol=1e-6
+    )

@@ -15,12 +15,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from .. import synths
 from ..errors import InversynthError
 from ..system.devices import own_stderr
 from ..version import __version__
+
+if TYPE_CHECKING:
+    from ..synths import Synth
 
 COMMANDS = {
     "render": "render a dataset of random patches",
@@ -112,21 +114,21 @@ def actions(parser: argparse.ArgumentParser, texts: Mapping[str, str]) -> dict[s
     }
 
 
-def add_synth(
-    parser: argparse._ActionsContainer,
-    text: str,
-    default: str | None = synths.DEFAULT,
-    otherwise: str = "that of the model",
-) -> None:
+def add_synth(parser: argparse._ActionsContainer, text: str, otherwise: str | None = None) -> None:
     """Declares --synth: a synth's name, or a Python file that holds one; `args.synth` is the synth itself.
 
-    otherwise: what is taken where there is no default, for the help.
+    otherwise: what it is where none is named, in words; then it is None. By default it is `synths.DEFAULT`.
     """
-    known = f"{', '.join(synths.names())} or FILE.py; default: {default or otherwise}"
+    from .. import synths
+
+    default = None if otherwise else synths.DEFAULT
+    known = f"{', '.join(synths.names())} or FILE.py; default: {otherwise or default}"
     parser.add_argument("--synth", type=_synth, default=default, metavar="NAME|FILE", help=f"{text} ({known})")
 
 
-def _synth(name: str) -> synths.Synth:
+def _synth(name: str) -> Synth:
+    from .. import synths
+
     try:
         return synths.load(name)
     except InversynthError as error:
@@ -150,8 +152,8 @@ def list_ends(
             print(f"{row['index']:3}  {row['name']}  ({row['hostapi']}, {channels} channels, {rate:g} Hz)")
     if args.list_ports:
         names = ports()
-        for name in names:
-            print(name)
+        for number, name in enumerate(names):
+            print(f"{number:3}  {name}")
         if not names:
             say(without)
     return 0

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from ..evaluation import Evaluation
+    from ..synths.synth import Published
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options; their defaults are those of `evaluation.evaluate`."""
@@ -25,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     defaults = {name: parameter.default for name, parameter in inspect.signature(evaluate).parameters.items()}
     parser.add_argument("--model", metavar="NAME|PATH", help="a model (default: the one for the synth)")
-    add_synth(parser, "whose sounds to take", default=None)
+    add_synth(parser, "whose sounds to take", otherwise="that of the model")
     parser.add_argument(
         "--num-examples",
         type=int,
@@ -37,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", choices=DEVICES, default=defaults["device"], help="where to run the model (default: %(default)s)"
     )
-    parser.add_argument("--refine", type=float, metavar="SECONDS", help="also refine each sound, for at most so long")
+    parser.add_argument("--refine", type=float, metavar="SECONDS", help="also refine each sound, for at most SECONDS")
     parser.add_argument("--baselines", action="store_true", help="also what simpler searches find for the same sounds")
     parser.add_argument(
         "--budget",
@@ -49,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--conditions",
         action="store_true",
-        help="also with levels, noise, codecs, delays, rates and pitches of the world",
+        help="also under degradations: levels, noise, codecs, delays, sample rates, pitches between the notes",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for evaluation.json, two CSV files and a picture"
@@ -78,8 +81,8 @@ def run(args: argparse.Namespace) -> int:
     console = Console()
     if not console.is_terminal:
         console = Console(width=100)
-    _show_parameters(found.facts, console)
-    _show_sounds(found.facts, console)
+    _show_parameters(found, console)
+    _show_sounds(found, console)
     if args.baselines:
         _show_baselines(found.facts["baselines"], console)
     if args.conditions:
@@ -100,13 +103,11 @@ def _table(title: str, columns: tuple[str, ...]) -> Table:
     return table
 
 
-def _show_parameters(facts: dict[str, Any], console: Console) -> None:
-    from ..synths.paper import published as paper
-
-    theirs = paper.MPR if facts["synth"] == "paper" else {}
+def _show_parameters(found: Evaluation, console: Console) -> None:
+    facts, published = found.facts, found.published
     table = _table(
         f"{facts['model']}: {facts['num_examples']} sounds of the test stream of seed {facts['seed']}",
-        ("parameter", "MPR 95 %", "all", *(["paper"] if theirs else []), "top 1..5 %", "MAE", "ECE"),
+        ("parameter", "MPR 95 %", "all", *(["published"] if published else []), "top 1..5 %", "MAE", "ECE"),
     )
 
     def add(row: dict[str, Any], everywhere: dict[str, Any], names: list[str], ece: str) -> None:
@@ -114,9 +115,9 @@ def _show_parameters(facts: dict[str, Any], console: Console) -> None:
             row["name"],
             within(row["mpr"], row.get("mpr_95")),
             f"{everywhere['mpr']:.2f}",
-            *([f"{np.mean([theirs[name] for name in names]):.2f}"] if theirs else []),
+            *([_published_mpr(published, names)] if published else []),
             " ".join(f"{100 * top:2.0f}" for top in row["top"]),
-            f"{row['mae']:.2f}",
+            "-" if row["mae"] is None else f"{row['mae']:.2f}",
             ece,
         )
 
@@ -130,7 +131,7 @@ def _show_parameters(facts: dict[str, Any], console: Console) -> None:
         "mean",
         within(means["masked"], means["masked_95"]),
         f"{means['unmasked']:.2f}",
-        *([f"{paper.MEAN_MPR:.2f}"] if theirs else []),
+        *([f"{published.mean_mpr:.2f}"] if published else []),
         *("", ""),
         f"{np.mean([row['ece'] for row in calibration['parameters']]):.3f}",
     )
@@ -140,19 +141,29 @@ def _show_parameters(facts: dict[str, Any], console: Console) -> None:
         add(row, other, row["params"], "")
     console.print(table)
     console.print(
-        "MPR, top k, MAE (levels) and ECE count a parameter where it is heard, 'all' everywhere"
-        + ("; paper: its Conv6XL, on its own data." if theirs else "."),
+        "MPR, top k, MAE (levels) and ECE count a parameter where it is audible, 'all' everywhere"
+        + (f"; published: {published.source}." if published else "."),
         highlight=False,
     )
+    if "failed" in facts:
+        failed = facts["failed"]
+        console.print(
+            f"{failed['count']} of {facts['num_examples']} sounds can't be rendered and are left out: {failed['why']}",
+            highlight=False,
+            markup=False,
+        )
 
 
-def _show_sounds(facts: dict[str, Any], console: Console) -> None:
-    from ..synths.paper import published as paper
+def _published_mpr(published: Published, names: list[str]) -> str:
+    known = [published.mpr[name] for name in names if name in published.mpr]
+    return f"{np.mean(known):.2f}" if known else "-"
 
-    theirs = paper.SOUND if facts["synth"] == "paper" else {}
+
+def _show_sounds(found: Evaluation, console: Console) -> None:
+    facts, theirs = found.facts, found.published.sound if found.published else {}
     refined = facts.get("refined")
     columns = ["measure", "model", "95 %", *(["refined", "95 %"] if refined else []), "chance"]
-    table = _table("sounds of the predicted patches", (*columns, *(["paper"] if theirs else [])))
+    table = _table("sounds of the predicted patches", (*columns, *(["published"] if theirs else [])))
     for key, title in metrics.TITLES.items():
         mine, chance = facts["sound"][key], facts["chance_sound"][key]
         for kind in ("mean", "median"):
@@ -166,7 +177,7 @@ def _show_sounds(facts: dict[str, Any], console: Console) -> None:
                 figure(chance[kind]),
                 *([figure(theirs[key][kind])] if key in theirs else []),
             )
-    for title, key in (("levels exactly right where heard, %", "exact"), ("residual below -40 dB, %", "near")):
+    for title, key in (("levels exactly right where audible, %", "exact"), ("residual below -40 dB, %", "near")):
         shares = [f"{100 * row[key]:.2f}" for row in ([facts, refined] if refined else [facts])]
         table.add_row(title, *(cell for share in shares for cell in (share, "")))
     console.print(table)
@@ -176,7 +187,8 @@ def _show_sounds(facts: dict[str, Any], console: Console) -> None:
             f"{refined['renders']:.0f} renders; {100 * refined['pursuit']:.0f} % were recognised as the synth's own",
             highlight=False,
         )
-    console.print("F_delta grows with loudness: the paper's and ours are on different data.", highlight=False)
+    if theirs:
+        console.print("F_delta grows with loudness; the published figures are of other data.", highlight=False)
     times = facts["inference_ms"]
     by = "native" if times["engine"] == "native" else f"onnxruntime on {facts['device']}"
     console.print(
@@ -203,14 +215,14 @@ def _show_baselines(facts: dict[str, Any], console: Console) -> None:
         )
     console.print(table)
     console.print(
-        "Means, but for the residual's median; exact: levels that are right where they are heard. "
+        "Means, but for the residual's median; exact: levels that are right where they are audible. "
         "The mean parameter and the network alone render nothing.",
         highlight=False,
     )
 
 
 def _show_conditions(rows: list[dict[str, Any]], console: Console) -> None:
-    table = _table("as the world leaves the targets", ("condition", "MPR", "- clean", "rho(STFT)", "- clean", "median"))
+    table = _table("under degradations", ("condition", "MPR", "- clean", "rho(STFT)", "- clean", "median"))
     clean = rows[0]
     for row in rows:
         rho, clean_rho = row["rho_stft"], clean["rho_stft"]

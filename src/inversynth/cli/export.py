@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `inversynth export`."""
     parser.add_argument("folder", metavar="RUN", type=Path, help="the folder of a training run")
     parser.add_argument("--out", metavar="FILE.onnx", type=Path, help="the file to write (default: RUN/model.onnx)")
-    add_synth(parser, "what the run was trained for", None, "that of the run")
+    add_synth(parser, "what the run was trained for", "that of the run")
     parser.add_argument(
         "--calibrate",
         metavar="N",

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ..audio.sources import Source
     from ..live import Comparison, Session, Settings
     from ..midi import Profile, Sink
-    from ..spec import ParamSpace
     from ..synths.synth import Synth
 
 
@@ -168,7 +167,7 @@ def run(args: argparse.Namespace) -> int:
         args.synth = synths.load(kept_synth)
         args.model, args.anything = args.model or kept_model, not gated
     target: Synth = args.synth
-    profiles = _profiles(args, target) if args.outputs or not session else _kept_profiles(session, target.space)
+    profiles = _profiles(args, target) if args.outputs or not session else _kept_profiles(session, target)
 
     with contextlib.ExitStack() as stack:
         if args.awake:
@@ -235,18 +234,18 @@ def run(args: argparse.Namespace) -> int:
 
 def _profiles(args: argparse.Namespace, target: Synth) -> list[tuple[Profile, float]]:
     """The profile and the speed of the wire of each output."""
-    from ..live.play import PIPE_BAUD, fine_profile
+    from ..live.play import PIPE_BAUD
     from ..midi import BAUD, OSC_BAUD, check_osc
-    from ..midi.profiles import load
+    from ..midi.profiles import load, nrpn_profile
 
     found = []
     for output in args.outputs:
         if output["kind"] == "play":
-            found.append((fine_profile(target), PIPE_BAUD))
+            found.append((nrpn_profile(target), PIPE_BAUD))
             continue
         own = {"profile": "osc", "baud": OSC_BAUD} if output["kind"] == "osc" else {}
         about = {"profile": target.name, "channel": None, "baud": BAUD, **args.of_all, **own, **output}
-        profile = load(about["profile"], target.space, about["channel"])
+        profile = load(about["profile"], target, about["channel"])
         check_osc(profile, output["kind"] == "osc")
         if output["kind"] == "din":
             profile = replace(profile, running_status=True)
@@ -269,17 +268,17 @@ def _kept(session: Session) -> tuple[str, str, Settings, bool]:
         return facts["synth"], facts["model"], settings, facts["gate"]
 
 
-def _kept_profiles(session: Session, space: ParamSpace) -> list[tuple[Profile, float]]:
+def _kept_profiles(session: Session, target: Synth) -> list[tuple[Profile, float]]:
     """The profiles and speeds of a session's receivers; the patches that were refined are of the same parameters."""
     import tomllib
 
     from ..midi.profiles import parse
 
     with session.reading():
-        if any(mark.what == "refined" and len(mark.value) != len(space) for mark in session.marks):
-            raise ValueError(f"a refined patch has not {len(space)} parameters")
+        if any(mark.what == "refined" and len(mark.value) != len(target.space) for mark in session.marks):
+            raise ValueError(f"a refined patch has not {len(target.space)} parameters")
         return [
-            (parse(tomllib.loads(kept["profile"]), session.folder, space), float(kept["baud"]))
+            (parse(tomllib.loads(kept["profile"]), session.folder, target), float(kept["baud"]))
             for kept in session.facts["receivers"]
         ]
 
@@ -343,7 +342,9 @@ def _sink(output: Mapping[str, str], target: Synth, profile: Profile) -> Sink:
 
     kind, name = output["kind"], output["name"]
     if kind == "play":
-        return ProcessSink("--synth", target.name, *(("--out", output["out"]) if "out" in output else ()))
+        return ProcessSink(
+            "--synth", target.origin or target.name, *(("--out", output["out"]) if "out" in output else ())
+        )
     if kind == "osc":
         return OscSink(name)
     if kind == "din":

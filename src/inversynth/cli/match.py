@@ -12,16 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from . import add_synth, printable, tell_error
+from . import add_synth, printable, say, tell_error
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..matching.match import Refine
     from ..matching.result import Match
     from ..search.refine import Progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `inversynth match`."""
-    from ..matching.result import match
+    from ..matching.match import match
     from ..predict.model import DEVICES
 
     defaults = {name: parameter.default for name, parameter in inspect.signature(match).parameters.items()}
@@ -37,7 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a folder for each target goes there (default: %(default)s)",
     )
     parser.add_argument(
-        "--model", metavar="NAME|PATH", default=defaults["model"], help="a model (default: the one for the synth)"
+        "--model",
+        metavar="NAME|PATH",
+        default=defaults["model"],
+        help="a model (default: the one shipped for the synth)",
     )
     parser.add_argument(
         "--device", choices=DEVICES, default=defaults["device"], help="where to run it (default: %(default)s)"
@@ -50,27 +57,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         type=float,
         default=defaults["refine"],
-        help="search on from the model's patch with the renderer, so long for each target; Ctrl-C ends it before",
+        help="search for a better patch with the renderer, at most SECONDS for each target; Ctrl-C stops the search "
+        "and keeps the best patch so far; without a model, the search does it alone",
     )
     parser.add_argument(
         "--renders",
         metavar="N",
         type=int,
         default=defaults["renders"],
-        help="search on so, but for N renders: without --refine, the same seed finds the same",
+        help="the same search with at most N renders; without --refine, the same seed finds the same patch",
     )
     parser.add_argument(
         "--variations",
         metavar="N",
         type=int,
         default=defaults["variations"],
-        help="the N best distinct patches of the search (default: %(default)s)",
+        help="write the N best distinct patches of the search (default: %(default)s)",
     )
     parser.add_argument(
         "--levels-only",
         action="store_true",
         default=defaults["levels_only"],
-        help="search no values between the levels",
+        help="search only on the levels, not between them",
     )
     parser.add_argument(
         "--seed", metavar="N", type=int, default=defaults["seed"], help="of the search (default: %(default)s)"
@@ -78,13 +86,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Matches each target; one that is no good leaves the others be, a place that can't be written to ends it.
+    """Matches each target; a bad target doesn't stop the others, a folder that can't be written to stops all.
 
-    So does Ctrl-C, which still leaves the match of a search that it ended.
+    So does Ctrl-C; what a search has found until then is written.
     """
-    from ..matching.result import match
-    from ..predict.model import load_model
-    from ..predict.shipped import default_model
+    from ..matching.match import command_line, match_target, open_model, search_options
+    from ..matching.saving import PICTURE, REPORT, save_patch, save_pictures
+    from ..matching.target import read_target
     from ..search.refine import INTERRUPTED
 
     folders: dict[str, Path] = {}
@@ -93,54 +101,53 @@ def run(args: argparse.Namespace) -> int:
         before = folders.setdefault(stem, target)
         if before is not target:
             raise UsageError(f"{before} and {target} would both be written to {args.out / stem}; rename one")
-    model = load_model(args.model or default_model(args.synth), args.device)
-    model.require(args.synth)
+    options = search_options(args.refine, args.renders, args.variations, args.levels_only, args.seed)
+    model = open_model(args.synth, args.model, args.device, options)
     code = 0
     for stem, target in folders.items():
+        folder = args.out / stem
+        again = command_line(target, args.synth, args.model or model, args.normalise, args.out, options)
         try:
-            with _bar(target, args.refine, args.renders) as watch:
-                found = match(
-                    target,
-                    args.synth,
-                    model,
-                    normalise=args.normalise,
-                    refine=args.refine,
-                    renders=args.renders,
-                    variations=args.variations,
-                    levels_only=args.levels_only,
-                    seed=args.seed,
-                    watch=watch,
-                )
-            found.save(args.out / stem)
+            sound = read_target(target, args.synth.format, normalise=args.normalise)
+            with _bar(target, options) as watch:
+                found = match_target(sound, args.synth, model, options, watch, again)
+                save_patch(found, folder)
         except UsageError as error:
             tell_error(error)
             code = error.exit_code
-        else:
-            _show(target, found, args.out / stem)
-            if found.refinement and found.refinement.stopped == INTERRUPTED and target is not args.targets[-1]:
-                raise KeyboardInterrupt
+            continue
+        try:
+            save_pictures(found, folder)
+        except KeyboardInterrupt:
+            wrote = f"wrote {printable(folder)}: patch.json, match.wav{_others(found)}"
+            say(f"{wrote}; Ctrl-C came before {PICTURE} and {REPORT} were drawn")
+            raise
+        _show(target, found, folder)
+        if found.refinement and found.refinement.stopped == INTERRUPTED and target is not args.targets[-1]:
+            raise KeyboardInterrupt
     return code
 
 
 @contextlib.contextmanager
-def _bar(target: Path, seconds: float | None, renders: int | None) -> Iterator[Callable[[Progress], None] | None]:
-    """A bar of a search's progress while it runs, in a terminal; gives what is to be told of it."""
+def _bar(target: Path, options: Refine | None) -> Iterator[Callable[[Progress], None] | None]:
+    """A bar of a search's progress while it runs, in a terminal; gives what is to be called with it."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
     from rich.text import Text
 
     console = Console(stderr=True)
-    if (seconds is None and renders is None) or not console.is_terminal:
+    if options is None or not console.is_terminal:
         yield None
         return
+    seconds, renders = options.seconds or math.inf, options.renders or math.inf
     columns = (BarColumn(), TextColumn("{task.fields[state]}", markup=False))
     with Bar(*columns, console=console, transient=True) as bar:
         console.print(Text(f"refining {printable(target.name)}; Ctrl-C ends it"))
         task = bar.add_task("", total=1.0, state="")
 
         def watch(now: Progress) -> None:
-            done = max(now.seconds / (seconds or math.inf), now.renders / (renders or math.inf))
+            done = max(now.seconds / seconds, now.renders / renders)
             bar.update(task, completed=done, state=f"{now.renders:,} renders, correlation {now.rho_stft:.3f}")
 
         yield watch
@@ -161,51 +168,66 @@ def _gain(found: Match) -> str:
 
 def _others(found: Match) -> str:
     """The files of the variations, in words."""
-    count = len(found.refinement.best) if found.refinement else 1
+    count = 1 + len(found.variations)
     return "" if count == 1 else f", variation-2 to variation-{count}" if count > 2 else ", variation-2"
 
 
 def _show(target: Path, found: Match, folder: Path) -> None:
-    """Prints the patch as a table, and how near it comes; what can't be heard in this patch is told so."""
+    """Prints the patch as a table, and how near it comes."""
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
-    from ..matching.picture import note
+    from ..matching.saving import PICTURE, REPORT
 
-    space = found.synth.space
-    heard = space.active([[setting.level for setting in found.patch]])[0]
-    table = Table(
-        title=Text(f"{printable(target.name)} as a patch of {found.synth.name}"),
-        title_justify="left",
-        title_style="bold",
-    )
-    table.add_column("parameter")
-    table.add_column("value", justify="right")
-    table.add_column("unit")
-    table.add_column("level", justify="right")
-    table.add_column("the network's confidence" if found.refinement else "confidence")
-    for param, setting, is_heard in zip(space, found.patch, heard, strict=True):
-        bar = "█" * round(20 * setting.confidence)
-        name = f", {note(setting.value)}" if param.role == "pitch" else ""
-        table.add_row(
-            setting.name,
-            f"{setting.value:.4g}",
-            f"{setting.unit}{name}",
-            str(setting.level),
-            f"{bar:<20} {setting.confidence:4.0%}" if is_heard else "unheard",
-        )
     console = Console()
     if not console.is_terminal:
         console = Console(width=100)
-    console.print(table)
+    console.print(patch_table(target, found, console))
+    by = f"{found.model} on {found.device}" if found.predicted else "without a model"
     console.print(
         f"{_gain(found)}correlation of the log spectrograms {found.measures['rho_stft']:.3f}, "
-        f"of the spectra {found.measures['rho_ft']:.3f}; {found.model} on {found.device}\n"
-        f"wrote {printable(folder)}: patch.json, match.wav, match.png, report.html{_others(found)}",
+        f"of the spectra {found.measures['rho_ft']:.3f}; {by}\n"
+        f"wrote {printable(folder)}: patch.json, match.wav, {PICTURE}, {REPORT}{_others(found)}",
         highlight=False,
         markup=False,
         soft_wrap=True,
     )
     if found.warning:
         print(f"inversynth: warning: {found.warning}", file=sys.stderr)
+
+
+def patch_table(target: Path, found: Match, console: Console) -> Table:
+    """The patch: as much as there is room for; confidences go first, then levels and units, names and values never."""
+    shapes = [(4, 0), (3, 0), (2, 0)]
+    if found.predicted or not found.active.all():
+        shapes = [(5, 20), (5, 8), (5, 0), *shapes]
+    endless = console.options.update(width=1 << 16)
+    for columns, bar in shapes:
+        table = _columns(target, found, columns, bar)
+        if console.measure(table, options=endless).maximum <= console.width:
+            break
+    return table
+
+
+def _columns(target: Path, found: Match, columns: int, bar: int) -> Table:
+    """The first columns of the table of a patch; bar: letters of the bar of a confidence of 100 %."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from ..matching.picture import note_of
+
+    table = Table(
+        title=Text(f"{printable(target.name)} as a patch of {found.synth.name}"),
+        title_justify="left",
+        title_style="bold",
+    )
+    confidence = "" if not found.predicted else "the network's confidence" if found.refinement and bar else "confidence"
+    for name in ("parameter", "value", "unit", "level", confidence)[:columns]:
+        table.add_column(name, justify="right" if name in ("value", "level") else "left", overflow="fold")
+    for param, setting, active in zip(found.synth.space, found.patch, found.active, strict=True):
+        text, note = param.text(setting.value), note_of(param, setting.value)
+        unit = "" if text else f"{setting.unit}, {note}" if note else setting.unit
+        bars = f"{'█' * round(bar * setting.confidence):<{bar}} " if bar else ""
+        sureness = (f"{bars}{setting.confidence:4.0%}" if found.predicted else "") if active else "unheard"
+        row = (setting.name, text or f"{setting.value:.4g}", unit, str(setting.level), sureness)
+        table.add_row(*map(Text, row[:columns]))
+    return table

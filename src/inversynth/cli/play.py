@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
@@ -21,13 +22,13 @@ OUT_RATE = 48000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where notes come from, where sound goes, and what is played."""
-    from ..live.play import GAIN_DB, VOICES
+    from ..live.play import VOICES
 
     inputs = parser.add_argument_group("input (at least one)")
     inputs.add_argument(
         "--midi-in",
         metavar="PORT",
-        help="a MIDI port: its name or a part of it; - reads MIDI's bytes from standard input",
+        help="a MIDI port: its number, its name or a part of it; - reads MIDI's bytes from standard input",
     )
     inputs.add_argument("--virtual", metavar="NAME", help="make a MIDI port that others connect to")
     inputs.add_argument("--midi-file", metavar="IN.mid", help="a standard MIDI file")
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--out", metavar="DEVICE", help="audio output: its index or a part of its name (default: the system's)"
     )
-    output.add_argument("--out-file", metavar="OUT.wav", help="a file instead, from --midi-file, as fast as possible")
+    output.add_argument("--out-file", metavar="OUT.wav", help="a WAV file, of --midi-file, as fast as possible")
     output.add_argument(
         "--sample-rate", type=int, metavar="HZ", help=f"default: the device's own; of a file, {OUT_RATE}"
     )
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--block-size", type=int, default=0, metavar="SAMPLES", help="a block (default: as the device has it)"
     )
     output.add_argument(
-        "--gain", type=float, default=GAIN_DB, metavar="DB", help=f"of the sum of all voices (default: {GAIN_DB:g})"
+        "--gain", type=float, metavar="DB", help="of the sum of all voices (default: the synth's, -18 for most)"
     )
     output.add_argument("--list-devices", action="store_true", help="list the audio outputs, and leave")
 
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         return _list(args)
     _check(args)
     instrument: Synth = args.synth
-    profile = load(args.profile or instrument.name, instrument.space, args.channel)
+    profile = load(args.profile or instrument.name, instrument, args.channel)
     patch = read_patch(args.patch, instrument) if args.patch else initial_patch(instrument, args.silent)
     check_block(args.block_size or 1)
     row = None if args.out_file else find_output(args.out)
@@ -93,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
                 temporary.write_bytes(wav(sound, rate))
         else:
             stop = stack.enter_context(_until_signalled())
-            output = Output(row, player.voices, args.block_size)
+            output = Output(row, player.voices, args.block_size, say)
             stack.callback(output.close)
             inputs = []
             for each in _inputs(args, player):
@@ -115,6 +116,10 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("give an input: --midi-in PORT (see --list-ports), --virtual NAME or --midi-file IN.mid")
     if args.out_file and (args.out or args.midi_in or args.virtual or not args.midi_file):
         raise UsageError("--out-file is made from --midi-file alone; what is played by hand goes to --out DEVICE")
+    if args.synth.open_voices is None:
+        raise UsageError(f"{args.synth.name} can't be played: it has no voices; give another --synth")
+    if args.out_file and Path(args.out_file).suffix.lower() != ".wav":
+        raise UsageError(f"--out-file {args.out_file}: a WAV file is written; give a name that ends in .wav")
     if args.duration is not None and not 0 < args.duration < float("inf"):
         raise UsageError(f"a duration of {args.duration:g} s is not above 0")
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import queue
 import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InversynthError
+from .. import synths
+from ..errors import InversynthError, UsageError
+from ..synths.synth import Synth
 from ..system import files
 from . import actions, add_synth, say
 
@@ -29,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     made = actions(parser, ACTIONS)
     for name in ("show", "check"):
-        made[name].add_argument("profile", metavar="NAME|FILE.toml", help="a shipped profile, or a file")
+        made[name].add_argument("profile", metavar="NAME|FILE.toml", help="a shipped profile, a synth, or a file")
+        add_synth(made[name], "whose parameters are driven", otherwise="that of the profile")
     made["import"].add_argument("chart", metavar="CHART.csv", help="in the form of github.com/pencilresearch/midi")
     made["learn"].add_argument("--midi-in", required=True, metavar="PORT", help="the device's MIDI output, or a part")
     for name in ("import", "learn"):
@@ -42,17 +46,15 @@ def run(args: argparse.Namespace) -> int:
     from ..midi import profiles
 
     if args.action == "list":
-        for name in profiles.names():
-            each = profiles.load(name)
+        for name in [*synths.names(), *profiles.names()]:
+            each = profiles.load(name, _synth_of(name))
             print(f"{name:12} {each.maker} {each.model}: {_driven(each)}")
     elif args.action == "show":
-        print(profiles.text(args.profile), end="")
+        print(profiles.text(args.profile, args.synth or _synth_of(args.profile)), end="")
     elif args.action == "check":
-        profile = profiles.load(args.profile)
+        profile = profiles.load(args.profile, args.synth or _synth_of(args.profile))
         print(f"{args.profile}: {_driven(profile)}, channel {profile.channel}")
-        for control in profile.driven:
-            ends = "a table" if control.table else f"{control.low}..{control.high}"
-            print(f"  {control.param.name:18} {control.address}, {ends}")
+        _print_driven(profile)
     elif args.action == "import":
         _import(args)
     else:
@@ -60,20 +62,39 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _synth_of(profile: str) -> Synth:
+    """The synth that a profile is for: the one of its name, or that it names, or the default."""
+    from ..midi import profiles
+
+    if profile in synths.names():
+        return synths.load(profile)
+    named = profiles.synth_of(profile)
+    found = synths.load() if named is None else synths.find(named)
+    if found is None:
+        raise UsageError(f"{profile} is for the synth {named!r}, which is not here; give it by --synth FILE.py")
+    return found
+
+
 def _driven(profile: Profile) -> str:
-    return f"{len(profile.driven)} of {len(profile.space)} parameters driven, {len(profile.others)} others named"
+    own = f"{len(profile.driven)} of {len(profile.space)} parameters driven"
+    return f"{own}, {len(profile.others)} other parameters of the device named"
+
+
+def _print_driven(profile: Profile) -> None:
+    for control in profile.driven:
+        ends = "a table" if control.table else f"{control.low}..{control.high}"
+        print(f"  {control.param.name:18} {control.address}, {ends}")
 
 
 def _import(args: argparse.Namespace) -> None:
     from ..midi.profiles import to_toml
     from ..midi.profiles.charts import read_chart
 
-    profile = read_chart(args.chart, args.synth.space)
+    profile = read_chart(args.chart, args.synth, say)
     with files.writing(args.out) as temporary:
         temporary.write_text(to_toml(profile, args.synth.name), encoding="utf-8")
     print(f"{args.out}: {_driven(profile)}")
-    for control in profile.driven:
-        print(f"  {control.param.name:18} {control.address}, {control.low}..{control.high}")
+    _print_driven(profile)
     print("check these; to drive more, give [[others]] the head [parameters.NAME]")
 
 
@@ -84,11 +105,17 @@ def _learn(args: argparse.Namespace) -> None:
     from ..system.devices import quiet
 
     space = args.synth.space
-    pressed = threading.Semaphore(0)
+    typed: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def read_lines() -> None:
-        for _ in sys.stdin:
-            pressed.release()
+        for line in sys.stdin:
+            typed.put(line)
+
+    def entered() -> str | None:
+        try:
+            return typed.get_nowait()
+        except queue.Empty:
+            return None
 
     controls: dict[str, Control] = {}
     channel = 1
@@ -97,9 +124,11 @@ def _learn(args: argparse.Namespace) -> None:
         threading.Thread(target=read_lines, name="lines", daemon=True).start()
         try:
             with quiet():  # libjack tells much when its server goes
-                for heard_on, control in learn(space, port.receive, lambda: pressed.acquire(blocking=False), say):
+                for param, heard_on, control in learn(space, port.receive, entered, say):
                     channel = heard_on or channel
-                    controls[control.param.name] = control
+                    controls.pop(param.name, None)
+                    if control is not None:
+                        controls[param.name] = control
         except KeyboardInterrupt:
             say("stopped; what was moved so far is kept")
         finally:

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from ..training.settings import Settings
 
     parser.add_argument("--out", required=True, metavar="RUN", help="folder of the run")
-    add_synth(parser, "whose sounds to learn", None, f"{synths.DEFAULT}, with --resume that of the run")
+    add_synth(parser, "whose sounds to learn", f"{synths.DEFAULT}, with --resume that of the run")
     source = parser.add_mutually_exclusive_group()
     for field in dataclasses.fields(Settings):
         flag = "--" + field.name.replace("_", "-")

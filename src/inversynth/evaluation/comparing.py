@@ -17,7 +17,7 @@ CHUNK = 256
 Columns = dict[str, NDArray[np.float64]]
 """Measures of sounds by name, each (n,)."""
 Report = Callable[[int, int, int], None]
-"""Hears of progress: how many are done, of how many, and done by this run."""
+"""Is called with progress: how many are done, of how many, and done by this run."""
 
 
 def likeliest(probabilities: list[NDArray[np.float32]]) -> NDArray[np.int64]:
@@ -25,14 +25,15 @@ def likeliest(probabilities: list[NDArray[np.float32]]) -> NDArray[np.int64]:
     return np.stack([row.argmax(axis=1) for row in probabilities], axis=1)
 
 
-def compare(targets: NDArray[np.float32], sounds: NDArray[np.float32], instrument: Synth) -> Columns:
+def compare(targets: NDArray[np.float32], sounds: NDArray[np.float32], synth: Synth) -> Columns:
     """Every measure of sounds (n, samples) of a synth against their targets, on all cores."""
-    rate = instrument.format.sample_rate
+    rate = synth.format.sample_rate
+    window = synth.window_samples(rate)
     parts: dict[int, Columns] = {}
 
     def work(first: int, after: int) -> None:
         some = targets[first:after], sounds[first:after]
-        parts[first] = metrics.sound_measures(*some) | metrics.field_measures(*some, rate)
+        parts[first] = metrics.sound_measures(*some, window) | metrics.field_measures(*some, rate, window)
 
     in_threads(work, len(targets))
     return joined([parts[first] for first in sorted(parts)])

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import metrics
-from ..synths.paper import published as paper
 
 if TYPE_CHECKING:
     from . import Evaluation
@@ -27,40 +26,40 @@ def write_measures(found: Evaluation, path: Path) -> None:
     """One row a sound: `item`, its number in the test stream, and every measure; those of the refined, `refined_`."""
     named = found.sounds | {f"refined_{key}": column for key, column in (found.refined or {}).items()}
     columns = np.stack(list(named.values()), axis=1)
-    _write_csv(path, ["item", *named], ([item, *row] for item, row in enumerate(columns.tolist())))
+    rows = zip(found.items.tolist(), columns.tolist(), strict=True)
+    _write_csv(path, ["item", *named], ([item, *row] for item, row in rows))
 
 
-def write_parameters(facts: dict[str, Any], path: Path) -> None:
-    """One row a parameter; `count` to `mae` and `ece` where it is heard, `_all` everywhere."""
-    header = ["name", "count", "mpr", "mpr_low", "mpr_high", "mpr_all", "mpr_paper"]
+def write_parameters(found: Evaluation, path: Path) -> None:
+    """One row a parameter; `count` to `mae` and `ece` where it is audible, `_all` everywhere."""
+    published = [] if found.published is None else [found.published.mpr]
+    header = ["name", "count", "mpr", "mpr_low", "mpr_high", "mpr_all", *(["mpr_published"] if published else [])]
     header += [f"top_{k}" for k in range(1, 6)] + ["mae", "mae_all", "ece"]
-    kinds = facts["parameters"]
+    kinds = found.facts["parameters"]
     rows = []
     for row, other, reliability in zip(
-        kinds["masked"], kinds["unmasked"], facts["calibration"]["parameters"], strict=True
+        kinds["masked"], kinds["unmasked"], found.facts["calibration"]["parameters"], strict=True
     ):
-        at = [row["name"], row["count"], row["mpr"], *row["mpr_95"], other["mpr"], paper_mpr(facts, row["name"])]
+        at = [row["name"], row["count"], row["mpr"], *row["mpr_95"], other["mpr"]]
+        at += [mpr.get(row["name"]) for mpr in published]
         rows.append([*at, *row["top"], row["mae"], other["mae"], reliability["ece"]])
     _write_csv(path, header, rows)
 
 
-def paper_mpr(facts: dict[str, Any], name: str) -> float | None:
-    """The paper's MPR of a parameter, for its own synth."""
-    return paper.MPR[name] if facts["synth"] == "paper" else None
-
-
 def draw(found: Evaluation, path: Path) -> None:
-    """The measures of sounds beside chance, the MPR of each parameter beside the paper's, and how sure means right."""
+    """The measures of sounds beside chance, each parameter's MPR beside published ones, and how sure means right."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     facts = found.facts
-    figure = Figure(figsize=(14, 12), dpi=110, layout="constrained")
+    rows = facts["parameters"]["masked"]
+    bars = max(3.0, 0.1 * len(rows))  # the height of the lowest row of plots beside the others'
+    figure = Figure(figsize=(14, 6 + 2 * bars), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(
         f"{facts['model']} on {facts['num_examples']} sounds of {facts['synth']}", fontsize=14, parse_math=False
     )
-    grid = figure.add_gridspec(4, 4, height_ratios=(1, 1, 1, 3))
+    grid = figure.add_gridspec(4, 4, height_ratios=(1, 1, 1, bars))
     kinds = {"chance": (found.chance, OTHER_COLOUR), "model": (found.sounds, MODEL_COLOUR)}
     if found.refined is not None:
         kinds["refined"] = (found.refined, REFINED_COLOUR)
@@ -76,18 +75,16 @@ def draw(found: Evaluation, path: Path) -> None:
     figure.legend(*axes.get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(0.8, 0.52), frameon=False)
 
     axes = figure.add_subplot(grid[3, :2])
-    rows = facts["parameters"]["masked"]
     place = np.arange(len(rows))[::-1]
     mpr = np.array([row["mpr"] for row in rows])
     errors = np.abs(np.array([row["mpr_95"] for row in rows]).T - mpr)
     axes.barh(place, mpr, color=MODEL_COLOUR, alpha=0.7, xerr=errors, error_kw={"linewidth": 0.8}, label="model")
-    theirs = [(at, at_mpr) for at, row in zip(place, rows, strict=True) if (at_mpr := paper_mpr(facts, row["name"]))]
-    if theirs:
-        axes.plot(
-            [mpr for _, mpr in theirs], [at for at, _ in theirs], "D", color=OTHER_COLOUR, label="the paper's Conv6XL"
-        )
+    if found.published:
+        others = [(found.published.mpr.get(row["name"]), at) for at, row in zip(place, rows, strict=True)]
+        shown = np.array([other for other in others if other[0] is not None], np.float64).reshape(-1, 2)
+        axes.plot(*shown.T, "D", color=OTHER_COLOUR, label="published")
     axes.axvline(facts["chance_mpr"], color="0.4", linestyle=":", label="chance")
-    axes.set(yticks=place, yticklabels=[row["name"] for row in rows], xlim=(45, 100.5), xlabel="MPR where heard (%)")
+    axes.set(yticks=place, yticklabels=[row["name"] for row in rows], xlim=(45, 100.5), xlabel="MPR where audible (%)")
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
 
     axes = figure.add_subplot(grid[3, 2:])

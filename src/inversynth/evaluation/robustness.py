@@ -1,4 +1,4 @@
-"""How much a model loses when the world has been at its targets."""
+"""How much a model loses when its targets are degraded."""
 
 from __future__ import annotations
 
@@ -9,61 +9,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics
-from ..audio.augmentation import PERTURBATIONS, RATES_HZ, Sounds, between_notes, rendered_at
+from ..audio.augmentation import DEGRADATIONS, RATES_HZ, Sounds, between_notes, resampled_to
 from ..audio.onsets import window
 from ..predict.model import Model
-from ..synths.synth import Synth
-from .comparing import CHUNK, Report, likeliest
+from .comparing import Report, likeliest
+from .examples import Examples
 
 CLEAN = "clean"
 
 
-def robustness(
-    network: Model,
-    instrument: Synth,
-    levels: NDArray[np.int64],
-    effective: NDArray[np.bool_],
-    seed: int,
-    report: Report,
-) -> list[dict[str, Any]]:
+def robustness(model: Model, examples: Examples, seed: int, report: Report) -> list[dict[str, Any]]:
     """One row a condition, the clean one first: `name`, `mpr` (masked mean, percent), and the summary of `rho_stft`.
 
-    The network hears each sound as the condition leaves it, by way of `listening.window`, as all that is matched; its
-    patch is rendered and compared with the clean sound.
+    The model gets each degraded sound by way of `audio.onsets.window`, as all that is matched; its patch is rendered
+    and compared with the clean sound.
     For pitches between the notes that is the sound at that pitch, and the level that the note was moved from counts as
     right, though the next is as near.
     """
-    space = instrument.space
+    synth, space = examples.synth, examples.synth.space
+    rate = synth.format.sample_rate
     probabilities: dict[str, list[list[NDArray[np.float32]]]] = {}
     rhos: dict[str, list[NDArray[np.float64]]] = {}
-    for at in range(0, len(levels), CHUNK):
-        values = space.values_of_levels(levels[at : at + CHUNK])
-        for name, heard, target in _heard(instrument, values, np.random.default_rng((seed, at))):
-            rate = instrument.format.sample_rate
-            predicted = network.predict(np.stack([window(sound, rate, instrument.format) for sound in heard]))
-            match = instrument.render(space.values_of_levels(likeliest(predicted)))
+    for rows in examples.chunks():
+        for name, degraded, target in _degraded(examples, rows, np.random.default_rng((seed, rows.start))):
+            sounds = np.stack([window(sound, rate, synth.format) for sound in degraded])
+            predicted = examples.predict(model, sounds, rows)
+            match = examples.render(space.values_of_levels(likeliest(predicted)), rows)
             probabilities.setdefault(name, []).append(predicted)
-            rhos.setdefault(name, []).append(metrics.sound_measures(target, match)["rho_stft"])
-        report(at + len(values), len(levels), at + len(values))
-    rows = []
+            measures = metrics.sound_measures(target, match, synth.window_samples(rate))
+            rhos.setdefault(name, []).append(measures["rho_stft"])
+        report(rows.stop, len(examples), rows.stop)
+    found = []
     for name, parts in probabilities.items():
         joined = [np.concatenate(part) for part in zip(*parts, strict=True)]
-        mpr = metrics.mean_mpr(metrics.parameter_measures(space, joined, levels, effective))
-        rows.append({"name": name, "mpr": mpr} | metrics.summary({"rho_stft": np.concatenate(rhos[name])}))
-    return rows
+        mpr = metrics.mean_mpr(metrics.parameter_measures(space, joined, examples.levels, examples.audible))
+        found.append({"name": name, "mpr": mpr} | metrics.summary({"rho_stft": np.concatenate(rhos[name])}))
+    return found
 
 
-def _heard(
-    instrument: Synth, values: NDArray[np.float64], random: np.random.Generator
-) -> Iterator[tuple[str, Sounds, Sounds]]:
-    """Of each condition its name, what is heard, and what it should be matched with."""
-    clean = instrument.render(values)
+def _degraded(examples: Examples, rows: slice, random: np.random.Generator) -> Iterator[tuple[str, Sounds, Sounds]]:
+    """Of each condition its name, the degraded sounds, and what they should be matched with."""
+    audio, values = examples.synth.format, examples.values[rows]
+    clean = examples.render(values, rows)
     yield CLEAN, clean, clean
-    for name, perturb in PERTURBATIONS.items():
-        yield name, perturb(clean, instrument.format.sample_rate, random), clean
+    for name, degrade in DEGRADATIONS.items():
+        yield name, degrade(clean, audio.sample_rate, random), clean
     for rate in RATES_HZ:
-        yield f"rendered at {rate / 1000:g} kHz", rendered_at(instrument, values, rate), clean
-    moved = between_notes(instrument.space, values)
+        yield f"rendered at {rate / 1000:g} kHz", resampled_to(audio, examples.render(values, rows, rate), rate), clean
+    moved = between_notes(examples.synth.space, values)
     if not np.array_equal(moved, values):
-        sounds = instrument.render(moved)
+        sounds = examples.render(moved, rows)
         yield "between the notes, a quarter tone", sounds, sounds

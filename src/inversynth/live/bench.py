@@ -33,7 +33,7 @@ from .. import _native, live, synths
 from ..audio.sources import DeviceSource, Source, WallClock, find_device, list_devices, open_stream, serve
 from ..errors import InversynthError, UsageError, one_line
 from ..midi import PortSink, Receiver, Sink
-from ..midi.profiles import of_space
+from ..midi.profiles import default_profile
 from ..predict.model import WARM_UP_RUNS, Model, load_model
 from ..synths import sampling
 from ..system.devices import own_stderr, quiet
@@ -508,7 +508,7 @@ def load_on_cpu(name: str) -> Model:
 def measure(load: Load, name: str, period: int, seconds: float, simulate: bool) -> dict[str, Any]:
     """The figures at one period: milliseconds, percent, counts. Each of three parts takes `seconds`."""
     model = load(name)
-    profile = of_space(model.synth, synths.load(model.synth).space)
+    profile = default_profile(synths.load(model.synth))
     found: dict[str, Any] = {"period_samples": period}
     with (simulated if simulate else jack)(model.synth, period) as hear, _port() as port:
 
@@ -560,7 +560,7 @@ def soak(load: Load, name: str, period: int, seconds: float, simulate: bool, tel
         source, sink = hear("patches"), TimedSink(port, keep=False)
         stop = threading.Event()
         source.until(stop, seconds, keep=False)
-        profile = of_space(model.synth, synths.load(model.synth).space)
+        profile = default_profile(synths.load(model.synth))
         receivers = [Receiver(profile, sink) for _ in range(SOAK_OUTPUTS)]
 
         def line(at_s: float, held: int | None) -> None:

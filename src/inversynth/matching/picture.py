@@ -21,24 +21,28 @@ FLOOR_DB = 20 * float(np.log10(metrics.FLOOR))
 FRAMES = 256
 """Frames of a drawn spectrogram, whatever the length of its sound: closer than the hop of the measures."""
 
-MAX_LABELLED = 40
-"""A space of more parameters than this has no room for their names below the picture."""
+ROW = 28.0
+"""So many faders, and the gaps between their groups, stand side by side at most."""
+GAP = 0.5
+"""The gap between two groups, in faders."""
+WIDTH_IN, HEIGHT_IN, ROW_IN = 11.0, 8.0, 1.95
+"""The size of a picture with one row of faders, and the height of each more, in inches."""
 
 
-def spectrograms(target: ArrayLike, *sounds: ArrayLike) -> list[NDArray[np.float64]]:
-    """The spectrogram (frames, 257) of a target (samples,) and of others as long, in dB of the target's peak.
+def spectrograms(target: ArrayLike, *sounds: ArrayLike, window: int = metrics.WINDOW) -> list[NDArray[np.float64]]:
+    """The spectrogram (frames, window / 2 + 1) of a target (samples,) and of others as long, in dB of its peak.
 
-    The window is that of `metrics.spectrogram`, and so is the floor; there are `FRAMES` frames where there are
-    as many samples, evenly spaced. There is silence in front of a sound; its last window ends with it.
+    window: samples, the shape is that of `metrics.spectrogram`, and so is the floor; there are `FRAMES` frames where
+    there are as many samples, evenly spaced. There is silence in front of a sound; its last window ends with it.
     """
     found = []
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(metrics.WINDOW) / metrics.WINDOW)
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
     for sound in (target, *sounds):
         at = np.asarray(sound, np.float64)
         centres = ((np.arange(min(FRAMES, len(at))) + 0.5) * len(at) / min(FRAMES, len(at))).astype(np.int64)
-        half = metrics.WINDOW // 2
-        windows = np.lib.stride_tricks.sliding_window_view(np.pad(at, half), metrics.WINDOW)
-        windows = windows[np.minimum(centres, max(len(at) - half, 0))]  # lest a sound that is cut ends with a click
+        half = window // 2
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(at, half), window)
+        windows = windows[np.minimum(centres, max(len(at) - half, 0))]  # a sound that is cut must not end with a click
         found.append(np.abs(np.fft.rfft(windows * hann, axis=1)))
     peak = found[0].max() or 1.0
     return [20 * np.log10(np.maximum(magnitudes / peak, metrics.FLOOR)) for magnitudes in found]
@@ -53,6 +57,16 @@ def label(param: Param, group: str) -> str:
 def number(value: float) -> str:
     """A value to three digits, from 1000 on to the nearest whole number."""
     return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
+
+
+def value_text(param: Param, value: float) -> str:
+    """A value in the parameter's unit, or the choice that it is."""
+    return param.text(value) or f"{number(value)} {param.unit}".rstrip()
+
+
+def note_of(param: Param, value: float) -> str | None:
+    """The note that a value is, of a parameter that is a pitch in Hz."""
+    return note(value) if param.role == "pitch" and param.unit == "Hz" else None
 
 
 def note(frequency_hz: float) -> str:
@@ -78,12 +92,26 @@ def plain() -> Iterator[None]:
 
     To draw and to save: much is read of the settings only then.
     """
-    logging.getLogger("matplotlib").setLevel(logging.CRITICAL)  # lest it tells where it can't keep its cache
+    logging.getLogger("matplotlib").setLevel(logging.CRITICAL)  # it would say where it can't keep its cache
     import matplotlib.style
 
     with matplotlib.style.context("default"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a name may hold signs that the font lacks
         yield
+
+
+def rows(space: ParamSpace) -> list[list[tuple[str, list[int]]]]:
+    """The groups of `panel` in rows of at most `ROW` faders; a group that is longer is divided."""
+    found: list[list[tuple[str, list[int]]]] = [[]]
+    used, most = 0.0, int(ROW)
+    for group, members in panel(space).items():
+        for part in (members[i : i + most] for i in range(0, len(members), most)):
+            if used + len(part) > ROW:
+                found.append([])
+                used = 0.0
+            found[-1].append((group, part))
+            used += len(part) + GAP
+    return found
 
 
 def draw(match: Match) -> Any:
@@ -94,33 +122,53 @@ def draw(match: Match) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 8), dpi=130)
+    faders = rows(match.synth.space)
+    more_in = ROW_IN * (len(faders) - 1)
+    height_in = HEIGHT_IN + more_in
+
+    def up(share: float) -> float:
+        """A height of the picture with one row of faders in this one, which is longer at its foot."""
+        return (share * HEIGHT_IN + more_in) / height_in
+
+    figure = Figure(figsize=(WIDTH_IN, height_in), dpi=130)
     canvas = FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
-        3, 2, height_ratios=(1, 2.1, 1.2), left=0.062, right=0.905, top=0.868, bottom=0.085, wspace=0.06, hspace=0.1
-    )
+        3, 2, height_ratios=(1, 2.1, 1.2), left=0.062, right=0.905, top=up(0.868), bottom=up(0.085), wspace=0.06,
+        hspace=0.1,
+    )  # fmt: skip
     name = " ".join(match.name.encode(errors="replace").decode().split())  # of a file: it may hold no text, or dollars
-    figure.text(0.014, 0.982, name, fontsize=15, fontweight="bold", va="top", parse_math=False)
-    scores = (
-        f"correlation of the log spectrograms {match.measures['rho_stft']:.3f}, of the spectra "
-        f"{match.measures['rho_ft']:.3f}; "
-        + (
-            f"refined by {match.refinement.renders:,} renders"
-            if match.refinement
-            else "faders are paler where less sure"
-        )
-    )
-    figure.text(0.014, 0.940, scores, color="0.35", va="top")
+    figure.text(0.014, up(0.982), name, fontsize=15, fontweight="bold", va="top", parse_math=False)
+    figure.text(0.014, up(0.940), _scores(match), color="0.35", va="top")
+    _draw_sounds(figure, grid, match)
+    patch = grid[2, :].get_position(figure)
+    width = max(sum(len(part) for _, part in row) + GAP * (len(row) - 1) for row in faders)
+    for number_of_row, row in enumerate(faders):
+        bottom = patch.y0 - number_of_row * ROW_IN / height_in
+        box = (0.055, bottom, 0.94, patch.height - 0.045 * HEIGHT_IN / height_in)
+        _draw_faders(figure.add_axes(box), match, row, width)
+    return canvas
+
+
+def _scores(match: Match) -> str:
+    found = match.refinement
+    how = f"refined by {found.renders:,} renders" if found else "faders are paler where less sure"
+    rho_stft, rho_ft = (match.measures[key] for key in ("rho_stft", "rho_ft"))
+    return f"correlation of the log spectrograms {rho_stft:.3f}, of the spectra {rho_ft:.3f}; {how}"
+
+
+def _draw_sounds(figure: Any, grid: Any, match: Match) -> None:
+    """The waveforms and spectrograms of target and match."""
     seconds, rate = match.audio.seconds, match.audio.sample_rate
     time = np.arange(match.audio.samples) / rate
     top = 1.08 * max(float(np.abs(match.target).max()), float(np.abs(match.sound).max()))
     sounds = (match.target, match.sound)
+    pictures = spectrograms(*sounds, window=match.window)
     names, colours = ("target", f"match ({match.synth.name})"), (TARGET_COLOUR, MATCH_COLOUR)
-    for i, (name, wave, decibels, colour) in enumerate(zip(names, sounds, spectrograms(*sounds), colours, strict=True)):
+    for i, (name, wave, decibels, colour) in enumerate(zip(names, sounds, pictures, colours, strict=True)):
         above, below = figure.add_subplot(grid[0, i]), figure.add_subplot(grid[1, i])
         above.plot(time, wave, color=colour, linewidth=0.5)
         above.axhline(0, color="0.6", linewidth=0.5, zorder=0)
-        above.set_title(name, fontsize=12, color=colour, fontweight="bold", loc="left")
+        above.set_title(name, fontsize=12, color=colour, fontweight="bold", loc="left", parse_math=False)
         above.set(xlim=(0, seconds), ylim=(-top, top))
         above.tick_params(labelbottom=False, labelleft=i == 0)
         above.spines[["top", "right"]].set_visible(False)
@@ -142,42 +190,45 @@ def draw(match: Match) -> Any:
     figure.colorbar(
         shown, figure.add_axes((0.918, beside.y0, 0.012, beside.height)), label="dB relative to the target's peak"
     )
-    patch = grid[2, :].get_position(figure)
-    _draw_patch(figure.add_axes((0.055, patch.y0, 0.94, patch.height - 0.045)), match)
-    return canvas
 
 
-def _draw_patch(axes: Any, match: Match) -> None:
-    """A fader for each parameter, without a search the paler the less the network is sure of it."""
+def _draw_faders(axes: Any, match: Match, groups: list[tuple[str, list[int]]], width: float) -> None:
+    """A fader for each parameter of these groups, without a search the paler the less the network is sure of it.
+
+    width: how many faders there is room for.
+    """
     from matplotlib.colors import to_rgb
 
-    space = match.synth.space
-    heard = space.active([[setting.level for setting in match.patch]])[0]
-    labelled = len(space) <= MAX_LABELLED
+    space, active = match.synth.space, match.active
+    room = 120 / (width + 1.2)  # small letters a fader wide
     at: list[float] = []
     names: list[str] = []
-    order = []
-    for group, members in panel(space).items():
-        start = at[-1] + 1.5 if at else 0.0
-        axes.text(start - 0.42, 1.3, group, fontsize=9, fontweight="bold", va="bottom")
+    order: list[int] = []
+    for group, members in groups:
+        start = at[-1] + 1 + GAP if at else 0.0
+        heading = _shortened(group, 0.7 * room * (len(members) + GAP))
+        axes.text(start - 0.42, 1.3, heading, fontsize=9, fontweight="bold", va="bottom", parse_math=False)
         at += [start + i for i in range(len(members))]
         order += members
         names += [label(space[i], group) + (f" ({space[i].unit})" if space[i].unit else "") for i in members]
     patch = [match.patch[i] for i in order]
     x = np.array([float(space[i].x_of_value(match.patch[i].value)) for i in order])
     confidences = [setting.confidence for setting in patch]
-    sure = (np.ones(len(patch)) if match.refinement else np.array(confidences)) * heard[order]
+    sure = (np.ones(len(patch)) if match.refinement else np.array(confidences)) * active[order]
     axes.bar(at, 1, 0.8, color="0.93")
     axes.bar(at, x, 0.8, color=[(*to_rgb(MATCH_COLOUR), 0.18 + 0.82 * each) for each in sure])
     axes.hlines(x, np.array(at) - 0.4, np.array(at) + 0.4, color=MATCH_COLOUR, linewidth=2)
-    if labelled:
-        for place, setting, is_heard in zip(at, patch, heard[order], strict=True):
-            axes.text(place, 1.05, number(setting.value), fontsize=7.5, ha="center", va="bottom")
-            note = ("" if match.refinement else f"{setting.confidence:.0%}") if is_heard else "unheard"
-            axes.text(place, -0.06, note, fontsize=6.5, ha="center", va="top", color="0.4")
-        axes.set_xticks(at, names, rotation=32, ha="right", rotation_mode="anchor", fontsize=8)
-    else:
-        axes.set_xticks([])
-    axes.set(xlim=(-0.6, at[-1] + 0.6), ylim=(-0.2, 1.35), yticks=[])
+    for place, i, setting in zip(at, order, patch, strict=True):
+        text = _shortened(space[i].text(setting.value) or number(setting.value), 1.5 * room)
+        axes.text(place, 1.05, text, fontsize=7.5, ha="center", va="bottom", parse_math=False)
+        sureness = ("" if match.refinement else f"{setting.confidence:.0%}") if active[i] else "unheard"
+        axes.text(place, -0.06, sureness, fontsize=6.5, ha="center", va="top", color="0.4")
+    axes.set_xticks(at, names, rotation=32, ha="right", rotation_mode="anchor", fontsize=8, parse_math=False)
+    axes.set(xlim=(-0.6, width - 0.4), ylim=(-0.2, 1.35), yticks=[])
     axes.tick_params(length=0, pad=1)
     axes.spines[:].set_visible(False)
+
+
+def _shortened(text: str, letters: float) -> str:
+    half = max(int(letters) // 2, 1)
+    return text if len(text) <= letters else f"{text[:half]}…{text[-half:]}"

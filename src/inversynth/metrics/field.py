@@ -1,9 +1,9 @@
-"""The measures of sounds that the field of sound matching reports, beside the paper's; and the residual.
+"""The measures of sounds that the field of sound matching reports, beside InverSynth's; and the residual.
 
 Level: neither sound is normalised by itself. All stay as they are when both are scaled together; a difference of
 level between the two counts in `spectral_convergence`, `lsd_db`, `mel_db`, `mfcc_db`, `wmfcc_db` and `residual_db`,
 hardly in `sot_hz` (the floor makes quiet frames flatter), and not in `rms_cosine`. The decibels of spectra stop at
-`FLOOR` (-80 dB) of the target's largest magnitude, as in the paper's measures here; where the target is silent, a
+`FLOOR` (-80 dB) of the target's largest magnitude, as in InverSynth's measures here; where the target is silent, a
 magnitude of 1 stands for its largest.
 """
 
@@ -32,8 +32,10 @@ CHUNK = 64
 """Sounds that are compared at a time: what they need stays small."""
 
 
-def field_measures(targets: ArrayLike, sounds: ArrayLike, sample_rate: int) -> dict[str, Floats]:
+def field_measures(targets: ArrayLike, sounds: ArrayLike, sample_rate: int, window: int = WINDOW) -> dict[str, Floats]:
     """Eight measures, each (n,), of sounds (n, samples) against their targets (n, samples) at a rate in Hz.
+
+    window: of the spectrograms, in samples.
 
     Read with S and S' the `spectrogram` of target and sound, frames m and bins k; for the level see above.
 
@@ -65,13 +67,14 @@ def field_measures(targets: ArrayLike, sounds: ArrayLike, sample_rate: int) -> d
     """
     target, sound = check_sounds(targets, sounds)
     parts = [
-        _measures(target[i : i + CHUNK], sound[i : i + CHUNK], sample_rate) for i in range(0, len(target), CHUNK)
-    ] or [_measures(target, sound, sample_rate)]
+        _measures(target[i : i + CHUNK], sound[i : i + CHUNK], sample_rate, window)
+        for i in range(0, len(target), CHUNK)
+    ] or [_measures(target, sound, sample_rate, window)]
     return {key: np.concatenate([part[key] for part in parts]).astype(np.float64) for key in parts[0]}
 
 
-def _measures(target: Floats, sound: Floats, rate: int) -> dict[str, Floats]:
-    a, b = spectrogram(target), spectrogram(sound)
+def _measures(target: Floats, sound: Floats, rate: int, window: int) -> dict[str, Floats]:
+    a, b = spectrogram(target, window), spectrogram(sound, window)
     floor = _floor(a)
     norm = np.linalg.norm(a, axis=(1, 2))
     decibels = 20 * np.log10(np.maximum(b, floor) / np.maximum(a, floor))
@@ -83,7 +86,7 @@ def _measures(target: Floats, sound: Floats, rate: int) -> dict[str, Floats]:
         "mel_db": np.mean([np.abs(b - a).mean(axis=(1, 2)) for a, b in mels], axis=0),
         "mfcc_db": np.abs(mfcc_b - mfcc_a).mean(axis=(1, 2)),
         "wmfcc_db": warped(mfcc_a, mfcc_b),
-        "sot_hz": _moved(np.maximum(a, floor), np.maximum(b, floor)) * rate / WINDOW,
+        "sot_hz": _moved(np.maximum(a, floor), np.maximum(b, floor)) * rate / window,
         "rms_cosine": _cosine(_rms(target, rate), _rms(sound, rate)),
         "residual_db": residual_db(target, sound),
     }

@@ -1,4 +1,4 @@
-"""The paper's measures of sounds (arXiv 1812.06349, section 5), and the spectrogram that they and others read."""
+"""InverSynth's measures of sounds (arXiv 1812.06349, section 5), and the spectrogram that they and others read."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import UsageError
 
 WINDOW = 512
-"""Samples of the paper's windows, half of which overlap (section 4.1)."""
+"""Samples of InverSynth's windows, half of which overlap (section 4.1)."""
 WINDOW_S = 1 / 32
-"""What they last at the paper's sample rate."""
+"""What they last at its sample rate of 16,384 Hz."""
 FLOOR = 1e-4
 """A log spectrogram goes no lower than this part of the target's largest magnitude."""
 
@@ -32,7 +32,7 @@ def framed(sounds: NDArray[F], window: int, hop: int, hann: bool = True) -> NDAr
     """(n, samples) sounds to (n, frames, window), in a periodic Hann window unless told not to.
 
     Frame m is centred at sample hop m + hop / 2: (window - hop) / 2 zeros in front and as many behind as the last
-    frame wants; one frame for each hop of samples begun (ours, the paper is silent).
+    frame wants; one frame for each hop of samples begun (ours, the article is silent).
     """
     frames = -(-sounds.shape[1] // hop)
     front = (window - hop) // 2
@@ -91,7 +91,7 @@ def sound_measures(targets: ArrayLike, sounds: ArrayLike, window: int = WINDOW) 
 
     rho_stft: Pearson correlation of the flattened log spectrograms; rho_ft: of the magnitudes of one Fourier
     transform of the whole sound; f_delta: Frobenius norm of the difference of the spectrograms. Ours, for the
-    last: those are magnitudes, as the window sums them (a full-scale sine reaches 128), since the paper speaks
+    last: those are magnitudes, as the window sums them (a full-scale sine reaches 128), since the article speaks
     of log spectrograms for rho_stft alone and since its figures, 700 to 1400, then have the size that ours have
     (natural logs give 100 to 320). It grows with loudness. Raises `UsageError` unless both have the same shape.
     """

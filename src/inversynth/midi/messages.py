@@ -14,34 +14,37 @@ BAUD = 31250
 """Bits a second on a MIDI cable."""
 BITS_PER_BYTE = 10
 """Start bit, eight data bits, stop bit."""
-TOP = 127
+DATA_MAX = 127
 """The largest data byte."""
-TOP_14 = 16383
+DATA_MAX_14 = 16383
 """The largest value of two data bytes."""
-LSB = 32
-"""The controllers n and n + 32, for n below it, are the coarse and the fine half of one."""
+LSB_OFFSET = 32
+"""The controllers n and n + 32, for n below it, are the most and the least significant byte (MSB, LSB) of one."""
 
 NOTE_OFF, NOTE_ON, CONTROL_CHANGE, PROGRAM_CHANGE, PITCH_BEND = 0x80, 0x90, 0xB0, 0xC0, 0xE0
 SYSEX, END_OF_SYSEX = 0xF0, 0xF7
-DATA_ENTRY, DATA_ENTRY_LSB, NRPN_LSB, NRPN_MSB, RPN_LSB, RPN_MSB = 6, 38, 98, 99, 100, 101
+DATA_ENTRY, DATA_ENTRY_LSB, DATA_INCREMENT, DATA_DECREMENT = 6, 38, 96, 97
+NRPN_LSB, NRPN_MSB, RPN_LSB, RPN_MSB = 98, 99, 100, 101
+NULL = DATA_MAX, DATA_MAX
+"""The number (MSB, LSB) of no parameter: data entry that points to it changes nothing."""
 DAMPER, ALL_SOUND_OFF, RESET, ALL_NOTES_OFF = 64, 120, 121, 123
 
 RESERVED: Mapping[int, str] = {
     0: "bank select",
     DATA_ENTRY: "data entry",
-    **{number: f"the fine half of controller {number - LSB}" for number in range(LSB, 2 * LSB)},
+    **{number: f"the LSB of controller {number - LSB_OFFSET}" for number in range(LSB_OFFSET, 2 * LSB_OFFSET)},
     DAMPER: "the damper pedal",
     65: "the portamento switch",
     66: "the sostenuto pedal",
     67: "the soft pedal",
     68: "the legato switch",
     69: "the hold pedal",
-    96: "data increment",
-    97: "data decrement",
-    NRPN_LSB: "NRPN, fine",
-    NRPN_MSB: "NRPN, coarse",
-    RPN_LSB: "RPN, fine",
-    RPN_MSB: "RPN, coarse",
+    DATA_INCREMENT: "data increment",
+    DATA_DECREMENT: "data decrement",
+    NRPN_LSB: "NRPN, LSB",
+    NRPN_MSB: "NRPN, MSB",
+    RPN_LSB: "RPN, LSB",
+    RPN_MSB: "RPN, MSB",
     ALL_SOUND_OFF: "all sound off",
     RESET: "reset all controllers",
     122: "local control",
@@ -51,7 +54,7 @@ RESERVED: Mapping[int, str] = {
     126: "mono on",
     127: "poly on",
 }
-"""Numbers that don't hold a continuous value of their own (table 3 and the channel mode messages): halves of
+"""Numbers that don't hold a continuous value of their own (table 3 and the channel mode messages): bytes of
 14-bit pairs, switches, parameter selection and modes."""
 
 
@@ -61,8 +64,8 @@ def control_change(channel: int, number: int, value: int) -> Message:
 
 
 def control_change_14(channel: int, number: int, value: int) -> tuple[Message, Message]:
-    """A value of 0..16383: the coarse half on controller `number` (0..31), then the fine one on number + 32."""
-    return control_change(channel, number, value >> 7), control_change(channel, number + LSB, value & TOP)
+    """A value of 0..16383: the MSB on controller `number` (0..31), then the LSB on number + 32."""
+    return control_change(channel, number, value >> 7), control_change(channel, number + LSB_OFFSET, value & DATA_MAX)
 
 
 def select_nrpn(channel: int, msb: int, lsb: int) -> tuple[Message, Message]:
@@ -70,7 +73,7 @@ def select_nrpn(channel: int, msb: int, lsb: int) -> tuple[Message, Message]:
     return control_change(channel, NRPN_MSB, msb), control_change(channel, NRPN_LSB, lsb)
 
 
-def select_rpn(channel: int, msb: int = TOP, lsb: int = TOP) -> tuple[Message, Message]:
+def select_rpn(channel: int, msb: int = NULL[0], lsb: int = NULL[1]) -> tuple[Message, Message]:
     """Points data entry to a registered parameter; by default to none, the RPN null."""
     return control_change(channel, RPN_MSB, msb), control_change(channel, RPN_LSB, lsb)
 
@@ -79,7 +82,7 @@ def data_entry(channel: int, value: int, bits: int = 14) -> tuple[Message, ...]:
     """The value of the selected parameter: 0..16383 as two messages, or with 7 bits 0..127 as one."""
     if bits == 7:
         return (control_change(channel, DATA_ENTRY, value),)
-    return control_change(channel, DATA_ENTRY, value >> 7), control_change(channel, DATA_ENTRY_LSB, value & TOP)
+    return control_change(channel, DATA_ENTRY, value >> 7), control_change(channel, DATA_ENTRY_LSB, value & DATA_MAX)
 
 
 def nrpn(channel: int, msb: int, lsb: int, value: int, bits: int = 14) -> tuple[Message, ...]:

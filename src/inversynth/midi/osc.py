@@ -74,7 +74,7 @@ class OscSink:
     def __init__(self, to: str) -> None:
         host, _, port = to.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-            raise UsageError(f"{to!r} is no place for OSC; give HOST:PORT, such as 127.0.0.1:9000")
+            raise UsageError(f"{to!r} is an invalid OSC address; give HOST:PORT, such as 127.0.0.1:9000")
         try:
             family, kind, _, _, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)[0]
             self._socket = socket.socket(family, kind)

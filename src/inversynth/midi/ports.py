@@ -9,83 +9,42 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import queue
-import re
-import socket
-import struct
 import sys
 import time
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import InversynthError, UsageError
-from ..system.devices import pick, quiet
+from ..system.devices import Followed, pick, quiet
+from .jack import Server, has_sequencer, jack_server
 from .messages import Message
 
 LOOK_S = 1.0
 """How often to look whether a receiver's port is still there; sending to one that isn't raises nothing."""
-STANDS_S = 0.5
-"""A JACK server, whose periods are shorter, stands still if nothing of it has moved for so long."""
 RING = 16384
 """Bytes of RtMidi's ring for JACK (JACK_RINGBUFFER_SIZE), in which a message has four more for its length."""
-_newest_server: _Server | None = None
+_newest_server: Server | None = None
 """The JACK server at which this process opened its last client."""
 
 QUEUED = 4096
 """How many messages an input keeps; those that come when they aren't taken are lost."""
 
 
-class _Server(NamedTuple):
-    """A running JACK server: the inode and time of the socket it listens at, and its process."""
-
-    inode: int
-    time_ns: int
-    process: int
-
-    @property
-    def runs(self) -> bool:
-        """Whether it is still there."""
-        with contextlib.suppress(OSError):
-            found = os.stat(_jack_socket())
-            return (found.st_ino, found.st_ctime_ns) == self[:2] and os.path.exists(f"/proc/{self.process}")
-        return False
-
-    def trace(self) -> list[str]:
-        """What Linux tells of its threads; another one later if it moves."""
-        with contextlib.suppress(OSError):
-            return [file.read_text() for file in sorted(Path(f"/proc/{self.process}/task").glob("*/status"))]
-        return []
-
-    def moves(self) -> bool:
-        """Whether it moves within `STANDS_S`, or Linux doesn't tell; libjack waits for one that doesn't for ever."""
-        before, end = self.trace(), time.monotonic() + STANDS_S
-        while before and time.monotonic() < end:
-            if self.moved(before, self.trace()):
-                return True
-            time.sleep(0.01)
-        return not before
-
-    @staticmethod
-    def moved(before: list[str], after: list[str]) -> bool:
-        """Whether it moved between two traces, other than by being stopped."""
-        return after != before and not any("\nState:\tT" in status for status in after)
-
-
 class PortSink:
     """A MIDI output port: that of a receiver, or a virtual one that receivers connect to.
 
-    What has gone away, be it the receiver or the JACK server, is looked for every `LOOK_S` and opened again by its
-    name; meanwhile, and while the server stands still, messages go to nobody.
+    name: a port's, a part of it, or its number. What has gone away, be it the receiver or the JACK server, is looked
+    for every `LOOK_S` and opened again by its name (see `devices.Followed`); meanwhile, and while the server stands
+    still, messages go to nobody.
     """
 
     SETTLE_S = 0.1
     """What is sent sooner after a port was opened can get lost in JACK, which connects between its periods."""
 
     def __init__(self, name: str, virtual: bool = False) -> None:
-        self._wanted, self._virtual = name, virtual
+        self._name = name
         self._midi: Any = rtmidi_output()
-        self._server = _jack_server()
+        self._server = jack_server()
         self._trace: list[str] = []
         self._in_ring = 0  # at most, of JACK's
         self._stands = False
@@ -93,20 +52,29 @@ class PortSink:
         self._ready_at: float | None = None
         self._looked = time.monotonic()
         with quiet():
-            self._name = self._open()
-        self.description = f"virtual MIDI port {name!r}" if virtual else f"MIDI port {self._name!r}"
+            names: list[str] = [] if virtual else self._midi.get_ports()
+            self._followed = None if virtual else Followed(names, pick(names, name, "MIDI output port", True))
+            self._open()
+        self.description = (
+            f"virtual MIDI port {name!r}" if self._followed is None else f"MIDI port {self._followed.name!r}"
+        )
 
-    def _open(self) -> str:
-        if self._virtual:
-            _open_virtual(self._midi, self._wanted)
-            return self._wanted
-        names: list[str] = self._midi.get_ports()
-        at = pick(names, self._wanted, "MIDI output port")
-        try:
-            self._midi.open_port(at, "out")
-        except (OSError, RuntimeError) as error:
-            raise InversynthError(f"can't open the MIDI port {names[at]!r}: {error}") from None
-        return names[at]
+    def _open(self) -> None:
+        if self._followed is None:
+            _open_virtual(self._midi, self._name)
+        elif self._followed.at is None:
+            raise InversynthError(f"the MIDI port {self._followed.name!r} is away")
+        else:
+            try:
+                self._midi.open_port(self._followed.at, "out")
+            except (OSError, RuntimeError) as error:
+                raise InversynthError(f"can't open the MIDI port {self._followed.name!r}: {error}") from None
+
+    def _still_there(self) -> bool:
+        """Whether the port has been there since the last look."""
+        if self._followed is None:
+            return True
+        return not self._followed.look(self._midi.get_ports()) and self._followed.at is not None
 
     @property
     def prompt(self) -> bool:
@@ -142,7 +110,7 @@ class PortSink:
             self._leave()
         elif not self._moves():
             return False
-        elif not self._away and (self._virtual or self._name in self._midi.get_ports()):
+        elif not self._away and self._still_there():
             stood, self._stands = self._stands, False
             return stood
         self._away = True
@@ -175,17 +143,16 @@ class PortSink:
 
     def _reopen(self) -> None:
         if self._midi is None:
-            server = _jack_server()
+            server = jack_server()
             if server is None:
                 raise UsageError("no JACK server")
             self._midi, self._server = rtmidi_output(), server
             self._stands = False
         else:
             self._midi.close_port()
-        if not self._virtual and self._wanted not in self._midi.get_ports():
-            # ALSA's numbers: a device gets others when it is back.
-            self._wanted = re.sub(r" \d+:\d+$", "", self._wanted)
-        self._name = self._open()
+        if self._followed is not None:
+            self._followed.look(self._midi.get_ports())
+        self._open()
 
     def close(self) -> None:
         """Closes the port."""
@@ -193,20 +160,26 @@ class PortSink:
 
 
 class InputPort:
-    """A MIDI input port: that of a device, or a virtual one that others connect to. What comes waits to be taken."""
+    """A MIDI input port: that of a device, or a virtual one that others connect to. What comes waits to be taken.
+
+    name: a port's, a part of it, or its number.
+    """
 
     def __init__(self, name: str, virtual: bool = False) -> None:
         self.lost = 0
         """Messages that came while `QUEUED` others waited."""
         self._messages: queue.Queue[Message] = queue.Queue(QUEUED)
         self._midi: Any = _rtmidi("MidiIn")
+        self._followed: Followed | None = None
+        self._away, self._looked = False, time.monotonic()
         with quiet():
             if virtual:
                 _open_virtual(self._midi, name)
                 self.description = f"virtual MIDI port {name!r}"
             else:
                 names: list[str] = self._midi.get_ports()
-                at = pick(names, name, "MIDI input port")
+                at = pick(names, name, "MIDI input port", True)
+                self._followed = Followed(names, at)
                 self._midi.open_port(at, "in")
                 self.description = f"MIDI port {names[at]!r}"
         self._midi.ignore_types(sysex=False)
@@ -225,9 +198,29 @@ class InputPort:
         except queue.Empty:
             return None
 
+    def left(self) -> bool:
+        """Looks for the port at most every `LOOK_S`: True once when it is gone; one that is back is opened again."""
+        now = time.monotonic()
+        if self._followed is None or now - self._looked < LOOK_S:
+            return False
+        self._looked = now
+        with quiet():
+            back = self._followed.look(self._midi.get_ports())
+            if self._followed.at is None or (back and not self._away):
+                left, self._away = not self._away, True
+                if left:
+                    self._midi.close_port()
+            else:
+                left = False
+            if back and self._followed.at is not None:
+                self._midi.open_port(self._followed.at, "in")
+                self._midi.set_callback(self._keep)  # closing has taken it
+                self._away = False
+        return left
+
     def close(self) -> None:
         """Closes the port."""
-        server = _jack_server()
+        server = jack_server()
         if server is not None and not server.moves():
             _abandon(self._midi)
             return
@@ -281,7 +274,7 @@ def _rtmidi(kind: str) -> Any:
     global _newest_server
     api = rtmidi.API_UNSPECIFIED
     if sys.platform.startswith("linux"):
-        api = rtmidi.API_LINUX_ALSA if _has_sequencer() else rtmidi.API_UNIX_JACK
+        api = rtmidi.API_LINUX_ALSA if has_sequencer() else rtmidi.API_UNIX_JACK
     try:
         with quiet():
             client = getattr(rtmidi, kind)(rtapi=api, name="inversynth")
@@ -290,32 +283,5 @@ def _rtmidi(kind: str) -> Any:
             "no MIDI system: there is neither the ALSA sequencer (/dev/snd/seq) nor a JACK server; "
             "load snd-seq or start JACK (jackd -r -d dummy needs no hardware), or use --midi-file or --dry-run"
         ) from None
-    _newest_server = _jack_server()
+    _newest_server = jack_server()
     return client
-
-
-def _has_sequencer() -> bool:
-    return Path("/dev/snd/seq").exists()
-
-
-def _jack_socket() -> str:
-    return f"/dev/shm/jack_{os.environ.get('JACK_DEFAULT_SERVER', 'default')}_{os.getuid()}_0"
-
-
-def _jack_server() -> _Server | None:
-    """Which JACK server runs; None if none does, or MIDI isn't JACK's.
-
-    A client can't ask: after its server was killed it still names the ports that were there. The place of the socket
-    is that of jackd 2 on Linux; of PipeWire's JACK nothing is known.
-    """
-    if not sys.platform.startswith("linux") or _has_sequencer():
-        return None
-    try:
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(LOOK_S)
-            probe.connect(_jack_socket())
-            process, _, _ = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        found = os.stat(_jack_socket())
-    except OSError:
-        return None
-    return _Server(found.st_ino, found.st_ctime_ns, process)

@@ -1,167 +1,38 @@
-"""What a device takes: where each parameter goes (its address), how it runs there (its control), and the rest.
+"""What a device takes: how each parameter runs at its address (its control), and the rest.
 
 All of it is pure and frozen; `inversynth.midi.profiles` reads it from TOML.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import UsageError
-from ..spec import Param, ParamSpace
-from . import messages
-from .messages import LSB, TOP, TOP_14, Message
+from ..spec import CONTINUOUS, Param, ParamSpace
+from .addresses import Address, ControlChange14
+from .messages import Message
+
+Dump: TypeAlias = Callable[[NDArray[np.float64], int], Sequence[Message]]
+"""Messages that carry a whole patch: of (P,) values in units, on a channel of 1..16."""
 
 
-class Address(Protocol):
-    """Where a device keeps a value: `top` is the largest it holds, `places` what no other address may share."""
-
-    @property
-    def top(self) -> int:
-        """The largest value."""
-
-    @property
-    def places(self) -> tuple[Hashable, ...]:
-        """The controller numbers (int), or a parameter's own address."""
-
-    def messages(self, channel: int, value: int) -> tuple[Message, ...]:
-        """Sets it to a value of 0..top on a channel of 1..16."""
-
-    def __str__(self) -> str: ...
-
-
-@dataclass(frozen=True)
-class ControlChange:
-    """A 7-bit controller."""
-
-    number: int
-    top = TOP
+class Driven(Protocol):
+    """What a profile drives: a synth, as far as MIDI has to know it."""
 
     @property
-    def places(self) -> tuple[Hashable, ...]:
-        """Its number."""
-        return (self.number,)
-
-    def messages(self, channel: int, value: int) -> tuple[Message, ...]:
-        """One control change."""
-        return (messages.control_change(channel, self.number, value),)
-
-    def __str__(self) -> str:
-        return f"CC {self.number}"
-
-
-@dataclass(frozen=True)
-class ControlChange14:
-    """A 14-bit controller: the pair of `number` (0..31) and number + 32."""
-
-    number: int
-    top = TOP_14
+    def name(self) -> str: ...
 
     @property
-    def places(self) -> tuple[Hashable, ...]:
-        """Both numbers."""
-        return self.number, self.number + LSB
-
-    def messages(self, channel: int, value: int) -> tuple[Message, ...]:
-        """The coarse half and the fine."""
-        return messages.control_change_14(channel, self.number, value)
-
-    def __str__(self) -> str:
-        return f"CC {self.number}+{self.number + LSB}"
-
-
-@dataclass(frozen=True)
-class Nrpn:
-    """A non-registered parameter; with 7 bits only the coarse half of data entry is sent."""
-
-    msb: int
-    lsb: int
-    bits: int = 14
+    def space(self) -> ParamSpace: ...
 
     @property
-    def top(self) -> int:
-        """127 or 16383."""
-        return (1 << self.bits) - 1
-
-    @property
-    def places(self) -> tuple[Hashable, ...]:
-        """The parameter's number."""
-        return (("nrpn", self.msb, self.lsb),)
-
-    def messages(self, channel: int, value: int) -> tuple[Message, ...]:
-        """Selects the parameter, and sets it."""
-        return messages.nrpn(channel, self.msb, self.lsb, value, self.bits)
-
-    def __str__(self) -> str:
-        return f"NRPN {self.msb}:{self.lsb}"
-
-
-@dataclass(frozen=True)
-class Sysex:
-    """A system exclusive message with places for a value.
-
-    `template` is as makers write it: bytes in hexadecimal, `1n` with n for the channel less one (the device
-    number), and `vv` for the value, or `mm` and `ll` for its coarse and fine seven bits.
-    """
-
-    template: str
-
-    @property
-    def top(self) -> int:
-        """127 or 16383."""
-        return TOP if "vv" in self.template.split() else TOP_14
-
-    @property
-    def places(self) -> tuple[Hashable, ...]:
-        """The template."""
-        return (self.template.upper(),)
-
-    def messages(self, channel: int, value: int) -> tuple[Message, ...]:
-        """One message."""
-        variable = {"vv": value, "mm": value >> 7, "ll": value & TOP}
-        return (
-            bytes(
-                variable[word] if word in variable else int(word.replace("n", f"{channel - 1:X}"), 16)
-                for word in self.template.split()
-            ),
-        )
-
-    def value_of(self, channel: int, message: Message) -> int | None:
-        """The value in a message of this form; None if it has another."""
-        words = self.template.split()
-        if len(message) != len(words):
-            return None
-        halves = {word: byte for word, byte in zip(words, message, strict=True) if word in ("vv", "mm", "ll")}
-        value = halves.get("vv", halves.get("mm", 0) << 7 | halves.get("ll", 0))
-        return value if self.messages(channel, value) == (message,) else None
-
-    def __str__(self) -> str:
-        return f"sysex {self.template}"
-
-
-@dataclass(frozen=True)
-class Program:
-    """The program; only for settings."""
-
-    top = TOP
-
-    @property
-    def places(self) -> tuple[Hashable, ...]:
-        """Programs have no address."""
-        return ("program",)
-
-    def messages(self, channel: int, value: int) -> tuple[Message, ...]:
-        """One program change."""
-        return (messages.program_change(channel, value),)
-
-    def __str__(self) -> str:
-        return "program"
+    def dump(self) -> Dump | None: ...
 
 
 @dataclass(frozen=True)
@@ -170,7 +41,8 @@ class Control:
 
     The device's value goes from `low` to `high` (below low if it runs the other way) as ours runs along `span`
     (in our unit) on `curve`; ours beyond it stay at its ends. Or `table` holds the device's values at evenly
-    spaced x from 0 to 1, with straight lines between them.
+    spaced x from 0 to 1, with straight lines between them. A parameter that isn't continuous is always at one of its
+    levels, here and there.
     """
 
     param: Param
@@ -190,6 +62,13 @@ class Control:
         """The same between other values of the device."""
         return replace(self, low=low, high=high)
 
+    @property
+    def exact(self) -> bool:
+        """Whether each level of the parameter comes back from the device's value for it."""
+        levels = np.arange(self.param.levels)
+        back = self.x_of_value(self.value_of_x(self.param.x_of_level(levels)))
+        return bool((self.param.level_of_x(back) == levels).all())
+
     @cached_property
     def axis(self) -> Param | None:
         """`span` and `curve` as a parameter; None where the device's value runs evenly with x."""
@@ -200,7 +79,7 @@ class Control:
 
     def value_of_x(self, x: ArrayLike) -> NDArray[np.int64]:
         """The device's nearest value at x (any shape, 0..1)."""
-        place = np.clip(np.asarray(x, np.float64), 0, 1)
+        place = self._at_a_level(np.clip(np.asarray(x, np.float64), 0, 1))
         if self.table:
             return np.rint(np.interp(place, np.linspace(0, 1, len(self.table)), self.table)).astype(np.int64)
         if self.axis is not None:
@@ -209,7 +88,20 @@ class Control:
 
     def x_of_value(self, value: ArrayLike) -> NDArray[np.float64]:
         """The x (0..1) of a device's value (any shape); of a table's, that of the nearest entry."""
-        at = np.asarray(value, np.float64)
+        return self._at_a_level(self._x_of_value(np.asarray(value, np.float64)))
+
+    def step(self, x: float, by: int) -> float:
+        """The x one step of the device's value up or down (`by` 1 or -1) from x; a level, unless it is continuous."""
+        if self.param.kind != CONTINUOUS:
+            level = int(self.param.level_of_x(x)) + by
+            return float(self.param.x_of_level(min(max(level, 0), self.param.levels - 1)))
+        low, high = (min(self.table), max(self.table)) if self.table else sorted((self.low, self.high))
+        return float(self.x_of_value(min(max(int(self.value_of_x(x)) + by, low), high)))
+
+    def _at_a_level(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return x if self.param.kind == CONTINUOUS else self.param.x_of_level(self.param.level_of_x(x))
+
+    def _x_of_value(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.table:
             nearest = np.abs(at[..., None] - np.array(self.table)).argmin(-1)
             return np.asarray(nearest / (len(self.table) - 1))
@@ -231,12 +123,13 @@ class Setting:
 
 @dataclass(frozen=True)
 class Other:
-    """A parameter of the device that none of ours drives."""
+    """A parameter of the device that none of ours drives; `choices`: the values and the names of those it has."""
 
     name: str
     address: Address
     low: int
     high: int
+    choices: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -265,6 +158,8 @@ class Profile:
     """Whether data entry is pointed to no parameter after each NRPN, and moved there before the next repeats it."""
     running_status: bool = False
     """Whether the port is a DIN wire whose repeated status bytes are left out."""
+    dump: Dump | None = None
+    """Messages that carry a whole patch, where the device takes them."""
 
     def on_channel(self, channel: int) -> Profile:
         """The same on another channel; raises `UsageError` unless it is 1..16."""
@@ -274,7 +169,7 @@ class Profile:
 
     @property
     def pairs(self) -> frozenset[int]:
-        """The numbers (0..31) that are the coarse half of a 14-bit controller."""
+        """The numbers (0..31) that are the MSB of a 14-bit controller."""
         addresses = [c.address for c in self.driven] + [s.address for s in self.settings]
         return frozenset(each.number for each in addresses if isinstance(each, ControlChange14))
 
@@ -282,6 +177,11 @@ class Profile:
     def driven(self) -> list[Control]:
         """The controls there are, in the space's order."""
         return [control for control in self.controls if control is not None]
+
+    @cached_property
+    def _steps(self) -> NDArray[np.float64]:
+        """(P,) levels less one of what isn't continuous; 0 elsewhere."""
+        return np.array([0 if p.kind == CONTINUOUS else p.levels - 1 for p in self.space], np.float64)
 
     @cached_property
     def _even(self) -> tuple[NDArray[np.float64], NDArray[np.float64], list[tuple[int, Control]]]:
@@ -293,7 +193,21 @@ class Profile:
     def values_of_x(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
         """(P,) values of the device at (P,) x (0..1); -1 where nothing drives it."""
         low, reach, rest = self._even
-        values = np.rint(low + reach * np.minimum(np.maximum(x, 0), 1)).astype(np.int64)
+        place, steps = np.minimum(np.maximum(x, 0), 1), self._steps
+        if steps.any():
+            place = np.where(steps > 0, np.rint(place * steps) / np.maximum(steps, 1), place)
+        values = np.rint(low + reach * place).astype(np.int64)
         for i, control in rest:
             values[i] = control.value_of_x(x[i])
         return values
+
+
+def check_places(where: object, controls: Mapping[str, Control | None]) -> None:
+    """Raises `UsageError`, naming `where` they are, if two parameters have the same address."""
+    owner: dict[object, str] = {}
+    for name, control in controls.items():
+        for place in control.address.places if control else ():
+            if place in owner:
+                assert control is not None
+                raise UsageError(f"{where}: parameters.{name}: {control.address} is already that of {owner[place]}")
+            owner[place] = name

@@ -2,7 +2,7 @@
 
 A baseline is a function of a scorer for the target, the network's distributions (P arrays (levels,)), a budget of
 renders and a seed; it returns the (P,) values in units of the patch it chose. All that search choose the patch at the
-least `refine.distance`, as the refinement does.
+least `scoring.distance`, as the refinement does.
 """
 
 from __future__ import annotations
@@ -14,24 +14,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from ..synths import sampling
-from .refine import distance
-from .scoring import Scorer
+from .grid import Grid
+from .scoring import Scorer, distance
 
 Values = NDArray[np.float64]
 Baseline = Callable[[Scorer, Sequence[NDArray[Any]], int, int], Values]
 
-BATCH = 1024
+BATCH = 256
 MOST_RENDERS = 1 << 20
 """Some baselines draw all their patches at once."""
 CMA_STEP = 0.3
 """The standard deviation in x that CMA-ES starts with: about a third of the range, as Hansen advises."""
 CMA_POPULATION = 32
+CMA_FAILED = 1e6
+"""The distance that CMA-ES is told of a patch that can't be rendered; it takes no infinite ones."""
+DRAWN = 1000
+"""Patches of the prior in which choices are counted."""
 
 
 def mean_parameter(scorer: Scorer, distributions: Sequence[NDArray[Any]], renders: int, seed: int) -> Values:
-    """The middle of every range, in x: the mean of the patches that models are trained on. Renders nothing."""
-    return np.array([float(param.value_of_x(0.5)) for param in scorer.synth.space])
+    """The middle of every range, in x: the mean of the patches that models are trained on. Renders nothing.
+
+    The nearest level, of an ordinal parameter; the most frequent choice of the prior, of a categorical one.
+    """
+    space, grid = scorer.synth.space, Grid(scorer.synth.space)
+    x = grid.allowed(np.full((1, len(space)), 0.5))[0]
+    if grid.categorical.any():
+        drawn = scorer.synth.draw(0, 0, DRAWN).levels
+        for i in np.flatnonzero(grid.categorical):
+            x[i] = np.bincount(drawn[:, i]).argmax() / grid.steps[i]
+    return np.array([float(param.value_of_x(at)) for param, at in zip(space, x, strict=True)])
 
 
 def network_alone(scorer: Scorer, distributions: Sequence[NDArray[Any]], renders: int, seed: int) -> Values:
@@ -45,7 +57,7 @@ def nearest_neighbour(scorer: Scorer, distributions: Sequence[NDArray[Any]], ren
 
     The bank could be kept, so its renders are paid once for all targets; else it is as good as a random search.
     """
-    return _nearest(scorer, sampling.draw(scorer.synth.space, 0, 0, renders, sampling.DATASET))
+    return _nearest(scorer, scorer.synth.draw(0, 0, renders).levels)
 
 
 def random_search(scorer: Scorer, distributions: Sequence[NDArray[Any]], renders: int, seed: int) -> Values:
@@ -70,24 +82,25 @@ def network_sampling(scorer: Scorer, distributions: Sequence[NDArray[Any]], rend
 def cma_es(scorer: Scorer, distributions: Sequence[NDArray[Any]], renders: int, seed: int) -> Values:
     """CMA-ES (Hansen and Ostermeier 2001; the library pycma) over the x of all parameters, from the middle.
 
-    The whole budget is used: a run that has converged is followed by another. Raises `UsageError` without the
-    library (the extra `baselines`).
+    Parameters with nothing between their levels are rendered at the nearest level, choices in their order. The whole
+    budget is used: a run that has converged is followed by another. Raises `UsageError` without the library (the extra
+    `baselines`).
     """
     cma = _cma()
-    space = scorer.synth.space
+    space, grid = scorer.synth.space, Grid(scorer.synth.space)
     best, best_x, left, runs = np.inf, np.full(len(space), 0.5), renders, 0
     while left > 0:
         options = {"bounds": [0, 1], "popsize": CMA_POPULATION, "verbose": -9, "seed": 1 + (seed + runs) % (1 << 31)}
         run, runs = cma.CMAEvolutionStrategy(np.full(len(space), 0.5), CMA_STEP, options), runs + 1
         while left > 0 and not run.stop():
             x = np.array(run.ask())
-            distances = distance(scorer(space.values_of_x(x[:left])))
+            distances = distance(scorer(space.values_of_x(grid.allowed(x[:left]))))
             if distances.min() < best:
                 best, best_x = float(distances.min()), x[distances.argmin()]
             left -= len(distances)
             if len(distances) == len(x):
-                run.tell(list(x), distances.tolist())
-    return np.asarray(space.values_of_x(best_x[None])[0])
+                run.tell(list(x), np.minimum(distances, CMA_FAILED).tolist())
+    return np.asarray(space.values_of_x(grid.allowed(best_x[None]))[0])
 
 
 BASELINES: dict[str, Baseline] = {

@@ -32,12 +32,14 @@ def names() -> tuple[str, ...]:
     return (*BUILT_IN, *sorted(_installed()))
 
 
-def load(name: str | Path = DEFAULT) -> Synth:
-    """The synth of a name, or of a Python file that holds one as `SYNTH` (a path that ends in .py).
+def load(name: str | Path | Synth = DEFAULT) -> Synth:
+    """The synth of a name, or of a Python file that holds one as `SYNTH` (a path that ends in .py); a synth is itself.
 
     Loaded once in a process. Raises `UsageError` for a name that isn't there, and for a file or package that can't be
     run or holds no synth.
     """
+    if isinstance(name, Synth):
+        return name
     text = str(name)
     return _of_file(Path(text).resolve()) if text.endswith(".py") else _of_name(text)
 

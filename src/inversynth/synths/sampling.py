@@ -46,7 +46,7 @@ def check_seed(seed: int) -> int:
 def draw(space: ParamSpace, seed: int, start: int, count: int, stream: int = DATASET) -> NDArray[np.int64]:
     """(count, P) int64 levels of the items start..start+count-1, uniform and independent.
 
-    Parameters without effect keep the level drawn for them, as in the paper's data (arXiv
+    Parameters without effect keep the level drawn for them, as in InverSynth's data (arXiv
     1812.06349, section 4); `ParamSpace.active` tells them apart.
     """
     check_seed(seed)

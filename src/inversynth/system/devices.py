@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -44,19 +45,63 @@ def own_stderr() -> None:
         sys.stderr = open(os.dup(2), "w", buffering=1, encoding=own.encoding, errors=own.errors)  # noqa: SIM115
 
 
-def pick(names: Sequence[str], wanted: str, what: str) -> int:
+def pick(names: Sequence[str], wanted: str, what: str, numbered: bool = False) -> int:
     """The position of the one name that is `wanted`, or the only one that holds it, irrespective of case.
 
-    Raises `UsageError` that lists those there are, or those it could be.
+    numbered: whether a number that is no name is a position. Raises `UsageError` that lists those there are, or those
+    it could be.
     """
-    for matching in (
-        [i for i, name in enumerate(names) if name == wanted],
-        [i for i, name in enumerate(names) if wanted.casefold() in name.casefold()],
-    ):
+    named = [i for i, name in enumerate(names) if name == wanted]
+    if numbered and not named and wanted.isdecimal() and int(wanted) < len(names):
+        return int(wanted)
+    for matching in (named, [i for i, name in enumerate(names) if wanted.casefold() in name.casefold()]):
         if len(matching) == 1:
             return matching[0]
         if matching:
-            could_be = ", ".join(f"{names[i]!r}" for i in matching)
-            raise UsageError(f"{what} {wanted!r} could be {could_be}; give more of its name")
+            could_be = ", ".join(f"{i} {names[i]!r}" if numbered else repr(names[i]) for i in matching)
+            more = ", or its number" if numbered else ""
+            raise UsageError(f"{what} {wanted!r} could be {could_be}; give more of its name{more}")
     there = f"there are {', '.join(f'{name!r}' for name in names)}" if names else "there are none"
     raise UsageError(f"no {what} {wanted!r}; {there}")
+
+
+class Followed:
+    """One of the devices or ports of a system, followed by its name while others come and go.
+
+    A device that is back may have another of ALSA's numbers: it is then what has its name, and wasn't there beside it.
+    Of several of the very same name it is the one at its place in their order; while there are fewer, any of them may
+    be gone, and it is to be opened again once they are all there.
+    """
+
+    _NUMBER = re.compile(r" ?\(hw:\d+,\d+\)| \d+:\d+$")
+    """What ALSA numbers: "USB Audio (hw:1,0)", and of a MIDI port "Synth:in 20:0"."""
+
+    def __init__(self, names: Sequence[str], at: int) -> None:
+        self.name = names[at]
+        same = [i for i, name in enumerate(names) if name == self.name]
+        self._order, self._count = same.index(at), len(same)
+        self._others = set(names) - {self.name}
+        self._doubtful = False
+        self.at: int | None = at
+        """Where it was at the last `look`; None if it was away."""
+
+    def look(self, names: Sequence[str]) -> bool:
+        """Looks for it among the names that there are now; whether it was away meanwhile, or may have been."""
+        same = [i for i, name in enumerate(names) if name == self.name]
+        was = self.at
+        if not same:
+            self._others &= set(names)
+            base = self._NUMBER.sub("", self.name)
+            new = [i for i, each in enumerate(names) if self._NUMBER.sub("", each) == base and each not in self._others]
+            self.at = new[0] if new else None
+            if new:
+                self.name, self._order, self._count, self._doubtful = names[new[0]], 0, 1, False
+            return bool(new)
+        if len(same) < self._count:
+            self._doubtful = True
+            self.at = None if was is None else same[min(self._order, len(same) - 1)]
+            return False
+        self.at = same[self._order]
+        self._others = set(names) - {self.name}
+        back, self._doubtful = was is None or self._doubtful, False
+        return back

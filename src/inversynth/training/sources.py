@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..audio.augmentation import augmented, in_part
+from ..audio.augmentation import augmented, truncated
 from ..dataset import Dataset, open_dataset, splits
 from ..errors import InversynthError, MismatchError, UsageError
 from ..spec import AudioFormat, Note, ParamSpace
@@ -112,7 +112,7 @@ class FreshSounds:
         if self._settings.augment:
             augmented(sounds, self._settings.augment, random, out=sounds)
         if self._settings.partial:
-            in_part(sounds, self._settings.partial, self.audio.sample_rate, random, out=sounds)
+            truncated(sounds, self._settings.partial, self.audio.sample_rate, random, out=sounds)
         return sounds
 
     def _is_held_out(self, drawn: Drawn) -> NDArray[np.bool_]:

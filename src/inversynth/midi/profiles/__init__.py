@@ -11,74 +11,71 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError
-from ...spec import ParamSpace
 from ..osc import osc_profile
-from ..profile import Control, ControlChange, Profile
-from .reading import DEFAULT_SYNTH, parse
+from ..profile import Driven, Profile
+from .generic import default_profile, nrpn_profile
+from .reading import parse
 from .writing import to_toml
 
-__all__ = ["load", "names", "of_space", "parse", "text", "to_toml"]
+__all__ = ["default_profile", "load", "names", "nrpn_profile", "parse", "synth_of", "text", "to_toml"]
 
 FOLDER = Path(__file__).parent
+GENERIC = ("nrpn", "osc")
+"""Those that are made of any synth's parameters."""
 
 
 def names() -> list[str]:
-    """The shipped profiles: those of the synths, that of OSC, and those of devices."""
-    from ... import synths
-
-    return [*synths.names(), "osc", *sorted(path.stem for path in FOLDER.glob("*.toml"))]
+    """The shipped profiles: those of any synth, and those of devices. A synth's own has the synth's name."""
+    return [*GENERIC, *sorted(path.stem for path in FOLDER.glob("*.toml"))]
 
 
-def of_space(name: str, space: ParamSpace) -> Profile:
-    """A synth's own profile: each parameter on its own control change number."""
-    controls = tuple(None if p.midi is None else Control.of(p, ControlChange(p.midi)) for p in space)
-    return Profile(name, space, controls, maker="inversynth", model=name)
+def load(name: str | Path, synth: Driven, channel: int | None = None, folder: Path = Path()) -> Profile:
+    """What a synth's parameters become on a device; `channel` (1..16) goes before the profile's own.
 
-
-def load(
-    name: str | Path, space: ParamSpace | None = None, channel: int | None = None, folder: Path = Path()
-) -> Profile:
-    """A shipped profile by its name, or one from a TOML file seen from `folder`; `channel` (1..16) goes before its own.
-
-    space: what is to be driven; by default that of the synth that the profile names. Raises `UsageError`,
-    naming file, key and value, for what is not there, no profile, or against MIDI's rules.
+    name: a shipped profile's, the synth's for its own, or a TOML file seen from `folder`. Raises `UsageError`, naming
+    file, key and value, for what is not there, for another synth, no profile, or against MIDI's rules.
     """
-    found = _made(str(name), space)
+    found = _made(str(name), synth)
     if found is None:
-        file = _file(name, folder)
-        found = parse(_read(file), file, space)
+        file = _file(name, folder, synth.name)
+        found = parse(_read(file), file, synth)
     return found if channel is None else found.on_channel(channel)
 
 
-def text(name: str | Path) -> str:
+def text(name: str | Path, synth: Driven) -> str:
     """The TOML of what `load` loads, which it checks."""
-    from ... import synths
-
-    made = _made(str(name), None)
+    made = _made(str(name), synth)
     if made is not None:
-        return to_toml(made, str(name) if str(name) in synths.names() else DEFAULT_SYNTH)
-    load(name)
-    return _file(name).read_text(encoding="utf-8-sig")
+        return to_toml(made, synth.name)
+    load(name, synth)
+    return _file(name, Path(), synth.name).read_text(encoding="utf-8-sig")
 
 
-def _made(name: str, space: ParamSpace | None) -> Profile | None:
-    """The profile of that name that is no file."""
-    from ... import synths
-
-    if name == "osc":
-        return osc_profile(space or synths.load(DEFAULT_SYNTH).space)
-    if name not in synths.names():
+def synth_of(name: str | Path) -> str | None:
+    """The name of the synth that a TOML file or a shipped profile says it is for; None if it names none."""
+    if str(name) in GENERIC or not (file := _place(name, Path())).is_file():
         return None
-    own = synths.load(name).space
-    if space is not None and space != own:
-        raise UsageError(f"the profile {name} drives the parameters of the synth {name}, not these: {space!r}")
-    return of_space(name, own)
+    synth = _read(file).get("synth")
+    return synth if isinstance(synth, str) else None
 
 
-def _file(name: str | Path, folder: Path = Path()) -> Path:
-    file = FOLDER / f"{name}.toml" if re.fullmatch(r"[\w-]+", str(name)) else folder / name
+def _made(name: str, synth: Driven) -> Profile | None:
+    """The profile of that name that is no file."""
+    if name == synth.name:
+        return default_profile(synth)
+    if name == "nrpn":
+        return nrpn_profile(synth)
+    return osc_profile(synth.space) if name == "osc" else None
+
+
+def _place(name: str | Path, folder: Path) -> Path:
+    return FOLDER / f"{name}.toml" if re.fullmatch(r"[\w-]+", str(name)) else folder / name
+
+
+def _file(name: str | Path, folder: Path, synth: str) -> Path:
+    file = _place(name, folder)
     if not file.is_file():
-        raise UsageError(f"no profile {str(name)!r}; give a TOML file, or one of {', '.join(names())}")
+        raise UsageError(f"no profile {str(name)!r}; give a TOML file, or one of {', '.join([synth, *names()])}")
     return file
 
 

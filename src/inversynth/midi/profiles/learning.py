@@ -7,65 +7,86 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from ...spec import Param, ParamSpace
+from ...spec import CATEGORICAL, Param, ParamSpace
+from ..addresses import Address, ControlChange, ControlChange14, Nrpn, Sysex
 from ..decoding import Readings
-from ..messages import SYSEX, Message
-from ..profile import Address, Control, ControlChange, ControlChange14, Nrpn, Sysex
+from ..messages import LSB_OFFSET, SYSEX, Message
+from ..profile import Control
 
 QUIET_S = 1.0
 """A control that sends nothing for so long has been moved."""
 POLL_S = 0.05
 WHOLE = 0.95
 """A movement over this share of an address's values is taken for all of them."""
+BACK, QUIT = "b", "q"
+"""What is typed, before Enter, to go back to the parameter before, and to end."""
+HELP = f"Enter skips it, {BACK} and Enter goes back to the one before, {QUIT} and Enter ends and keeps the others"
 
 
 def learn(
     space: ParamSpace,
     receive: Callable[[float], Message | None],
-    entered: Callable[[], bool],
+    entered: Callable[[], str | None],
     say: Callable[[str], None],
     now: Callable[[], float] = time.monotonic,
-) -> Iterator[tuple[int | None, Control]]:
-    """Asks for the control of each parameter in turn, and gives (channel, control) of those that were moved.
+) -> Iterator[tuple[Param, int | None, Control | None]]:
+    """Asks for the control of each parameter in turn, and gives (param, channel, control) of those that were moved.
 
-    The channel is None for system exclusive messages, which have none.
+    The channel is None for system exclusive messages, which have none. A control of None takes back what was given
+    for a parameter that was gone back to.
 
-    `receive` gives the next message, or None after so many seconds; `entered` says, once, that Enter was pressed,
-    which skips a parameter or ends a movement; `say` shows a line. A control that was taken before is asked for again.
+    `receive` gives the next message, or None after so many seconds; `entered` gives a line that was typed, once, or
+    None: an empty one skips a parameter or ends a movement, `BACK` goes back, `QUIT` ends; `say` shows a line. A
+    control that was taken before is asked for again.
     """
     owners: dict[object, str] = {}
-    for param in space:
-        while True:
-            say(f"{param.name}: move its control from the lowest to the highest value, and wait; Enter skips it")
-            heard = _hear(param, receive, entered, say, now)
-            if heard is None:
-                say("  skipped")
-                break
-            channel, control = heard
-            taken = next((owners[place] for place in control.address.places if place in owners), None)
-            if taken is not None:
-                say(f"  {control.address} is already that of {taken}; move another")
-                continue
-            owners.update(dict.fromkeys(control.address.places, param.name))
-            on = "" if channel is None else f", channel {channel}"
-            say(f"  {control.address}, {control.low}..{control.high}{on}")
-            yield heard
-            break
+    at = 0
+    say(HELP)
+    while at < len(space):
+        param = space[at]
+        say(f"{param.name}: move its control from the lowest to the highest value, and wait ({at + 1} of {len(space)})")
+        found, typed = _listen(param, receive, entered, say, now)
+        if typed == QUIT:
+            return
+        if typed == BACK:
+            at = max(at - 1, 0)
+            if space[at].name in owners.values():
+                owners = {place: name for place, name in owners.items() if name != space[at].name}
+                yield space[at], None, None
+            continue
+        if found is None:
+            say("  skipped")
+            at += 1
+            continue
+        channel, control = found
+        taken = next((owners[place] for place in control.address.places if place in owners), None)
+        if taken is not None:
+            say(f"  {control.address} is already that of {taken}; move another")
+            continue
+        owners.update(dict.fromkeys(control.address.places, param.name))
+        on = "" if channel is None else f", channel {channel}"
+        say(f"  {control.address}, {control.low}..{control.high}{on}")
+        yield param, channel, control
+        at += 1
 
 
-def _hear(
+def _listen(
     param: Param,
     receive: Callable[[float], Message | None],
-    entered: Callable[[], bool],
+    entered: Callable[[], str | None],
     say: Callable[[str], None],
     now: Callable[[], float],
-) -> tuple[int | None, Control] | None:
-    """The (channel, control) that moves until it is quiet or Enter is pressed; None if nothing moved."""
+) -> tuple[tuple[int | None, Control] | None, str]:
+    """The (channel, control) that moves until it is quiet or a line is typed, None if nothing moved; and the line."""
     readings = {channel: Readings(channel) for channel in range(1, 17)}
     values: dict[tuple[int | None, Address], list[int]] = {}
     exclusive: list[Message] = []
-    last = now()
-    while not entered():
+    last, typed = now(), ""
+    while True:
+        line = entered()
+        if line is not None:
+            typed = line.strip().casefold()
+            break
         message = receive(POLL_S)
         if message is not None:
             for channel, reader in readings.items():
@@ -82,27 +103,31 @@ def _hear(
         (channel, address): each
         for (channel, address), each in values.items()
         if _moves(each)
-        # A controller of 32..63 whose coarse half is not sent is one by itself, as on many devices.
+        # A controller of 32..63 whose MSB is not sent is one by itself, as on many devices.
         and not (isinstance(address, ControlChange14) and (channel, ControlChange(address.number)) not in values)
     }
     if not moved:
         if _moves(exclusive):
             say("  more than one value changes in what it sends, a checksum perhaps: no profile can hold that")
-        return None
-    return _control(param, moved)
+        return None, typed
+    on, control = _control(param, moved)
+    if param.kind == CATEGORICAL and not control.exact:
+        say(f"  {control.address} has not a value for each of the {param.levels} choices of {param.name}")
+        return None, typed
+    return (on, control), typed
 
 
 def _moves(values: Sequence[int | Message]) -> bool:
     return len(set(values)) > 1
 
 
-def _exclusive(heard: list[Message]) -> Iterator[tuple[Address, list[int]]]:
+def _exclusive(received: list[Message]) -> Iterator[tuple[Address, list[int]]]:
     """What system exclusive messages of one length say that differ in a value alone: of one byte, or of two.
 
-    Of two bytes the coarse one changes less often.
+    Of two bytes the upper one changes less often.
     """
-    for length in sorted({len(message) for message in heard}):
-        rows = np.array([list(message) for message in heard if len(message) == length])
+    for length in sorted({len(message) for message in received}):
+        rows = np.array([list(message) for message in received if len(message) == length])
         changes = np.count_nonzero(np.diff(rows, axis=0), axis=0)
         varying = np.flatnonzero(changes)
         names = {1: ("vv",), 2: ("mm", "ll")}.get(len(varying))
@@ -118,7 +143,7 @@ def _control(param: Param, moved: dict[tuple[int | None, Address], list[int]]) -
     channel, address = max(moved, key=lambda key: (len(set(moved[key])), key[1].top))
     match address:
         case ControlChange(number):
-            whole: tuple[Address, ...] = (ControlChange14(number), ControlChange14(number - 32))
+            whole: tuple[Address, ...] = (ControlChange14(number), ControlChange14(number - LSB_OFFSET))
         case Nrpn(msb, lsb, _):
             whole = (Nrpn(msb, lsb),)
         case _:

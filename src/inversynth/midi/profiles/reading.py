@@ -10,55 +10,43 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError
-from ...spec import CURVES, Param, ParamSpace
-from ..messages import RESERVED, TOP
+from ...spec import CATEGORICAL, CURVES, Param
+from ..addresses import Address, ControlChange, ControlChange14, Nrpn, Program, Sysex
+from ..messages import DATA_MAX, NULL, RESERVED
 from ..osc import Osc
-from ..profile import (
-    Address,
-    Control,
-    ControlChange,
-    ControlChange14,
-    Nrpn,
-    Other,
-    Profile,
-    Program,
-    Setting,
-    Source,
-    Sysex,
-)
+from ..profile import Control, Driven, Other, Profile, Setting, Source, check_places
 
-DEFAULT_SYNTH = "paper"
 KINDS = ("cc", "cc14", "nrpn", "sysex", "osc")
 RUN = ("low", "high", "range", "curve", "table")
 MOST = 1e9
 """A number in `range` is within plus and minus this."""
 KEYS = (
-    "name", "maker", "model", "synth", "base", "channel", "running_status", "nrpn_null", "unreserved", "source",
+    "name", "maker", "model", "synth", "base", "channel", "running_status", "nrpn_null", "dump", "unreserved", "source",
     "parameters", "settings", "others",
 )  # fmt: skip
 
 
-def parse(document: Mapping[str, Any], file: str | Path, space: ParamSpace | None = None) -> Profile:
-    """The profile that a TOML document holds; errors call it `file`."""
-    from ... import synths
+def parse(document: Mapping[str, Any], file: str | Path, synth: Driven) -> Profile:
+    """The profile of a synth that a TOML document holds; errors call it `file`."""
     from . import load
 
+    space = synth.space
     top = _Table(document, f"{file}")
     top.only(KEYS)
-    if space is None:
-        space = synths.load(top.one_of("synth", tuple(synths.names()), DEFAULT_SYNTH)).space
+    if top.text("synth", synth.name) != synth.name:
+        raise top.wrong("synth", f"{synth.name}, the synth whose parameters are to be driven; take another profile")
     try:
-        base = load(top.text("base"), space, folder=Path(file).parent) if "base" in document else None
+        base = load(top.text("base"), synth, folder=Path(file).parent) if "base" in document else None
     except RecursionError:
         raise top.wrong("base", "another profile: it leads back to this one") from None
-    unreserved = top.integers("unreserved", 0, TOP)
+    unreserved = top.integers("unreserved", 0, DATA_MAX)
     parameters = top.table("parameters")
     controls = dict(zip(space.names, base.controls if base else [None] * len(space), strict=True))
     for name in parameters.given:
         if name not in space.names:
             raise UsageError(f"{parameters.where}: no parameter {name!r}; there are {', '.join(space.names)}")
         controls[name] = _control(parameters.table(name), space[name], unreserved)
-    _check_places(file, controls)
+    check_places(file, controls)
     source = top.table("source")
     source.only([each.name for each in fields(Source)])
     profile = Profile(
@@ -73,7 +61,10 @@ def parse(document: Mapping[str, Any], file: str | Path, space: ParamSpace | Non
         others=(*(base.others if base else ()), *(_other(each) for each in top.tables("others"))),
         nrpn_null=top.boolean("nrpn_null", base.nrpn_null if base else False),
         running_status=top.boolean("running_status", base.running_status if base else False),
+        dump=synth.dump if top.boolean("dump", base is not None and base.dump is not None) else None,
     )
+    if top.boolean("dump", False) and synth.dump is None:
+        raise top.wrong("dump", f"possible: the synth {synth.name} has no messages of a whole patch")
     if not profile.driven:
         raise UsageError(f"{file}: no parameter is driven; give [parameters.{space.names[0]}] a cc, or others theirs")
     return profile
@@ -151,15 +142,15 @@ def _address(table: _Table, kinds: tuple[str, ...] = KINDS[:-1], param: Param | 
     if "bits" in table.given and kind != "nrpn":
         raise table.wrong("bits", f"for {kind}; only an nrpn has it")
     if kind == "cc":
-        return ControlChange(table.integer(kind, 0, TOP))
+        return ControlChange(table.integer(kind, 0, DATA_MAX))
     if kind == "cc14":
         return ControlChange14(table.integer(kind, 0, 31))
     if kind == "nrpn":
-        msb, lsb = table.integers(kind, 0, TOP, 2)
+        msb, lsb = table.integers(kind, 0, DATA_MAX, 2)
         bits = table.given.get("bits", 14)
         if bits not in (7, 14) or isinstance(bits, float):
-            raise table.wrong("bits", "7 (data entry's coarse half alone) or 14")
-        if (msb, lsb) == (TOP, TOP):
+            raise table.wrong("bits", "7 (data entry's MSB alone) or 14")
+        if (msb, lsb) == NULL:
             raise table.wrong(kind, "a parameter; 127, 127 stands for none")
         return Nrpn(msb, lsb, bits)
     if kind == "program":
@@ -197,13 +188,33 @@ def _control(table: _Table, param: Param, unreserved: tuple[int, ...]) -> Contro
         places = sorted(word for word in address.template.split() if word in ("vv", "mm", "ll"))
         if places not in (["vv"], ["ll", "mm"]):
             raise table.wrong("sysex", 'a message with the value in it, once: "vv", or "mm" and "ll"')
+    control = _with_table(table, param, address) if "table" in table.given else _with_range(table, param, address)
+    if param.kind == CATEGORICAL and not control.exact:
+        raise UsageError(
+            f"{table.where}: {control.address} has not a value for each of the {param.levels} choices of {param.name}; "
+            "give it more of its values, or a message that holds more, such as an nrpn"
+        )
+    return control
+
+
+def _with_table(table: _Table, param: Param, address: Address) -> Control:
     whole = Control.of(param, address)
-    if "table" in table.given:
-        other = next((key for key in RUN if key in table.given and key != "table"), None)
-        values = table.integers("table", 0, address.top)
-        if len(values) < 2 or other is not None:
-            raise table.wrong("table", f"two or more integers of 0..{address.top} without low, high, range or curve")
-        return Control(param, address, 0, address.top, whole.span, whole.curve, values)
+    other = next((key for key in RUN if key in table.given and key != "table"), None)
+    values = table.integers("table", 0, address.top)
+    if len(values) < 2 or other is not None:
+        raise table.wrong("table", f"two or more integers of 0..{address.top} without low, high, range or curve")
+    if param.kind == CATEGORICAL and len(values) != param.levels:
+        raise table.wrong("table", f"{param.levels} integers, one for each choice of {param.name}")
+    return Control(param, address, 0, address.top, whole.span, whole.curve, values)
+
+
+def _with_range(table: _Table, param: Param, address: Address) -> Control:
+    whole = Control.of(param, address)
+    ordered = next((key for key in ("range", "curve") if key in table.given), None)
+    if param.kind == CATEGORICAL and ordered is not None:
+        raise table.wrong(
+            ordered, f"for {param.name}, whose choices have no order; give a `table` with a value for each"
+        )
     low, high = table.integer("low", 0, address.top, 0), table.integer("high", 0, address.top, address.top)
     if low == high:
         raise table.wrong("low" if "low" in table.given else "high", f"another value than the other end, {high}")
@@ -226,16 +237,6 @@ def _control(table: _Table, param: Param, unreserved: tuple[int, ...]) -> Contro
     return control
 
 
-def _check_places(file: str | Path, controls: Mapping[str, Control | None]) -> None:
-    owner: dict[object, str] = {}
-    for name, control in controls.items():
-        for place in control.address.places if control else ():
-            if place in owner:
-                assert control is not None
-                raise UsageError(f"{file}: parameters.{name}: {control.address} is already that of {owner[place]}")
-            owner[place] = name
-
-
 def _setting(table: _Table) -> Setting:
     kinds = (*KINDS[:-1], "program")
     table.only(("name", *kinds, "bits", "value"))
@@ -245,7 +246,17 @@ def _setting(table: _Table) -> Setting:
 
 
 def _other(table: _Table) -> Other:
-    table.only(("name", *KINDS[:-1], "bits", "low", "high"))
+    table.only(("name", *KINDS[:-1], "bits", "low", "high", "choices"))
     address = _address(table)
     low, high = table.integer("low", 0, address.top, 0), table.integer("high", 0, address.top, address.top)
-    return Other(table.text("name"), address, low, high)
+    choices = table.given.get("choices", [])
+    if not isinstance(choices, list) or not all(_is_choice(each, address.top) for each in choices):
+        raise table.wrong("choices", f'a list of pairs, each of 0..{address.top} and a text, such as [[0, "sine"]]')
+    return Other(table.text("name"), address, low, high, tuple((value, text) for value, text in choices))
+
+
+def _is_choice(given: Any, top: int) -> bool:
+    if not isinstance(given, list) or len(given) != 2:
+        return False
+    value, text = given
+    return type(value) is int and 0 <= value <= top and isinstance(text, str)

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields
 
+from ..addresses import Address, ControlChange, ControlChange14, Nrpn, Sysex
 from ..messages import RESERVED
 from ..osc import Osc
-from ..profile import Address, Control, ControlChange, ControlChange14, Nrpn, Profile, Source, Sysex
-from .reading import DEFAULT_SYNTH
+from ..profile import Control, Profile, Source
+
+BARE = r"[A-Za-z0-9_-]+"
+"""What TOML takes as a key without quotes."""
 
 
-def to_toml(profile: Profile, synth: str = DEFAULT_SYNTH) -> str:
-    """A profile as TOML, which `parse` reads back; `synth` is whose parameters it drives."""
+def to_toml(profile: Profile, synth: str) -> str:
+    """A profile as TOML, which `parse` reads back; `synth` is the name of the one whose parameters it drives."""
     lines = []
 
     def put(key: str, value: object) -> None:
-        lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+        lines.append(f"{key} = {_text(value)}")
 
     for key in ("name", "maker", "model"):
         put(key, getattr(profile, key))
     put("synth", synth)
     put("channel", profile.channel)
-    for key in ("running_status", "nrpn_null"):
+    for key in ("running_status", "nrpn_null", "dump"):
         if getattr(profile, key):
             put(key, True)
     numbers = [c.address.number for c in profile.driven if isinstance(c.address, ControlChange | ControlChange14)]
@@ -40,7 +44,8 @@ def to_toml(profile: Profile, synth: str = DEFAULT_SYNTH) -> str:
         put("value", setting.value)
     for control in profile.driven:
         whole = Control.of(control.param, control.address)
-        lines += ["", f"[parameters.{control.param.name}]"]
+        name = control.param.name
+        lines += ["", f"[parameters.{name if re.fullmatch(BARE, name) else _text(name)}]"]
         for key, value in _address_keys(control.address):
             put(key, value)
         if control.table:
@@ -60,7 +65,14 @@ def to_toml(profile: Profile, synth: str = DEFAULT_SYNTH) -> str:
         if (other.low, other.high) != (0, other.address.top):
             put("low", other.low)
             put("high", other.high)
+        if other.choices:
+            put("choices", [list(each) for each in other.choices])
     return "\n".join(lines) + "\n"
+
+
+def _text(value: object) -> str:
+    """A value as TOML has it, which escapes what JSON does, and DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _address_keys(address: Address) -> list[tuple[str, object]]:

@@ -1,4 +1,4 @@
-"""What the world does to a sound: that each condition does what it says, and no more."""
+"""Degradations of sounds: that each does what it says, and no more."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 from scipy.signal import resample_poly
 
 from inversynth import synths
-from inversynth.audio import augmentation as conditions
-from inversynth.audio.augmentation import PERTURBATIONS, Sounds
+from inversynth.audio import augmentation
+from inversynth.audio.augmentation import DEGRADATIONS, Sounds
 from inversynth.errors import UsageError
 from inversynth.synths import sampling
 
@@ -29,8 +29,8 @@ def sounds(values: np.ndarray) -> Sounds:
     return made
 
 
-def perturbed(name: str, sounds: Sounds) -> Sounds:
-    return PERTURBATIONS[name](sounds, RATE, np.random.default_rng(1))
+def degraded(name: str, sounds: Sounds) -> Sounds:
+    return DEGRADATIONS[name](sounds, RATE, np.random.default_rng(1))
 
 
 def snr_db(clean: np.ndarray, heard: np.ndarray) -> np.ndarray:
@@ -38,28 +38,28 @@ def snr_db(clean: np.ndarray, heard: np.ndarray) -> np.ndarray:
     return np.asarray(10 * np.log10((a**2).mean(axis=1) / ((b - a) ** 2).mean(axis=1)))
 
 
-@pytest.mark.parametrize("name", PERTURBATIONS)
-def test_a_perturbation_keeps_shape_and_type_and_leaves_its_argument_alone(name: str, sounds: Sounds) -> None:
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_a_degradation_keeps_shape_and_type_and_leaves_its_argument_alone(name: str, sounds: Sounds) -> None:
     before = sounds.copy()
-    heard = perturbed(name, sounds)
+    heard = degraded(name, sounds)
     np.testing.assert_array_equal(sounds, before)
     assert heard.shape == sounds.shape
     assert heard.dtype == np.float32
     assert np.isfinite(heard).all()
-    np.testing.assert_array_equal(heard, perturbed(name, sounds))  # the same generator gives the same
+    np.testing.assert_array_equal(heard, degraded(name, sounds))  # the same generator gives the same
     if name not in ("16 bit", "MP3, 128 kbit/s"):
-        alone = np.concatenate([perturbed(name, sounds[i : i + 1]) for i in range(5)])
+        alone = np.concatenate([degraded(name, sounds[i : i + 1]) for i in range(5)])
         if "noise" not in name:
             np.testing.assert_array_equal(heard[:5], alone)
 
 
-@pytest.mark.parametrize("in_part", [False, True])
-def test_what_is_changed_in_place_is_what_else_would_be_returned(in_part: bool, sounds: Sounds) -> None:
+@pytest.mark.parametrize("truncated", [False, True])
+def test_what_is_changed_in_place_is_what_else_would_be_returned(truncated: bool, sounds: Sounds) -> None:
     def change(x: Sounds, out: Sounds | None = None) -> Sounds:
         random = np.random.default_rng(2)
-        if in_part:
-            return conditions.in_part(x, 1.0, RATE, random, out)
-        return conditions.augmented(x, 1.0, random, out)
+        if truncated:
+            return augmentation.truncated(x, 1.0, RATE, random, out)
+        return augmentation.augmented(x, 1.0, random, out)
 
     same, other, before = sounds.copy(), np.empty_like(sounds), sounds.copy()
     expected = change(sounds)
@@ -71,19 +71,19 @@ def test_what_is_changed_in_place_is_what_else_would_be_returned(in_part: bool, 
 
 
 def test_levels_are_in_decibels(sounds: Sounds) -> None:
-    np.testing.assert_allclose(perturbed("20 dB quieter", sounds), sounds / 10, rtol=1e-6)
-    np.testing.assert_allclose(perturbed("6 dB louder", sounds), sounds * 1.9952623, rtol=1e-6)
+    np.testing.assert_allclose(degraded("20 dB quieter", sounds), sounds / 10, rtol=1e-6)
+    np.testing.assert_allclose(degraded("6 dB louder", sounds), sounds * 1.9952623, rtol=1e-6)
 
 
 def test_the_offset_is_a_tenth_of_each_sounds_peak(sounds: Sounds) -> None:
-    offset = perturbed("DC offset, 10 % of the peak", sounds).astype(np.float64) - sounds
+    offset = degraded("DC offset, 10 % of the peak", sounds).astype(np.float64) - sounds
     peaks = 0.1 * np.abs(sounds).max(axis=1, keepdims=True)
     np.testing.assert_allclose(offset, np.broadcast_to(peaks, offset.shape), atol=2e-7 * max(1.0, np.abs(sounds).max()))
 
 
 @pytest.mark.parametrize("db", [40, 30, 20])
 def test_noise_is_white_and_has_the_given_ratio(db: int, sounds: Sounds) -> None:
-    heard = perturbed(f"white noise, {db} dB SNR", sounds)
+    heard = degraded(f"white noise, {db} dB SNR", sounds)
     np.testing.assert_allclose(snr_db(sounds[:5], heard[:5]), db, atol=0.2)
     noise = (heard - sounds)[0].astype(np.float64)
     power = np.abs(np.fft.rfft(noise)) ** 2
@@ -94,17 +94,17 @@ def test_noise_is_white_and_has_the_given_ratio(db: int, sounds: Sounds) -> None
 def test_sixteen_bits_are_steps_of_full_scale(sounds: Sounds) -> None:
     loud, quiet = 3 * sounds[:1] / np.abs(sounds[0]).max(), 0.5 * sounds[:1] / np.abs(sounds[0]).max()
     for sound, full in ((loud, 3.0), (quiet, 1.0)):
-        steps = perturbed("16 bit", sound) * 32767 / full
+        steps = degraded("16 bit", sound) * 32767 / full
         np.testing.assert_allclose(steps, np.rint(steps), atol=0.01)
-        assert np.abs(perturbed("16 bit", sound) - sound).max() <= 0.51 * full / 32767
+        assert np.abs(degraded("16 bit", sound) - sound).max() <= 0.51 * full / 32767
 
 
 def test_an_mp3_is_near_in_time_and_not_exact(sounds: Sounds) -> None:
-    heard = perturbed("MP3, 128 kbit/s", sounds)
+    heard = degraded("MP3, 128 kbit/s", sounds)
     ratios = snr_db(sounds[:5], heard[:5])
     assert (ratios > 10).all()
     assert (ratios < 60).all()
-    better = conditions.mp3(320)(sounds, RATE, np.random.default_rng(1))
+    better = augmentation.mp3(320)(sounds, RATE, np.random.default_rng(1))
     assert snr_db(sounds[:5], better[:5]).mean() > ratios.mean()
     np.testing.assert_allclose(heard[5], 0, atol=1e-4)
 
@@ -112,18 +112,18 @@ def test_an_mp3_is_near_in_time_and_not_exact(sounds: Sounds) -> None:
 def test_where_mp3_cannot_be_written_it_is_said(sounds: Sounds, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("soundfile.available_formats", lambda: {"WAV": ""})
     with pytest.raises(UsageError, match=r"can't write MP3; install 1\.1"):
-        perturbed("MP3, 128 kbit/s", sounds)
+        degraded("MP3, 128 kbit/s", sounds)
 
 
 @pytest.mark.parametrize(("ms", "samples"), [(5, 82), (20, 328), (50, 819), (2000, 16384)])
 def test_a_late_start_is_silence_first(ms: int, samples: int, sounds: Sounds) -> None:
-    heard = conditions.late(ms)(sounds, RATE, np.random.default_rng(1))
+    heard = augmentation.late(ms)(sounds, RATE, np.random.default_rng(1))
     assert not heard[:, :samples].any()
     np.testing.assert_array_equal(heard[:, samples:], sounds[:, : RATE - samples])
 
 
 def test_another_rate_is_rendered_there_and_resampled(values: np.ndarray) -> None:
-    made = conditions.rendered_at(PAPER, values[:2], 32768)
+    made = augmentation.resampled_to(PAPER.format, PAPER.render(values[:2], 32768), 32768)
     there = PAPER.render(values[:2], 32768).astype(np.float64)
     expected = resample_poly(there, 1, 2, axis=1)
     assert made.shape == (2, RATE)
@@ -135,7 +135,7 @@ def test_another_rate_is_rendered_there_and_resampled(values: np.ndarray) -> Non
 def test_between_the_notes_lies_a_quarter_tone_within_the_range(values: np.ndarray) -> None:
     top = values.copy()
     top[0, PAPER.space.index("sin_frequency")] = PAPER.space["sin_frequency"].high
-    moved = conditions.between_notes(PAPER.space, top)
+    moved = augmentation.between_notes(PAPER.space, top)
     for i, param in enumerate(PAPER.space):
         cents = 1200 * np.log2(np.maximum(moved[:, i], 1e-9) / np.maximum(top[:, i], 1e-9))
         is_note = param.name in [f"{w}_frequency" for w in ("sin", "saw", "tri", "sqr")]
@@ -145,4 +145,4 @@ def test_between_the_notes_lies_a_quarter_tone_within_the_range(values: np.ndarr
             np.testing.assert_allclose(param.x_of_value(moved[:, i]) * 15 % 1, 0.5)  # halfway between two levels
     sine = synths.load("sine")
     some = sine.space.values_of_levels([[3, 8, 12, 1]])
-    np.testing.assert_array_equal(conditions.between_notes(sine.space, some), some)  # it has no notes
+    np.testing.assert_array_equal(augmentation.between_notes(sine.space, some), some)  # it has no notes

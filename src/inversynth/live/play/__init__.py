@@ -1,0 +1,35 @@
+"""A synth of ours as an instrument: notes and changes of its patch come in as they are played, sound goes out.
+
+    MIDI port, pipe or file -> Player -> ring -> voices -> device or file
+    a thread of its own                  the audio callback, in C alone
+
+What a player does becomes events in a ring (see ext/engines/voices.h). PortAudio calls the voices themselves: the
+audio thread runs no Python, waits for no lock and takes no memory, whatever the rest of the process does.
+"""
+
+from .inputs import FileInput, Input, PipeInput, PortInput
+from .output import Output, find_output, list_outputs
+from .performing import perform, render
+from .player import Player
+from .process import PIPE_BAUD, ProcessSink, receiver
+from .voices import VOICES, Voices, initial_patch, read_patch
+
+__all__ = [
+    "PIPE_BAUD",
+    "VOICES",
+    "FileInput",
+    "Input",
+    "Output",
+    "PipeInput",
+    "Player",
+    "PortInput",
+    "ProcessSink",
+    "Voices",
+    "find_output",
+    "initial_patch",
+    "list_outputs",
+    "perform",
+    "read_patch",
+    "receiver",
+    "render",
+]
