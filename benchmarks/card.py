@@ -24,7 +24,7 @@ from inversynth.errors import InversynthError
 from inversynth.networks.architectures import MODELS
 from inversynth.synths.paper import published as paper
 from inversynth.system.files import make_folder, read_json, write_json, writing
-from inversynth.training.loop import load_arrays
+from inversynth.training.run import load_arrays
 
 
 def history(run: Path) -> list[dict[str, float]]:

@@ -133,7 +133,9 @@ def reading(folder: Path) -> dict[str, float]:
 
 def training(model: str, data: Path | None, steps: int, folder: Path) -> dict[str, float]:
     """Sounds a second of the steps alone, and the share of the time that goes into them, after a first epoch."""
-    from inversynth.training.loop import Settings, train
+    from inversynth import synths
+    from inversynth.training.loop import train
+    from inversynth.training.settings import Settings
 
     epochs: list[dict[str, Any]] = []
 
@@ -145,7 +147,7 @@ def training(model: str, data: Path | None, steps: int, folder: Path) -> dict[st
         model=model, data=None if data is None else str(data), epochs=3, steps=steps, batch_size=BATCH, validation=BATCH
     )
     with emptied(folder) as run:
-        train(settings, run, report=report)
+        train(settings, synths.load(settings.synth), run, report=report)
     seconds, waited = (epochs[-1][key] - epochs[0][key] for key in ("seconds", "waited"))
     sounds = epochs[-1]["sounds"] - epochs[0]["sounds"]
     return {"sounds_s": sounds / (seconds - waited), "in_step": 1 - waited / seconds}

@@ -32,8 +32,10 @@ from inversynth.synths.paper import published as paper
 from inversynth.system.files import make_folder, read_json, write_json, writing
 from inversynth.system.machine import machine
 from inversynth.system.simd import in_threads
-from inversynth.training.loop import Settings, load_arrays, train
+from inversynth.training.loop import train
 from inversynth.training.onnx_export import export
+from inversynth.training.run import load_arrays
+from inversynth.training.settings import Settings
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "models.json"
@@ -71,7 +73,7 @@ def train_one(settings: Settings, run: Path, console: Console) -> bool:
                 highlight=False,
             )
 
-    return train(settings, run, resume=(run / "settings.json").exists(), report=report)
+    return train(settings, synths.load(settings.synth), run, resume=(run / "settings.json").exists(), report=report)
 
 
 def measure(model: str, folder: Path, count: int) -> dict[str, Any]:

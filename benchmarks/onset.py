@@ -36,7 +36,9 @@ from inversynth.search.audible import audible
 from inversynth.synths import sampling
 from inversynth.system.files import make_folder, writing
 from inversynth.system.machine import machine
-from inversynth.training.loop import FreshSounds, Settings, load_arrays, save_arrays
+from inversynth.training.run import load_arrays, save_arrays
+from inversynth.training.settings import Settings
+from inversynth.training.sources import FreshSounds
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "onset.json"
@@ -158,14 +160,13 @@ def of_window(name: str) -> Callable[[NDArray[np.float32], int], Probabilities]:
 def of_causal(network: Any) -> Callable[[NDArray[np.float32], int], Probabilities]:
     """What the causal network says at the last frame that has ended."""
     from inversynth.networks.build import Heads
-    from inversynth.networks.frontends import HOP, WINDOW
 
     paper = synths.load("paper")
     heads = Heads(paper.space)
 
     def predict(sounds: NDArray[np.float32], ms: int) -> Probabilities:
-        ends = round(ms * paper.format.sample_rate / 1000)  # frame m hears samples HOP m - 128 to HOP m + 384
-        frame = max((ends - WINDOW + WINDOW // 4) // HOP, 0)
+        ends = round(ms * paper.format.sample_rate / 1000)  # frame m is of the samples 256 m - 128 to 256 m + 384
+        frame = max((ends - metrics.WINDOW + metrics.WINDOW // 4) // (metrics.WINDOW // 2), 0)
         cut = partly(sounds, ms)
         logits = [np.asarray(network.predict_on_batch(cut[i : i + BATCH]))[:, frame] for i in range(0, len(cut), BATCH)]
         return [np.asarray(rows) for rows in heads.probabilities(np.concatenate(logits))]

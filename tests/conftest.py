@@ -26,10 +26,12 @@ def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sine_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a short training run of the network C1 on the synth `sine`."""
     pytest.importorskip("keras", reason="training needs Keras (the extra `train`)")
-    from inversynth.training.loop import Settings, train
+    from inversynth.training.loop import train
+    from inversynth.training.settings import Settings
 
     run = tmp_path_factory.mktemp("runs") / "sine"
-    assert train(Settings("sine", "C1", epochs=1, steps=10, batch_size=16, validation=32, warmup_steps=2), run)
+    settings = Settings("sine", "C1", epochs=1, steps=10, batch_size=16, validation=32, warmup_steps=2)
+    assert train(settings, synths.load("sine"), run)
     return run
 
 

@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 
 from inversynth import synths
 from inversynth.dataset import DatasetSettings, open_dataset, render_dataset, verify
-from inversynth.spec import CATEGORICAL, Note, ParamSpace
+from inversynth.matching.match import match
+from inversynth.midi import PatchReader
+from inversynth.midi.profiles import default_profile, nrpn_profile
+from inversynth.search.refine import refine
+from inversynth.search.scoring import Scorer
+from inversynth.spec import CATEGORICAL, CONTINUOUS, Note, ParamSpace
 from inversynth.synths import Synth
 from inversynth.synths.sampling import TRAINING
 
@@ -35,7 +40,7 @@ def levels(synth: Synth) -> NDArray[np.int64]:
 
 def near(sounds: NDArray[np.float32], others: NDArray[np.float32]) -> bool:
     """Whether sounds are the same, but for the noise of an instrument that is never quite the same."""
-    return bool(np.linalg.norm(sounds - others) <= 0.01 * max(np.linalg.norm(sounds), 1e-9))
+    return bool(np.linalg.norm(sounds - others) <= 0.01 * float(np.linalg.norm(sounds)) + 1e-9)
 
 
 # -- space and prior -------------------------------------------------------------------------------
@@ -115,3 +120,83 @@ def test_a_dataset_of_it_is_rendered_and_gone_on_with(synth: Synth, tmp_path: Pa
     assert len(more) == len(open_dataset(tmp_path)) == COUNT + 7
     assert {file.name: file.stat().st_mtime_ns for file in tmp_path.glob("*-000000.npy")} == kept
     assert verify(tmp_path) == []
+
+
+# -- learning and searching --------------------------------------------------------------------------
+
+
+def test_a_network_learns_from_it(synth: Synth) -> None:
+    pytest.importorskip("keras", reason="training needs Keras (the extra `train`)")
+    from inversynth.training.settings import Settings
+    from inversynth.training.sources import FreshSounds
+    from inversynth.training.trainer import Trainer
+
+    settings = Settings(synth.name, "C1", batch_size=8, validation=16, warmup_steps=1)
+    source = FreshSounds(synth, settings)
+    trainer = Trainer(settings, source)
+    batch, _ = next(source.batches(0))
+    before = trainer.validate()["val_loss"]
+    losses = [float(trainer.train_step(batch)) for _ in range(12)]
+    assert before == pytest.approx(np.log(synth.space.levels).mean(), rel=0.5), "it knows nothing yet"
+    assert losses[-1] < 0.9 * losses[0], "it learns a batch by heart"
+    assert 0 <= trainer.validate()["val_mpr"] <= 100
+
+
+def uniform(space: ParamSpace) -> list[NDArray[np.float64]]:
+    return [np.full(param.levels, 1 / param.levels) for param in space]
+
+
+@pytest.fixture
+def target(synth: Synth) -> NDArray[np.float32]:
+    """The first sound of a stream that isn't silent, nor failed."""
+    for number in range(8):
+        sound = synth.render_all(synth.space.values_of_levels(synth.draw(5, number, 1).levels)).sounds[0]
+        if sound.any():
+            return sound
+    raise AssertionError("all are silent")
+
+
+def test_a_search_never_ends_worse_than_it_began(synth: Synth, target: NDArray[np.float32]) -> None:
+    found = refine(synth, target, uniform(synth.space), renders=300, seed=1)
+    best = found.best[0]
+    assert found.renders <= 300
+    distances = [moment.distance for moment in found.progress]
+    assert distances == sorted(distances, reverse=True)
+    assert Scorer(synth, target)(best.values[None]).rho_stft[0] == pytest.approx(best.rho_stft, abs=0.02)
+    levels = synth.space.levels_of_values(best.values[None])
+    on_levels = np.isclose(synth.space.values_of_levels(levels)[0], best.values)
+    assert on_levels[~synth.space.of_kind(CONTINUOUS)].all(), "there is nothing between choices and steps"
+
+
+def test_a_sound_is_matched_with_it_without_a_network(
+    synth: Synth, target: NDArray[np.float32], tmp_path: Path
+) -> None:
+    found = match(target, synth, out=tmp_path, sample_rate=synth.format.sample_rate, renders=150)
+    patch = json.loads((tmp_path / "patch.json").read_text())
+    assert [row["name"] for row in patch] == list(synth.space.names)
+    assert [row["value"] for row in patch] == pytest.approx([setting.value for setting in found.patch])
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for param, setting in zip(synth.space, found.patch, strict=True):
+        text = param.text(setting.value)
+        assert text is None or text in report
+    assert {"match.wav", "match.png"} <= {file.name for file in tmp_path.iterdir()}
+
+
+# -- MIDI and live -----------------------------------------------------------------------------------
+
+
+def test_its_patches_are_sent_and_received_by_midi(synth: Synth, levels: NDArray[np.int64]) -> None:
+    for profile in (nrpn_profile(synth), default_profile(synth)):
+        assert len(profile.driven) == len(synth.space)
+        reader = PatchReader(profile)
+        for row in levels[:3]:
+            x = row / (synth.space.levels - 1)
+            received: dict[int, float] = {}
+            for control, value in zip(profile.controls, profile.values_of_x(x), strict=True):
+                assert control is not None
+                for message in control.address.messages(profile.channel, int(value)):
+                    assert all(byte < 0x80 for byte in message[1:]), "a data byte has seven bits"
+                    received |= dict([found] if (found := reader.feed(message)) else [])
+            back = np.array([received.get(i, np.nan) for i in range(len(synth.space))])
+            if profile.name == "nrpn":
+                assert np.array_equal(np.rint(back * (synth.space.levels - 1)), row)

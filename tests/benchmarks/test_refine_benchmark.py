@@ -19,7 +19,6 @@ from inversynth.synths import sampling
 pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
 
 from inversynth.predict.model import load_model
-from inversynth.search.audible import audible
 
 PAPER = synths.load("paper")
 

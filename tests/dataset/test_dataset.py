@@ -40,7 +40,8 @@ from inversynth.spec import Note, Param, ParamSpace
 from inversynth.synths import Synth, sampling
 from inversynth.system.files import locked
 from inversynth.system.simd import simd_target
-from inversynth.training.loop import DatasetSounds, Settings
+from inversynth.training.settings import Settings
+from inversynth.training.sources import DatasetSounds
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals and limits")
 SMALL = DatasetSettings(synths.load("paper"), count=50, seed=9, seconds=0.1, shard_size=8)
@@ -923,7 +924,7 @@ def test_no_training_item_sounds_the_patch_of_a_validation_item(tmp_path: Path) 
 
 
 def test_a_dataset_too_small_for_its_validation_set_and_a_batch_is_refused(whole: Path) -> None:
-    assert sounds(whole, validation=43).validation[0].shape == (43, 1638)
+    assert np.shape(sounds(whole, validation=43).validation[0]) == (43, 1638)
     for validation in (44, 50, 60, 2048):
         with pytest.raises(UsageError, match=rf"too small: of its 50 sounds, a validation set of {validation} leaves"):
             sounds(whole, validation=validation)

@@ -20,7 +20,8 @@ from inversynth.errors import MismatchError, UsageError
 from inversynth.spec import Note
 from inversynth.synths import sampling
 from inversynth.system.simd import simd_target
-from inversynth.training.loop import DatasetSounds, Settings
+from inversynth.training.settings import Settings
+from inversynth.training.sources import DatasetSounds
 
 DATA = Path(__file__).with_name("data")
 FINISHED = DatasetSettings(synths.load("paper"), 20, seed=9, seconds=0.005, shard_size=8, dtype="int16")
@@ -67,7 +68,7 @@ def test_a_finished_one_is_split_and_trained_on(finished: Path) -> None:
     source = DatasetSounds(dataset, synths.load("paper"), settings)
     assert np.array_equal(source.validation[1], dataset.levels[15:])
     (audio, levels), _ = next(source.batches(0))
-    assert (audio.shape, levels.shape) == ((4, 82), (4, 23))
+    assert (np.shape(audio), levels.shape) == ((4, 82), (4, 23))
 
 
 @as_theirs

@@ -19,7 +19,8 @@ from inversynth.dataset.splits import INDEX, SPLITS, place
 from inversynth.errors import MismatchError, UsageError
 from inversynth.spec import Param, ParamSpace
 from inversynth.synths.sampling import philox
-from inversynth.training.loop import DatasetSounds, Settings
+from inversynth.training.settings import Settings
+from inversynth.training.sources import DatasetSounds
 
 TINY = DatasetSettings(synths.load("sine"), 3000, seed=5, seconds=0.001, shard_size=1000)
 

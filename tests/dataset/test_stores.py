@@ -20,7 +20,8 @@ from inversynth.dataset import PARTIAL, DatasetSettings, open_dataset, render_da
 from inversynth.dataset.stores import LocalStore, RemoteStore, Store, store
 from inversynth.errors import DamageError, InversynthError, UsageError
 from inversynth.synths import sampling
-from inversynth.training.loop import DatasetSounds, Settings
+from inversynth.training.settings import Settings
+from inversynth.training.sources import DatasetSounds
 
 KINDS = ("folder", "file://", "memory://", "s3://", "plain://")
 DATA = bytes(range(256)) * 1000

@@ -56,6 +56,31 @@ def test_masked_measures_leave_out_what_is_not_heard() -> None:
     assert everything[1]["top"][0] == 0.5
 
 
+def test_choices_have_no_absolute_error_and_do_not_enter_its_mean() -> None:
+    space = ParamSpace(
+        [
+            Param.choice("wave", "w", ("sine", "saw", "square"), role="waveform"),
+            Param("level", "l", 0, 1, levels=4, role="level"),
+            Param("spare", "s", 0, 1, levels=2, kind="ordinal", role="level"),
+        ]
+    )
+    scores = [np.eye(3)[[0, 1]], np.eye(4)[[3, 0]], np.eye(2)[[0, 0]]]
+    rows = metrics.parameter_measures(space, scores, [[2, 1, 0], [1, 0, 1]])
+    assert [row["mae"] for row in rows] == [None, 1.0, 0.5]
+    assert [row["top"][0] for row in rows] == [0.5, 0.5, 0.5]
+    assert metrics.mean_mae(rows) == 0.75
+    assert metrics.mean_mae(rows[:1]) is None
+    assert {row["name"]: row["mae"] for row in metrics.group_measures(space, rows)} == {"waveform": None, "level": 0.75}
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_no_item_counts_for_is_not_a_number_and_is_left_out_of_the_means() -> None:
+    rows = metrics.parameter_measures(SPACE, [np.eye(3)[[0]], np.eye(4)[[2]]], [[0, 1]], top=2)
+    assert [row["count"] for row in rows] == [1, 0]
+    assert np.isnan([rows[1]["mpr"], rows[1]["mae"], *rows[1]["top"]]).all()
+    assert (metrics.mean_mpr(rows), metrics.mean_mae(rows), metrics.mean_top(rows)) == (100.0, 0.0, [1.0, 1.0])
+
+
 def test_chance_has_a_mean_percentile_rank_of_53() -> None:
     paper = synths.load("paper")
     random = np.random.default_rng(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.cluster.vq
@@ -11,18 +13,10 @@ import reference
 
 pytest.importorskip("keras", reason="front ends need Keras (the extra `train`)")
 
-from inversynth import synths
-from inversynth.networks import frontends
-from inversynth.networks.frontends import (
-    HandMadeFeatures,
-    LogSpectrogram,
-    PrincipalComponents,
-    WordCounts,
-    k_means,
-    mel_bands,
-    principal_axes,
-    segment_statistics,
-)
+from inversynth import metrics, synths
+from inversynth.networks import fitted, frontends
+from inversynth.networks.fitted import PrincipalComponents, WordCounts, k_means, principal_axes
+from inversynth.networks.frontends import HandMadeFeatures, LogSpectrogram, mel_bands, octaves, segment_statistics
 from inversynth.synths import sampling
 
 PAPER = synths.load("paper")
@@ -47,6 +41,16 @@ def test_the_spectrogram_is_the_log_of_the_reference(samples: int) -> None:
         # float32 sums of 512 terms are right to about 1e-6 of the largest: 1e-3 bounds their effect near the floor
         clear = magnitudes > 1e-3 * magnitudes.max()
         np.testing.assert_allclose(picture[clear, 0], 0.25 * np.log(magnitudes[clear]) + 1.0, atol=1e-3)
+
+
+@pytest.mark.parametrize(("window", "samples"), [(64, 200), (128, 1000), (2048, 5000)])
+def test_a_spectrogram_of_another_window_is_that_of_the_measures(window: int, samples: int) -> None:
+    heard = sounds(2)[:, :samples]
+    made = np.asarray(LogSpectrogram(window)(heard))[..., 0]
+    magnitudes = np.maximum(metrics.spectrogram(heard, window), frontends.LOG_FLOOR)
+    assert made.shape == magnitudes.shape == (2, -(-samples // (window // 2)), window // 2 + 1)
+    clear = magnitudes > 1e-3 * magnitudes.max()
+    np.testing.assert_allclose(made[clear], 0.25 * np.log(magnitudes[clear]) + 1.0, atol=1e-3)
 
 
 def test_silence_is_the_floor_and_finite() -> None:
@@ -104,6 +108,28 @@ def test_the_features_of_the_frames_are_those_of_the_definitions(samples: int) -
     assert made.shape == (4, -(-samples // 256), 60)
     for sound, features in zip(heard, made, strict=True):
         np.testing.assert_allclose(features, slow_frames(sound), rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("rate", "window", "edges"),
+    [
+        (16384, 512, [1, 8, 16, 32, 64, 128, 257]),  # 32, 256, 512, 1024, 2048, 4096 Hz and the Nyquist frequency
+        (48000, 2048, [1, 11, 22, 44, 87, 175, 1025]),
+        (44100, 512, [1, 3, 6, 12, 24, 48, 257]),
+        (8192, 256, [1, 8, 16, 32, 64, 129]),  # its Nyquist frequency is 4096 Hz
+        (1000, 32, [1, 8, 17]),
+    ],
+)
+def test_the_octaves_are_bands_in_hertz(rate: int, window: int, edges: list[int]) -> None:
+    found = octaves(rate, window)
+    assert [found[0].start, *(band.stop for band in found)] == edges
+    assert all(one.stop == other.start for one, other in itertools.pairwise(found))
+
+
+def test_the_mel_bands_of_another_window_lie_at_the_same_frequencies() -> None:
+    narrow, wide = mel_bands(RATE, 512), mel_bands(RATE, 1024)
+    assert wide.shape == (513, 24)
+    np.testing.assert_allclose(wide[::2], narrow, atol=1e-12)
 
 
 def test_what_is_too_small_for_a_normal_number_does_not_cross_zero() -> None:
@@ -203,9 +229,9 @@ def test_where_there_are_fewer_components_than_dimensions_the_rest_is_zero() -> 
 
 def test_k_means_ends_as_scipys_from_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.random.default_rng(6).normal(size=(5000, 4)).astype(np.float32)
-    monkeypatch.setattr(frontends, "MEANS_ROUNDS", 0)
+    monkeypatch.setattr(fitted, "MEANS_ROUNDS", 0)
     first = k_means(rows, 12)
-    monkeypatch.setattr(frontends, "MEANS_ROUNDS", 15)
+    monkeypatch.setattr(fitted, "MEANS_ROUNDS", 15)
     expected, _ = scipy.cluster.vq.kmeans2(rows.astype(np.float64), first.astype(np.float64), iter=15, minit="matrix")
     np.testing.assert_allclose(k_means(rows, 12), expected, atol=1e-3)
 

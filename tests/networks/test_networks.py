@@ -9,12 +9,12 @@ pytest.importorskip("keras", reason="networks need Keras (the extra `train`)")
 
 import keras
 
-from inversynth import synths
+from inversynth import metrics, synths
 from inversynth.errors import UsageError
 from inversynth.networks import build as networks
-from inversynth.networks.architectures import MODELS, OWN
+from inversynth.networks.architectures import MODELS
 from inversynth.networks.frontends import LogSpectrogram
-from inversynth.spec import AudioFormat, Param, ParamSpace
+from inversynth.spec import AudioFormat, Note, Param, ParamSpace
 from inversynth.synths import sampling
 
 PAPER = synths.load("paper")
@@ -38,12 +38,24 @@ def weights(model: keras.Model) -> int:
 
 @pytest.mark.parametrize(
     ("model", "millions"),
-    [(name, {"C6XL": 2.3, "CE2E": 1.9}.get(name, 1.2)) for name in MODELS if name not in OWN],
+    [(name, {"C6XL": 2.3, "CE2E": 1.9}.get(name, 1.2)) for name in MODELS],
 )
 def test_each_network_has_about_as_many_weights_as_the_paper_says(model: str, millions: float) -> None:
     network = networks.build(model, PAPER.space, PAPER.format)
     assert network.output_shape == (None, 368)
     assert weights(network) / 1e6 == pytest.approx(millions, rel=0.12)
+
+
+@pytest.mark.parametrize("format", [AudioFormat(1000, 0.05), AudioFormat(8000, 0.3), AudioFormat(44100, 0.4)])
+@pytest.mark.parametrize("model", MODELS)
+def test_each_network_takes_sounds_of_any_rate_and_length(model: str, format: AudioFormat) -> None:
+    window = metrics.window_samples(format.sample_rate)
+    network = networks.build(model, UNEVEN, format, window=window, note=True)
+    heard = np.random.default_rng(1).normal(0, 0.1, (2, format.samples)).astype(np.float32)
+    note = np.tile(np.array(Note().row, np.float32), (2, 1))
+    logits = np.asarray(network.predict_on_batch([heard, note]))
+    assert logits.shape == (2, int(UNEVEN.levels.sum()))
+    assert np.isfinite(logits).all()
 
 
 def test_the_end_to_end_network_makes_a_picture_of_64_by_257_from_the_waveform() -> None:

@@ -16,6 +16,7 @@ pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `c
 from inversynth import synths
 from inversynth.errors import MismatchError, UsageError
 from inversynth.predict import model as predict
+from inversynth.predict import shipped as shipping
 from inversynth.predict.model import Model, load_model
 from inversynth.predict.shipped import default_model
 
@@ -93,14 +94,15 @@ def test_a_shipped_model_is_found_by_its_name(tiny_file: Path, tmp_path: Path, m
     folder = tmp_path / "sine-best"
     folder.mkdir()
     (folder / "model.onnx").write_bytes(tiny_file.read_bytes())
-    monkeypatch.setattr(predict, "shipped", lambda: {"sine-best": folder})
+    for module in (predict, shipping):
+        monkeypatch.setattr(module, "shipped", lambda: {"sine-best": folder})
     assert load_model("sine-best").name == "sine-best"
     with pytest.raises(UsageError, match=r"no model 'sine-worst': .* the shipped models are sine-best"):
         load_model("sine-worst")
 
 
 def test_every_shipped_model_opens_and_fits_its_synth() -> None:
-    for name, folder in predict.shipped().items():
+    for name, folder in shipping.shipped().items():
         model = load_model(name, "cpu")
         model.require(synths.load(model.synth))
         assert model.name == name

@@ -17,6 +17,7 @@ keras = pytest.importorskip("keras", reason="Keras is not installed")
 from inversynth.networks import build as networks  # noqa: E402
 from inversynth.networks import frontends  # noqa: E402
 from inversynth.synths.paper import atoms  # noqa: E402
+from inversynth.synths.paper import matched_filters as front  # noqa: E402
 
 PAPER = synths.load("paper")
 COLUMN = {name: i for i, name in enumerate(SPACE.names)}
@@ -42,19 +43,19 @@ def test_the_spectrum_is_that_of_the_measures() -> None:
 
 def test_bands_and_powers_are_those_of_the_transform_of_windowed_frames() -> None:
     sound = sounds_of(levels_of(1))
-    bands, _, in_time, in_frequency = (np.asarray(part) for part in atoms.Whitened()(sound))
-    assert bands.shape == (atoms.FRAMES, atoms.BANDS)
-    frames = np.lib.stride_tricks.sliding_window_view(sound[0].astype(np.float64), atoms.WINDOW)[:: atoms.HOP]
-    spectrum = np.fft.rfft(frames * np.hanning(atoms.WINDOW + 1)[:-1], axis=1)[: atoms.FRAMES, : atoms.BINS]
+    bands, _, in_time, in_frequency = (np.asarray(part) for part in front.Whitened()(sound))
+    assert bands.shape == (front.FRAMES, front.BANDS)
+    frames = np.lib.stride_tricks.sliding_window_view(sound[0].astype(np.float64), front.WINDOW)[:: front.HOP]
+    spectrum = np.fft.rfft(frames * np.hanning(front.WINDOW + 1)[:-1], axis=1)[: front.FRAMES, : front.BINS]
     power = np.abs(spectrum) ** 2
     mean = power.mean(axis=1)
     assert np.exp(in_time[0]) == pytest.approx((mean + 1e-4 * mean.max()) / 2, rel=1e-3)
     taken = np.exp(in_frequency[0])
-    np.testing.assert_allclose(taken[: atoms.BINS], taken[atoms.BINS :], rtol=1e-4)
+    np.testing.assert_allclose(taken[: front.BINS], taken[front.BINS :], rtol=1e-4)
     share = (power / np.exp(in_time[0])[:, None]).sum(axis=0)
-    near = np.abs(np.subtract.outer(np.arange(atoms.BINS), np.arange(atoms.BINS))) <= 2
+    near = np.abs(np.subtract.outer(np.arange(front.BINS), np.arange(front.BINS))) <= 2
     smooth = share @ (near / near.sum(axis=0))
-    np.testing.assert_allclose(taken[: atoms.BINS], smooth / smooth.mean() + 1e-3, rtol=2e-3)
+    np.testing.assert_allclose(taken[: front.BINS], smooth / smooth.mean() + 1e-3, rtol=2e-3)
     first = np.exp((bands - 1) / 0.125) - 1e-6  # the first bands are a bin each
     np.testing.assert_allclose(first[:, :10], power[:, :10], rtol=2e-3, atol=1e-5)
 
@@ -63,12 +64,12 @@ def test_whitening_takes_off_level_and_envelope_and_keeps_the_phases() -> None:
     t = np.arange(FORMAT.samples) / FORMAT.sample_rate
     tone = np.sin(2 * np.pi * 1024 * t) * np.exp(-3 * t)
     sound = np.stack([tone, 0.01 * tone]).astype(np.float32)
-    _, whitened, in_time, _ = (np.asarray(part) for part in atoms.Whitened()(sound))
-    assert whitened.shape[1] >= atoms.LENGTH + atoms.ROW
+    _, whitened, in_time, _ = (np.asarray(part) for part in front.Whitened()(sound))
+    assert whitened.shape[1] >= front.LENGTH + front.ROW
     np.testing.assert_allclose(whitened[1], whitened[0], rtol=0.05, atol=0.05 * whitened.std())
     loudness = np.sqrt(np.mean(whitened[0, :6144].reshape(24, -1) ** 2, axis=1))[2:]
     assert loudness.max() / loudness.min() < 1.2  # of a tone that has lost 12 dB meanwhile
-    heard = np.sin(2 * np.pi * 1024 * t)[atoms.HOP :]
+    heard = np.sin(2 * np.pi * 1024 * t)[front.HOP :]
     assert np.corrcoef(whitened[0, 1024:6144], heard[1024:6144])[0, 1] > 0.97
     np.testing.assert_allclose(in_time[0] - in_time[1], 2 * np.log(100), atol=0.05)
 
@@ -76,12 +77,12 @@ def test_whitening_takes_off_level_and_envelope_and_keeps_the_phases() -> None:
 def test_what_is_whitened_of_a_note_that_still_sounds_is_about_as_loud_as_of_a_whole_one() -> None:
     whole = sounds_of(levels_of(8))
     part = np.where(np.arange(FORMAT.samples) < 1147, whole, 0).astype(np.float32)
-    of_whole, of_part = (np.asarray(atoms.Whitened()(sounds)[1])[:, :1024] for sounds in (whole, part))
+    of_whole, of_part = (np.asarray(front.Whitened()(sounds)[1])[:, :1024] for sounds in (whole, part))
     assert np.abs(np.log2(of_part.std(axis=1) / of_whole.std(axis=1))).max() < 1.7  # where it ends it clicks
 
 
 def test_silence_gives_finite_numbers() -> None:
-    parts = atoms.Whitened()(np.zeros((1, FORMAT.samples), np.float32))
+    parts = front.Whitened()(np.zeros((1, FORMAT.samples), np.float32))
     assert all(np.isfinite(np.asarray(part)).all() for part in parts)
 
 
@@ -90,29 +91,29 @@ def correlation(
 ) -> complex:
     """A whitened sound's correlation, at those of its samples, with one atom's harmonic, as a plain sum."""
     f, v, b = (
-        float(SPACE[COLUMN[f"sin_{name}"]].value_of_level(at)) for name, at in zip(atoms.ATOM, levels, strict=True)
+        float(SPACE[COLUMN[f"sin_{name}"]].value_of_level(at)) for name, at in zip(front.ATOM, levels, strict=True)
     )
-    t = (atoms.HOP + at) / FORMAT.sample_rate  # it begins a hop late
+    t = (front.HOP + at) / FORMAT.sample_rate  # it begins a hop late
     turns = f * t + b / (2 * np.pi * v) * (1 - np.cos(2 * np.pi * v * t))
     heard = np.interp(at, np.arange(len(x)), x)
     return complex((heard * np.exp(-2j * np.pi * harmonic * turns)).sum() / np.sqrt(len(at)))
 
 
 def test_a_matched_filter_answers_as_the_plain_sum_does() -> None:
-    whitened = np.asarray(atoms.Whitened()(sounds_of(levels_of(2)))[1])
-    products = np.asarray(atoms.MatchedFilters(trainable=False)(atoms.Demodulated()(whitened)))
-    assert products.shape == (2, atoms.SEGMENTS, 2 * 4096)
-    parts = atoms.MatchedFilters.SCALE * products.reshape(2, atoms.SEGMENTS, 16, 16, 2, 16)
+    whitened = np.asarray(front.Whitened()(sounds_of(levels_of(2)))[1])
+    products = np.asarray(front.MatchedFilters(trainable=False)(front.Demodulated()(whitened)))
+    assert products.shape == (2, front.SEGMENTS, 2 * 4096)
+    parts = front.MatchedFilters.SCALE * products.reshape(2, front.SEGMENTS, 16, 16, 2, 16)
     rms = np.sqrt(np.mean(whitened[0] ** 2))
     # Low-passed and decimated about the middle of the low-pass, which is where the swings are taken from.
-    at = np.arange(0, atoms.LENGTH, atoms.DECIMATION)[:, None] + np.arange(atoms.TAPS)
-    middle = (atoms.HOP + at[:, 0] + (atoms.TAPS - 1) / 2) / FORMAT.sample_rate
+    at = np.arange(0, front.LENGTH, front.DECIMATION)[:, None] + np.arange(front.TAPS)
+    middle = (front.HOP + at[:, 0] + (front.TAPS - 1) / 2) / FORMAT.sample_rate
     for f, v, b in np.random.default_rng(0).integers(16, size=(6, 3)).tolist():
-        hz, rate_hz, swing_hz = (SPACE[f"sin_{name}"].values[i] for name, i in zip(atoms.ATOM, (f, v, b), strict=True))
-        carrier = np.exp(-2j * np.pi * hz * (atoms.HOP + at) / FORMAT.sample_rate)
-        down = (whitened[0, at] * carrier) @ atoms._lowpass()
+        hz, rate_hz, swing_hz = (SPACE[f"sin_{name}"].values[i] for name, i in zip(front.ATOM, (f, v, b), strict=True))
+        carrier = np.exp(-2j * np.pi * hz * (front.HOP + at) / FORMAT.sample_rate)
+        down = (whitened[0, at] * carrier) @ front._lowpass()
         swing = np.exp(-1j * swing_hz / rate_hz * (1 - np.cos(2 * np.pi * rate_hz * middle)))
-        expected = (down * swing).reshape(atoms.SEGMENTS, -1).sum(axis=1) * atoms.DECIMATION / np.sqrt(atoms.LENGTH)
+        expected = (down * swing).reshape(front.SEGMENTS, -1).sum(axis=1) * front.DECIMATION / np.sqrt(front.LENGTH)
         ours = parts[0, :, v, b, 0, f] + 1j * parts[0, :, v, b, 1, f]
         np.testing.assert_allclose(ours, expected, atol=0.02 * rms)
 
@@ -122,18 +123,18 @@ def test_the_candidates_carry_the_correlations_of_their_harmonics() -> None:
     network = atoms.build(SPACE, FORMAT)
     outputs = [network.get_layer("candidates").output, network.get_layer("whitened").output[1]]
     (found, features), whitened = keras.Model(network.inputs, outputs).predict_on_batch(sounds_of(levels))
-    found = np.asarray(found).reshape(2, atoms.TOKENS, 3, 16).argmax(axis=3)
-    features, whitened = np.asarray(features).reshape(2, atoms.TOKENS, -1), np.asarray(whitened)
-    at = atoms.HARMONICS_START + atoms.HARMONICS_STEP * np.arange(atoms.HARMONICS_LENGTH, dtype=np.float64)
-    turned = 2 + 2 * atoms.SEGMENTS  # the first harmonic's, after the phase and the segments
+    found = np.asarray(found).reshape(2, front.TOKENS, 3, 16).argmax(axis=3)
+    features, whitened = np.asarray(features).reshape(2, front.TOKENS, -1), np.asarray(whitened)
+    at = front.HARMONICS_START + front.HARMONICS_STEP * np.arange(front.HARMONICS_LENGTH, dtype=np.float64)
+    turned = 2 + 2 * front.SEGMENTS  # the first harmonic's, after the phase and the segments
     for sound, token in ((0, 0), (1, 3), (1, 20)):
         phase = complex(*features[sound, token, :2])
-        level = features[sound, token, turned + 2 * len(atoms.HARMONICS)]
-        for k, harmonic in enumerate(atoms.HARMONICS):
+        level = features[sound, token, turned + 2 * len(front.HARMONICS)]
+        for k, harmonic in enumerate(front.HARMONICS):
             expected = correlation(whitened[sound], tuple(found[sound, token]), harmonic, at) / level
             ours = complex(*features[sound, token, turned + 2 * k :][:2])
             assert ours == pytest.approx(expected * np.conj(phase) ** harmonic, abs=2e-3)
-            log = features[sound, token, turned + 2 * len(atoms.HARMONICS) + 1 + atoms.SEGMENTS + k]
+            log = features[sound, token, turned + 2 * len(front.HARMONICS) + 1 + front.SEGMENTS + k]
             assert log == pytest.approx(0.25 * np.log(abs(expected) ** 2 + 1e-3), abs=0.01)
 
 
@@ -145,7 +146,7 @@ def test_matched_filters_are_exported_as_products_of_bytes_that_are_the_same_num
 
     network = atoms.build(SPACE, FORMAT)
     shown = keras.Model(network.inputs, network.get_layer("matched_filters").output)
-    data = export._convert(shown, {})
+    data = export._convert(shown, ["products"], {}, PAPER.fold_export)
     nodes = onnx.load_from_string(data).graph.node
     assert [node.op_type for node in nodes].count("MatMulInteger") == 1
     assert not any(node.op_type == "MatMul" and "matched" in node.name for node in nodes)
@@ -153,7 +154,7 @@ def test_matched_filters_are_exported_as_products_of_bytes_that_are_the_same_num
     ours = runtime.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, {"audio": sounds})[0]
     theirs = np.asarray(shown.predict_on_batch(sounds))
     # Of what lies between two whole numbers, single precision may decide otherwise.
-    assert np.abs(ours - theirs).max() <= 2 * atoms.WHOLE_NUMBERS
+    assert np.abs(ours - theirs).max() <= 2 * front.WHOLE_NUMBERS
     assert np.mean(ours == theirs) > 0.9
 
 
@@ -162,12 +163,12 @@ def test_the_loudest_oscillators_are_among_the_candidates() -> None:
     network = atoms.build(SPACE, FORMAT)
     candidates = keras.Model(network.inputs, network.get_layer("candidates").output)
     found, features = (np.asarray(part) for part in candidates.predict_on_batch(sounds_of(levels)))
-    assert found.shape == (24 * atoms.TOKENS, 48)
-    assert features.shape == (24 * atoms.TOKENS, 35)
-    at = found.reshape(24, atoms.TOKENS, 3, 16).argmax(axis=3)
+    assert found.shape == (24 * front.TOKENS, 48)
+    assert features.shape == (24 * front.TOKENS, 35)
+    at = found.reshape(24, front.TOKENS, 3, 16).argmax(axis=3)
     hits = []
     for name in ("sin", "saw", "tri", "sqr"):
-        f, v, b = (levels[:, COLUMN[f"{name}_{what}"]] for what in atoms.ATOM)
+        f, v, b = (levels[:, COLUMN[f"{name}_{what}"]] for what in front.ATOM)
         true = np.stack([f, np.where(b == 0, 0, v), b], axis=1)
         hits.append((at == true[:, None]).all(axis=2).any(axis=1)[levels[:, COLUMN[f"{name}_amplitude"]] >= 8])
     assert np.concatenate(hits).mean() > 0.9
@@ -175,7 +176,7 @@ def test_the_loudest_oscillators_are_among_the_candidates() -> None:
 
 def test_attention_and_normalization_are_those_of_keras() -> None:
     rng = np.random.default_rng(2)
-    tokens = rng.normal(size=(3, atoms.TOKENS + atoms.GLOBAL_TOKENS, 32)).astype(np.float32)
+    tokens = rng.normal(size=(3, front.TOKENS + atoms.GLOBAL_TOKENS, 32)).astype(np.float32)
     ours, theirs = atoms.Attention(), keras.layers.MultiHeadAttention(atoms.HEADS, 32 // atoms.HEADS)
     answer = np.asarray(ours(tokens.reshape(-1, 32))).reshape(tokens.shape)
     theirs(tokens, tokens)
@@ -191,7 +192,7 @@ def test_attention_and_normalization_are_those_of_keras() -> None:
 
 
 def test_owners_mix_what_the_tokens_say() -> None:
-    owners, rows, rng = atoms.Owners(), atoms.TOKENS + atoms.GLOBAL_TOKENS, np.random.default_rng(1)
+    owners, rows, rng = atoms.Owners(), front.TOKENS + atoms.GLOBAL_TOKENS, np.random.default_rng(1)
     levels = np.eye(16)[rng.integers(16, size=(2 * rows, 3))].reshape(-1, 48)
     tokens = np.concatenate([rng.normal(size=(2 * rows, 7)), levels], axis=1).astype(np.float32)
     mixed, owned = (np.asarray(part) for part in owners(tokens))
@@ -207,7 +208,7 @@ def test_owners_mix_what_the_tokens_say() -> None:
 
 
 def test_before_training_a_token_says_the_levels_of_its_atom() -> None:
-    owners, rows = atoms.Owners(), atoms.TOKENS + atoms.GLOBAL_TOKENS
+    owners, rows = atoms.Owners(), front.TOKENS + atoms.GLOBAL_TOKENS
     levels = np.eye(16)[np.tile([[3, 0, 15]], (rows, 1))].reshape(-1, 48)
     mixed, _ = owners(np.concatenate([np.zeros((rows, 7)), levels], axis=1).astype(np.float32))
     assert np.asarray(mixed).argmax(axis=3).tolist() == [[[3, 0, 15]] * 4]
@@ -215,6 +216,6 @@ def test_before_training_a_token_says_the_levels_of_its_atom() -> None:
 
 def test_it_hears_no_other_synth() -> None:
     with pytest.raises(UsageError, match="paper only"):
-        networks.build("Atoms", synths.load("sine").space, FORMAT)
+        networks.build("Atoms", synths.load("sine").space, FORMAT, own=PAPER.networks)
     with pytest.raises(UsageError, match="paper only"):
-        networks.build("Atoms", SPACE, AudioFormat(44100, 1.0))
+        networks.build("Atoms", SPACE, AudioFormat(44100, 1.0), own=PAPER.networks)

@@ -17,6 +17,8 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 from inversynth import _native, synths
 from inversynth.predict import model as predict
 from inversynth.predict.model import Model, load_model
+from inversynth.predict.onnx_file import read_facts, read_weights
+from inversynth.predict.shipped import find
 from inversynth.synths import sampling
 from inversynth.synths.paper import inference as compiled
 
@@ -29,12 +31,12 @@ SAMPLES = PAPER.format.samples
 
 @pytest.fixture(scope="module")
 def data() -> bytes:
-    return predict.find("paper").read_bytes()
+    return find("paper").read_bytes()
 
 
 @pytest.fixture(scope="module")
 def made(data: bytes) -> Made:
-    return predict.read_weights(data), predict.read_facts(data).training
+    return read_weights(data), read_facts(data).training
 
 
 @pytest.fixture(scope="module")
@@ -135,12 +137,11 @@ def test_a_sound_leaves_nothing_for_the_next(native: Model) -> None:
 
 def test_without_temperatures_the_probabilities_are_the_softmax_of_the_logits(made: Made) -> None:
     weights, training = made
-    plain, hot = compiled.atoms(weights, {**training, "temperatures": None}), compiled.atoms(weights, training)
+    plain = compiled.infer_natively(weights, {**training, "temperatures": None})
+    hot = compiled.infer_natively(weights, training)
     assert plain is not None
     assert hot is not None
-    rows, calibrated = np.empty((2, 23, 16), np.float32)
-    plain.hear(patches(1)[0], rows)
-    hot.hear(patches(1)[0], calibrated)
+    rows, calibrated = plain.infer(patches(1)[0]), hot.infer(patches(1)[0])
     for row, (offset, slope), other in zip(rows, training["temperatures"], calibrated, strict=True):
         exact = row.astype(np.float64)
         temperature = np.exp(offset - slope * np.sum(exact * np.log(np.maximum(exact, 1e-30))))
@@ -149,13 +150,13 @@ def test_without_temperatures_the_probabilities_are_the_softmax_of_the_logits(ma
 
 
 def test_it_lets_other_threads_run(made: Made) -> None:
-    network = compiled.atoms(*made)
+    network = compiled.infer_natively(*made)
     assert network is not None
-    sound, out = patches(1)[0], np.empty((23, 16), np.float32)
+    sound = patches(1)[0]
 
     def hear() -> None:
         for _ in range(50):
-            network.hear(sound, out)
+            network.infer(sound)
 
     assert ticks_during(hear) > 1
 
@@ -168,7 +169,7 @@ def test_weights_are_read_as_they_stand_in_the_file_by_their_names_in_keras(data
     right = {
         weight.name: onnx.numpy_helper.to_array(weight) for weight in onnx.load_from_string(data).graph.initializer
     }
-    found = predict.read_weights(data)
+    found = read_weights(data)
     assert {"whitened/cosines", "attention_1/asked/kernel", "owners/said/bias", "matched_filters/phasors"} <= set(found)
     for name, array in found.items():
         np.testing.assert_array_equal(array, right[name])
@@ -247,7 +248,7 @@ def test_a_weight_that_is_written_in_another_way_is_left_out(replaced: int, by: 
     }
 
     def weights(fields: dict[int, bytes]) -> dict[str, NDArray[Any]]:
-        return predict.read_weights(onnx_file.field(7, onnx_file.field(5, b"".join(fields.values()))))
+        return read_weights(onnx_file.field(7, onnx_file.field(5, b"".join(fields.values()))))
 
     np.testing.assert_array_equal(weights(parts)["a"], np.zeros(2, np.float32))
     assert weights({**parts, replaced: by}) == {}

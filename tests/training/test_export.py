@@ -20,10 +20,12 @@ from inversynth.errors import InversynthError, MismatchError, UsageError
 from inversynth.networks import build as networks
 from inversynth.predict.model import load_model
 from inversynth.synths import sampling
-from inversynth.training import loop as training
 from inversynth.training import onnx_export as module
-from inversynth.training.loop import Settings, load_arrays, save_arrays, train
+from inversynth.training import trainer
+from inversynth.training.loop import train
 from inversynth.training.onnx_export import export
+from inversynth.training.run import load_arrays, save_arrays
+from inversynth.training.settings import Settings
 
 SINE = synths.load("sine")
 
@@ -77,8 +79,8 @@ def test_the_file_carries_its_space_and_its_training(file: Path, sine_run: Path)
 def test_networks_with_a_fitted_front_end_are_exported_as_they_were_fitted(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "FITTED", 64)
-    train(Settings("sine", model, epochs=1, steps=4, batch_size=16, validation=16), tmp_path / "run")
+    monkeypatch.setattr(trainer, "FITTED", 64)
+    train(Settings("sine", model, epochs=1, steps=4, batch_size=16, validation=16), SINE, tmp_path / "run")
     assert export(tmp_path / "run", tmp_path / "model.onnx") <= 1e-4
     heard = load_model(tmp_path / "model.onnx", "cpu").predict(audio(16))
     assert max(np.ptp(row, axis=0).max() for row in heard) > 1e-3  # it tells sounds apart
@@ -109,7 +111,7 @@ def test_a_calibrated_file_answers_at_the_temperatures_that_it_names(sine_run: P
 
 def test_a_run_with_the_papers_loss_is_exported_as_distributions(tmp_path: Path) -> None:
     settings = Settings("sine", "C1", epochs=1, steps=2, batch_size=8, validation=16, warmup_steps=1, loss="sigmoid")
-    train(settings, tmp_path / "run")
+    train(settings, SINE, tmp_path / "run")
     export(tmp_path / "run", tmp_path / "model.onnx")
     heard = audio(3)
     made = load_model(tmp_path / "model.onnx").predict(heard)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import UsageError
-from . import printable
+from . import add_synth, printable
 
 MOST_SOUNDS = 1 << 20
 
@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `inversynth export`."""
     parser.add_argument("folder", metavar="RUN", type=Path, help="the folder of a training run")
     parser.add_argument("--out", metavar="FILE.onnx", type=Path, help="the file to write (default: RUN/model.onnx)")
+    add_synth(parser, "what the run was trained for", "that of the run")
     parser.add_argument(
         "--calibrate",
         metavar="N",
@@ -38,6 +39,6 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{args.calibrate} sounds to calibrate on are outside 0..{MOST_SOUNDS}")
     from ..training.onnx_export import export
 
-    difference = export(args.folder, out, lambda text: print(text, flush=True), args.calibrate)
+    difference = export(args.folder, out, args.synth, lambda text: print(text, flush=True), args.calibrate)
     print(f"wrote {printable(out)} ({out.stat().st_size / 1e6:.1f} MB); largest difference from Keras {difference:.1e}")
     return 0

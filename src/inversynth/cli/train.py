@@ -7,13 +7,13 @@ import dataclasses
 import sys
 from typing import Any
 
+from .. import synths
 from ..errors import UsageError
 from ..networks.architectures import MODELS
-from . import printable
+from . import add_synth, printable
 
 HELP = {
-    "synth": "whose sounds to learn",
-    "model": f"one of the paper's: {', '.join(MODELS)}; or one of the synth's own (paper: Atoms)",
+    "model": f"{', '.join(MODELS)}, or one of the synth's own",
     "data": "train on this dataset (without --split, its last --validation items are held out)",
     "split": "train on this part of the dataset (see: inversynth data split); measure on the part validation",
     "epochs": "at most this many epochs; the learning rate falls over all of them",
@@ -22,27 +22,33 @@ HELP = {
     "learning_rate": "highest learning rate of AdamW",
     "warmup_steps": "steps over which the learning rate rises",
     "weight_decay": "weight decay of AdamW",
-    "loss": "softmax (a distribution a parameter) or sigmoid (the paper's binary cross-entropy)",
+    "loss": "softmax (a distribution a parameter) or sigmoid (a binary cross-entropy for each level)",
     "seed": "of the weights, the sounds and their order",
     "validation": "number of held-out sounds",
     "patience": "stop after so many epochs without a better validation loss",
     "data_format": "channels_last or channels_first",
     "augment": "the share of fresh sounds that are heard with noise, rounded to 16 bits, or with an offset",
     "partial": "the share of fresh sounds that are heard in part, as notes that still sound",
+    "note": "the network is told the note that is played: a second input",
     "precision": "float32 or mixed_bfloat16 (faster where the processor computes in bfloat16)",
 }
-"""What each field of `training.Settings` means, as an option."""
+"""What each field of `training.Settings` but the synth means, as an option."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One option for each field of `training.Settings`, with its default, and where the run is kept."""
-    from ..training.loop import Settings
+    from ..training.settings import Settings
 
     parser.add_argument("--out", required=True, metavar="RUN", help="folder of the run")
+    add_synth(parser, "whose sounds to learn", f"{synths.DEFAULT}, with --resume that of the run")
     source = parser.add_mutually_exclusive_group()
     for field in dataclasses.fields(Settings):
         flag = "--" + field.name.replace("_", "-")
-        if field.name == "data":
+        if field.name == "synth":
+            continue
+        if isinstance(field.default, bool):
+            parser.add_argument(flag, action="store_true", default=None, help=HELP[field.name])
+        elif field.name == "data":
             source.add_argument(flag, metavar="DIR", help=HELP["data"])
             source.add_argument("--render", action="store_true", help="draw fresh sounds while training (the default)")
         else:
@@ -57,17 +63,24 @@ def run(args: argparse.Namespace) -> int:
     """Trains; returns 0 when the run is finished and 130 when it was stopped and can be resumed."""
     from pathlib import Path
 
-    from ..training.loop import Run, Settings, train
+    from ..training.loop import train
+    from ..training.run import Run
+    from ..training.settings import Settings
 
-    given = {f.name: getattr(args, f.name) for f in dataclasses.fields(Settings) if getattr(args, f.name) is not None}
+    options = {name: value for name, value in vars(args).items() if name in HELP and value is not None}
     if args.resume:
-        settings = dataclasses.replace(Run.read(Path(args.out)).settings, **given)
+        before = Run.read(Path(args.out)).settings
+        synth = args.synth or synths.find(before.synth)
+        if synth is None:
+            raise UsageError(f"{args.out} was trained on {before.synth}, which isn't here; name its file with --synth")
+        settings = dataclasses.replace(before, synth=synth.name, **options)
         if args.render and settings.data is not None:
             raise UsageError(f"{args.out} was trained on {settings.data}; resume it without --render")
     else:
-        settings = Settings(**given)
+        synth = args.synth or synths.load()
+        settings = Settings(synth.name, **options)
     with _Display(settings.epochs) as display:
-        finished = train(settings, args.out, resume=args.resume, report=display, tensorboard=args.tensorboard)
+        finished = train(settings, synth, args.out, resume=args.resume, report=display, tensorboard=args.tensorboard)
     if not finished:
         print(f"stopped; go on with: inversynth train --out {printable(args.out)} --resume", file=sys.stderr)
         return 130
@@ -107,11 +120,12 @@ class _Display:
         if what == "step":
             self.progress.update(self.task, completed=facts["step"], total=facts["total"], loss=facts["loss"])
         else:
+            mae = facts["val_mae"]
             self.console.print(
                 f"epoch {facts['epoch']}/{self.epochs}  {facts['sounds']:,} sounds  {facts['seconds']:.0f} s "
                 f"({facts['waited']:.1f} s waiting for data)  loss {facts['loss']:.4f}  "
                 f"validation: loss {facts['val_loss']:.4f}  MPR {facts['val_mpr']:.2f}  "
-                f"top-1 {facts['val_top1']:.3f}  MAE {facts['val_mae']:.2f}",
+                f"top-1 {facts['val_top1']:.3f}  MAE {'-' if mae is None else f'{mae:.2f}'}",
                 highlight=False,
                 soft_wrap=True,
             )

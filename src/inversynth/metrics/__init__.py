@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from .field import field_measures
 from .intervals import mean_intervals, summary
-from .parameters import calibration, group_measures, mean_mpr, parameter_measures, pooled, ranks
+from .parameters import (
+    calibration,
+    group_measures,
+    mean_mae,
+    mean_mpr,
+    mean_top,
+    parameter_measures,
+    pooled,
+    ranks,
+)
 from .sounds import FLOOR, WINDOW, log_spectrograms, pearson, sound_measures, spectrogram, window_samples
 
 TITLES = {
@@ -31,7 +40,9 @@ __all__ = [
     "group_measures",
     "log_spectrograms",
     "mean_intervals",
+    "mean_mae",
     "mean_mpr",
+    "mean_top",
     "parameter_measures",
     "pearson",
     "pooled",

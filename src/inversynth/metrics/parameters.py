@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..spec import ROLES, ParamSpace
+from ..spec import CATEGORICAL, ROLES, ParamSpace
 
 
 def ranks(probabilities: NDArray[Any], levels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -26,10 +27,12 @@ def parameter_measures(
 ) -> list[dict[str, Any]]:
     """One row a parameter: `name`, `count`, `mpr` (percent), `top` (accuracies for k = 1..top), `mae` (levels).
 
+    `mae`, the mean absolute error, is None for a categorical parameter: its levels have no order.
+
     probabilities: P arrays (n, levels of the parameter); levels: (n, P) the right ones. MPR, the mean
     percentile rank, is 100 (1 - mean(r / L)), r = how many of the L classes score above the right one.
     An item counts for a parameter only where that parameter is `heard`, (n, P) or (P,); by default, where the
-    space says that it has an effect.
+    space says that it has an effect. Where none counts, its measures are NaN.
     """
     right = space.check_levels(levels)
     counts = _counts(space, right, heard)
@@ -42,9 +45,9 @@ def parameter_measures(
             {
                 "name": param.name,
                 "count": int(use.sum()),
-                "mpr": float(100 * (1 - np.mean(rank / param.levels))),
-                "top": [float(np.mean(rank < k)) for k in range(1, top + 1)],
-                "mae": float(np.mean(np.abs(scores.argmax(axis=1) - at))),
+                "mpr": 100 * (1 - _mean(rank / param.levels)),
+                "top": [_mean(rank < k) for k in range(1, top + 1)],
+                "mae": None if param.kind == CATEGORICAL else _mean(np.abs(scores.argmax(axis=1) - at)),
             }
         )
     return rows
@@ -54,9 +57,27 @@ def _counts(space: ParamSpace, levels: NDArray[np.int64], heard: ArrayLike | Non
     return space.active(levels) if heard is None else np.broadcast_to(np.asarray(heard, bool), levels.shape)
 
 
+def _mean(values: ArrayLike) -> float:
+    """The mean of those that aren't NaN; NaN if there are none."""
+    at = np.asarray(values, np.float64)
+    at = at[~np.isnan(at)]
+    return float(np.mean(at)) if len(at) else math.nan
+
+
 def mean_mpr(rows: Sequence[dict[str, Any]]) -> float:
-    """The mean over parameters of their MPR, in percent."""
-    return float(np.mean([row["mpr"] for row in rows]))
+    """The mean over parameters of their MPR, in percent; what no item counts for is left out."""
+    return _mean([row["mpr"] for row in rows])
+
+
+def mean_top(rows: Sequence[dict[str, Any]]) -> list[float]:
+    """The means over parameters of their accuracies `top`; what no item counts for is left out."""
+    return [_mean(column) for column in np.transpose([row["top"] for row in rows])]
+
+
+def mean_mae(rows: Sequence[dict[str, Any]]) -> float | None:
+    """The mean over parameters of their MAE, in levels, but for categorical ones; None if there are no others."""
+    found = [row["mae"] for row in rows if row["mae"] is not None]
+    return _mean(found) if found else None
 
 
 def group_measures(
@@ -80,9 +101,9 @@ def group_measures(
             {
                 "name": group,
                 "params": [row["name"] for row in members],
-                "mpr": float(np.mean([row["mpr"] for row in members])),
-                "top": [float(k) for k in np.mean([row["top"] for row in members], axis=0)],
-                "mae": float(np.mean([row["mae"] for row in members])),
+                "mpr": mean_mpr(members),
+                "top": mean_top(members),
+                "mae": mean_mae(members),
             }
         )
     return found

@@ -1,1 +1,1 @@
-"""Keras networks for any parameter space: front ends, heads, the paper's architectures."""
+"""Keras networks for any parameter space: architectures, front ends, heads."""

@@ -1,4 +1,4 @@
-"""The networks: the paper's as tables (arXiv 1812.06349), and the names of all."""
+"""The networks of arXiv 1812.06349 as tables, and the names of all."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from ..errors import UsageError
 
-# Filters, kernel (time, frequency), strides (time, frequency): the paper's table of architectures,
-# and the one place where they are declared. ConvE2E's first four layers run along the waveform.
+# Filters, kernel (time, frequency), strides (time, frequency): its table of architectures, and the one place
+# where they are declared. ConvE2E's first four layers run along the waveform.
 _C6 = ((32, 3, 3, 2, 2), (71, 3, 3, 2, 2), (128, 3, 4, 2, 3), (128, 3, 3, 2, 2), (128, 3, 3, 2, 2), (128, 3, 3, 1, 2))
 SPECTROGRAM_STACKS: dict[str, tuple[tuple[int, int, int, int, int], ...]] = {
     "C1": ((38, 13, 26, 13, 26),),
@@ -46,7 +46,7 @@ DENSE_STACKS: dict[str, tuple[tuple[int, float], ...]] = {
 LINEAR = ("FC-Linear", "HC")
 """The fully connected networks without activations."""
 HAND_MADE = ("HC", "HC3")
-"""The fully connected networks on hand-made features; the others hear a bag of words."""
+"""The fully connected networks on hand-made features; the others take a bag of words."""
 WORD_DIMENSIONS, WORDS, FEATURE_DIMENSIONS = 64, 1000, 1000
 """Principal components of a frame and centroids of the bag of words; principal components of the features."""
 

@@ -1,4 +1,4 @@
-"""The paper's networks, with their audio front end inside, for any parameter space.
+"""The networks, with their audio front end inside, for any parameter space.
 
 Keras layers and `keras.ops` only, so that they run on every Keras back end. A network takes raw audio
 (n, samples) and gives one row of logits, the classes of all parameters side by side; `Heads` cuts it.
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
+from ..metrics import WINDOW
 from ..spec import AudioFormat, ParamSpace
 from .architectures import (
     DENSE_STACKS,
@@ -31,7 +32,9 @@ from .architectures import (
     WORDS,
     check_model,
 )
-from .frontends import HandMadeFeatures, LogSpectrogram, PrincipalComponents, WordCounts  # first: says what to install
+from .frontends import HandMadeFeatures, LogSpectrogram, NoteShares  # first: it says what to install
+
+from .fitted import PrincipalComponents, WordCounts  # isort: skip
 
 import keras  # isort: skip
 from keras import layers, ops  # isort: skip
@@ -53,16 +56,25 @@ def build(
     data_format: str = "channels_last",
     precision: str = "float32",
     own: Own = MappingProxyType({}),
+    window: int = WINDOW,
+    note: bool = False,
 ) -> keras.Model:
-    """A network by its name: (n, audio.samples) float32 to (n, sum of levels) logits.
+    """A network by its name: (n, audio.samples) float32 `audio` to (n, sum of levels) logits.
 
-    Convolutions use "same" padding, which gives the paper's weight counts (1.2 M; Conv6XL 2.3 M) and
-    ConvE2E's 64 x 257. `seed` fixes the initial weights, by its low 32 bits. With the precision mixed_bfloat16
-    the layers that are trained compute in bfloat16; their weights, the front end and the logits stay float32.
-    The fully connected networks must be adapted before they are trained. own: networks of the synth's own, by
-    their names. Raises `UsageError` for an unknown model.
+    window: of its front end, in samples. note: it has a second input, `note`, (n, 3) float32: key, velocity and hold in
+    seconds, as `spec.Note.rows` gives them; it meets what is made of the sound before the first dense layer.
+
+    Convolutions use "same" padding, which gives the published weight counts (1.2 M; Conv6XL 2.3 M) and ConvE2E's 64 x
+    257, and takes spectrograms of any size. `seed` fixes the initial weights, by its low 32 bits. With the precision
+    mixed_bfloat16 the layers that are trained compute in bfloat16; their weights, the front end and the logits stay
+    float32. The fully connected networks must be adapted before they are trained. own: networks of the synth's own,
+    by their names; they choose their own front end. Raises `UsageError` for an unknown model, and for a `note` where
+    the network is one of the synth's own.
     """
     check_model(model, own)
+    taken = sorted({"audio", "note"} & set(space.names))
+    if taken:
+        raise UsageError(f"a parameter can't be called {taken[0]}: an input of a network is; call it otherwise")
     if data_format not in ("channels_last", "channels_first"):
         raise UsageError(f"data format {data_format!r} is not channels_last or channels_first")
     if precision not in PRECISIONS:
@@ -70,13 +82,20 @@ def build(
     _multiply_in_full()
     keras.utils.set_random_seed(seed & 0xFFFFFFFF)
     if model in own:
+        if note:
+            raise UsageError(f"the network {model} can't be told the note; leave --note out, or choose another --model")
         return own[model](space, audio, precision)
-    inputs = keras.Input((audio.samples,), dtype="float32", name="audio")
+    sound = keras.Input((audio.samples,), dtype="float32", name="audio")
+    inputs, more = [sound], []
+    if note:
+        inputs.append(keras.Input((3,), dtype="float32", name="note"))
+        more = [NoteShares(audio.seconds, name="note_shares")(inputs[1])]
     if model in DENSE_STACKS:
-        hidden = _dense(model, inputs, audio, precision)
+        hidden = _dense(model, sound, more, audio, window, precision)
     else:
-        hidden = _convolutions(model, inputs, audio, data_format, precision)
-    return keras.Model(inputs, layers.Dense(int(space.levels.sum()), name="logits")(hidden), name=model)
+        hidden = _convolutions(model, sound, more, audio, window, data_format, precision)
+    logits = layers.Dense(int(space.levels.sum()), name="logits")(hidden)
+    return keras.Model(inputs if note else sound, logits, name=model)
 
 
 def _multiply_in_full() -> None:
@@ -91,44 +110,52 @@ def _multiply_in_full() -> None:
         tensorflow.config.experimental.enable_tensor_float_32_execution(False)
 
 
-def _convolutions(model: str, inputs: Any, audio: AudioFormat, data_format: str, precision: str) -> Any:
+def _convolutions(
+    model: str, sound: Any, more: list[Any], audio: AudioFormat, window: int, data_format: str, precision: str
+) -> Any:
     if model in WAVEFORM_STACKS:
-        x = layers.Reshape((audio.samples, 1))(inputs)
+        x = layers.Reshape((audio.samples, 1))(sound)
         for filters, kernel, stride in WAVEFORM_STACKS[model]:
             x = layers.Conv1D(filters, kernel, stride, padding="same", activation="relu", dtype=precision)(x)
         x = layers.Reshape((*x.shape[1:], 1), dtype=precision)(x)
     else:
-        x = LogSpectrogram(name="log_spectrogram")(inputs)
+        x = LogSpectrogram(window, name="log_spectrogram")(sound)
     if data_format == "channels_first":
         x = layers.Permute((3, 1, 2))(x)
     form: dict[str, Any] = {"padding": "same", "activation": "relu", "data_format": data_format, "dtype": precision}
     for filters, k1, k2, s1, s2 in SPECTROGRAM_STACKS[model]:
         x = layers.Conv2D(filters, (k1, k2), (s1, s2), **form)(x)
-    x = layers.Flatten(data_format=data_format, dtype=precision)(x)
+    x = _with(layers.Flatten(data_format=data_format, dtype=precision)(x), more, precision)
     return layers.Dense(HIDDEN_UNITS, activation="relu", dtype=precision)(x)
 
 
-def _dense(model: str, inputs: Any, audio: AudioFormat, precision: str) -> Any:
-    x = LogSpectrogram(name="log_spectrogram")(inputs)
+def _with(x: Any, more: list[Any], precision: str) -> Any:
+    """(n, k) and what else the dense layers are given."""
+    return layers.Concatenate(dtype=precision)([x, *more]) if more else x
+
+
+def _dense(model: str, sound: Any, more: list[Any], audio: AudioFormat, window: int, precision: str) -> Any:
+    x = LogSpectrogram(window, name="log_spectrogram")(sound)
     if model in HAND_MADE:
-        x = HandMadeFeatures(audio.sample_rate, name="features")(inputs, x)
+        x = HandMadeFeatures(audio.sample_rate, window, name="features")(sound, x)
         x = PrincipalComponents(FEATURE_DIMENSIONS, standardise=True, name="principal_components")(x)
     else:
         x = layers.Reshape(x.shape[1:3])(x)
         x = PrincipalComponents(WORD_DIMENSIONS, name="principal_components")(x)
         x = WordCounts(WORDS, name="words")(x)
+    x = _with(x, more, precision)
     for units, dropout in DENSE_STACKS[model]:
         x = layers.Dense(units, activation=None if model in LINEAR else "relu", dtype=precision)(x)
         x = layers.Dropout(dropout, dtype=precision)(x)
     return x
 
 
-def adapt(network: keras.Model, sounds: Callable[[], Iterable[NDArray[np.float32]]]) -> None:
-    """Fits the layers that are fitted and not trained, one after another; `sounds` gives the same batches each time."""
+def adapt(network: keras.Model, inputs: Callable[[], Iterable[Any]]) -> None:
+    """Fits the layers that are fitted and not trained, one after another; `inputs` gives the same batches each time."""
     for layer in network.layers:
         if hasattr(layer, "adapt"):
             until = keras.Model(network.inputs, layer.input)
-            layer.adapt(np.concatenate([np.asarray(until.predict_on_batch(batch)) for batch in sounds()]))
+            layer.adapt(np.concatenate([np.asarray(until.predict_on_batch(batch)) for batch in inputs()]))
 
 
 @dataclass(frozen=True)
@@ -137,7 +164,7 @@ class Heads:
 
     space: ParamSpace
     sigmoid: bool = False
-    """Whether the logits were trained as the paper's independent sigmoids; else as one softmax a parameter."""
+    """Whether the logits were trained as independent sigmoids; else as one softmax a parameter."""
     temperatures: tuple[tuple[float, float], ...] | None = None
     """(P, 2) a and b of each parameter: its logits are divided by exp(a + b H), H the entropy of their softmax in nats,
     to make its probabilities mean what they say."""
@@ -200,7 +227,7 @@ class Heads:
     def loss(self, levels: Any, logits: Any) -> Any:
         """(n, P) int levels, -1 where a parameter has no effect, and logits to the mean loss of a parameter.
 
-        Cross-entropy of each parameter's softmax, or the paper's binary cross-entropy over its classes;
+        Cross-entropy of each parameter's softmax, or binary cross-entropy over its classes;
         what has no effect has no part in it.
         """
         levels = ops.cast(levels, "int32")

@@ -1,7 +1,6 @@
-"""What the networks hear: layers that take raw audio and are not trained.
+"""The front ends of networks: layers that take raw audio, or notes, and are not trained.
 
-Keras layers and `keras.ops` only, so that they run on every Keras back end and convert to ONNX. Layers with a
-method `adapt` are fitted once, to sounds, before training; what they found are weights that training leaves alone.
+Keras layers and `keras.ops` only, so that they run on every Keras back end and convert to ONNX.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
+from ..metrics import WINDOW
 from ..system.devices import quiet
 
 try:
@@ -35,17 +35,16 @@ except (ImportError, ValueError) as error:
 
 Floats = NDArray[np.float32]
 
-WINDOW, HOP = 512, 256
-BINS = WINDOW // 2 + 1
 LOG_FLOOR = 1e-3
-"""Magnitudes below this are silence to a network; a full-scale sine has a magnitude of 128."""
+"""Magnitudes below this are silence to a network; a full-scale sine has one of a quarter of the window's samples."""
 
 BANDS = 24
 """Mel bands of the hand-made features."""
 COEFFICIENTS = 13
 """Mel-frequency cepstral coefficients of a frame."""
-OCTAVES = (1, 8, 16, 32, 64, 128, BINS)
-"""Edges, in bins, of the bands in which spectral peaks, valleys and contrast are taken."""
+OCTAVES_HZ = (32, 256, 512, 1024, 2048, 4096)
+"""Lower edges of the bands in which spectral peaks, valleys and contrast are taken; the last ends at the Nyquist
+frequency."""
 EXTREME = 0.2
 """The share of a band's bins that makes its peak, and its valley."""
 ROLL_OFF = 0.85
@@ -54,12 +53,6 @@ INAUDIBLE = 1e-6
 """Samples up to this are not positive: of those near 2^-126, back ends disagree whether they are 0."""
 SEGMENTS, SEGMENT_FRAMES = 25, 4
 """Segments whose mean and standard deviation are taken, evenly spread and overlapping."""
-
-MEANS_FRAMES = 1 << 16
-MEANS_ROUNDS = 20
-"""k-means: the most frames that it looks at, and its iterations."""
-SKETCH_EXTRA, SKETCH_ROUNDS = 100, 2
-"""The randomised decomposition: columns beyond those asked for, and its iterations."""
 
 
 class FrontEnd(layers.Layer):
@@ -78,30 +71,38 @@ class FrontEnd(layers.Layer):
 
 @keras.saving.register_keras_serializable("inversynth")
 class Spectrum(FrontEnd):
-    """(n, samples) audio to the real and the imaginary part of its spectrum, (n, frames, 257) each.
+    """(n, samples) audio to the real and the imaginary part of its spectrum, (n, frames, window / 2 + 1) each.
 
-    Periodic Hann window of 512, which hops by half; frame m is centred a quarter of the window behind the beginning of
-    hop m, as in the paper's measures (see `inversynth.metrics`).
+    window: samples of a periodic Hann window, which hops by half; frame m is centred a quarter of the window behind the
+    beginning of hop m, as in `inversynth.metrics`.
     """
 
+    def __init__(self, window: int = WINDOW, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.window, self.hop, self.bins = window, window // 2, window // 2 + 1
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "window": self.window}
+
     def build(self, input_shape: Any) -> None:
-        self.frames = -(-input_shape[-1] // HOP)
+        self.frames = -(-input_shape[-1] // self.hop)
         self.cosines, self.sines = (
-            self.keep(name, part) for name, part in zip(("cosines", "sines"), halves(WINDOW, BINS), strict=True)
+            self.keep(name, part)
+            for name, part in zip(("cosines", "sines"), halves(self.window, self.bins), strict=True)
         )
 
     def call(self, audio: Any) -> Any:
-        audio, length = _padded(audio), self.frames * HOP
-        rising = ops.reshape(audio[:, 1 : length + 1], (-1, HOP))
-        falling = backwards(ops.reshape(audio[:, HOP:], (-1, HOP)))
+        audio, length = _padded(audio, self.window), self.frames * self.hop
+        rising = ops.reshape(audio[:, 1 : length + 1], (-1, self.hop))
+        falling = backwards(ops.reshape(audio[:, self.hop :], (-1, self.hop)))
         parts = ops.matmul(rising + falling, self.cosines), ops.matmul(rising - falling, self.sines)
-        real, imaginary = (ops.reshape(part, (-1, self.frames, BINS)) for part in parts)
+        real, imaginary = (ops.reshape(part, (-1, self.frames, self.bins)) for part in parts)
         return real, imaginary
 
 
 @keras.saving.register_keras_serializable("inversynth")
 class LogSpectrogram(Spectrum):
-    """(n, samples) audio to (n, frames, 257, 1) scaled natural log magnitudes of its `Spectrum`, above a floor."""
+    """(n, samples) audio to (n, frames, bins, 1) scaled natural log magnitudes of its `Spectrum`, above a floor."""
 
     def call(self, audio: Any) -> Any:
         real, imaginary = super().call(audio)
@@ -109,7 +110,26 @@ class LogSpectrogram(Spectrum):
         return ops.expand_dims(0.125 * ops.log(ops.maximum(power, LOG_FLOOR**2)) + 1.0, -1)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        return (input_shape[0], -(-input_shape[-1] // HOP), BINS, 1)
+        return (input_shape[0], -(-input_shape[-1] // self.hop), self.bins, 1)
+
+
+@keras.saving.register_keras_serializable("inversynth")
+class NoteShares(FrontEnd):
+    """(n, 3) notes, as `spec.Note.rows` gives them, to (n, 3): key / 127, velocity / 127, and the share of the sound's
+    `seconds` for which the key is held, 1 where it is held to the end or longer."""
+
+    def __init__(self, seconds: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.seconds = seconds
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "seconds": self.seconds}
+
+    def build(self, input_shape: Any) -> None:
+        self.most = self.keep("most", np.array([127.0, 127.0, self.seconds]))
+
+    def call(self, notes: Any) -> Any:
+        return ops.minimum(notes, self.most) / self.most
 
 
 def halves(window: int, bins: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -140,30 +160,30 @@ def gathered(table: Any, at: Any, axis: int = 0) -> Any:
     return tensorflow.gather(table, at, axis=axis)
 
 
-def _hops(audio: Any) -> Any:
-    """(n, samples) to (n, frames + 1, 256): frame m of the spectrogram is the hops m and m + 1."""
-    audio = _padded(audio)
-    return ops.reshape(audio, (-1, audio.shape[-1] // HOP, HOP))
+def _hops(audio: Any, window: int) -> Any:
+    """(n, samples) to (n, frames + 1, hop): frame m of the spectrogram is the hops m and m + 1."""
+    audio, hop = _padded(audio, window), window // 2
+    return ops.reshape(audio, (-1, audio.shape[-1] // hop, hop))
 
 
-def _padded(audio: Any) -> Any:
+def _padded(audio: Any, window: int) -> Any:
     """(n, samples) with the silence that its frames reach into, of a whole number of hops."""
-    samples, front = audio.shape[-1], WINDOW // 4
-    return ops.pad(audio, ((0, 0), (front, (-(-samples // HOP) + 1) * HOP - front - samples)))
+    samples, front, hop = audio.shape[-1], window // 4, window // 2
+    return ops.pad(audio, ((0, 0), (front, (-(-samples // hop) + 1) * hop - front - samples)))
 
 
 # -- hand-made features --------------------------------------------------------------------------
 
 
-def mel_bands(sample_rate: int) -> NDArray[np.float64]:
-    """(257, 24) weights of triangular bands, evenly spaced from 0 to the Nyquist frequency on the mel scale.
+def mel_bands(sample_rate: int, window: int = WINDOW) -> NDArray[np.float64]:
+    """(window / 2 + 1, 24) weights of triangular bands, evenly spaced from 0 to the Nyquist frequency on the mel scale.
 
     The scale is 2595 log10(1 + f / 700) (O'Shaughnessy, "Speech Communication", 1987).
     """
     nyquist_hz = sample_rate / 2
     edges_mel = np.linspace(0, 2595 * np.log10(1 + nyquist_hz / 700), BANDS + 2)
     low, middle, high = (700 * (10 ** (edges_mel[i : BANDS + i] / 2595) - 1) for i in range(3))
-    hz = np.linspace(0, nyquist_hz, BINS)[:, None]
+    hz = np.linspace(0, nyquist_hz, window // 2 + 1)[:, None]
     return np.asarray(np.maximum(np.minimum((hz - low) / (middle - low), (high - hz) / (high - middle)), 0))
 
 
@@ -173,6 +193,13 @@ def cosines() -> NDArray[np.float64]:
     return np.asarray(np.cos(phases) * np.where(np.arange(COEFFICIENTS) == 0, 1, np.sqrt(2)) / np.sqrt(BANDS))
 
 
+def octaves(sample_rate: int, window: int = WINDOW) -> list[slice]:
+    """The bins of each of the bands of `OCTAVES_HZ`; those that would have none are left out."""
+    edges = [round(hz * window / sample_rate) for hz in OCTAVES_HZ if hz < sample_rate / 2]
+    bins = window // 2 + 1
+    return [slice(low, high) for low, high in itertools.pairwise(np.unique(np.clip([*edges, bins], 1, bins)).tolist())]
+
+
 @keras.saving.register_keras_serializable("inversynth")
 class HandMadeFeatures(FrontEnd):
     """(n, samples) audio and its `LogSpectrogram` to (n, features).
@@ -180,25 +207,26 @@ class HandMadeFeatures(FrontEnd):
     Of each frame, with |S| the magnitudes: log energies of 24 mel bands, 13 mel-frequency cepstral coefficients,
     zero crossings, spectral centroid, width (standard deviation about the centroid), roll-off (where 85 % of the
     sum of |S| is reached, between the bins too) and flux (Euclidean distance to the |S| of the frame before); of
-    each of six octaves the peak and the valley (mean log |S| of the fifth of its bins that is largest, and
-    smallest) and their difference, the contrast (Jiang et al., "Music type classification by spectral contrast
+    each of six octaves (`OCTAVES_HZ`) the peak and the valley (mean log |S| of the fifth of its bins that is largest,
+    and smallest) and their difference, the contrast (Jiang et al., "Music type classification by spectral contrast
     feature", ICME 2002). To these their time derivatives (central differences). Of all of them the mean and the
     standard deviation in 25 overlapping segments of four frames.
 
     Frequencies are shares of the Nyquist frequency, zero crossings a share of the frame's samples.
     """
 
-    def __init__(self, sample_rate: int, **kwargs: Any) -> None:
+    def __init__(self, sample_rate: int, window: int = WINDOW, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.sample_rate = sample_rate
+        self.sample_rate, self.window = sample_rate, window
+        self.octaves = octaves(sample_rate, window)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "sample_rate": self.sample_rate}
+        return {**super().get_config(), "sample_rate": self.sample_rate, "window": self.window}
 
     def build(self, audio_shape: Any, picture_shape: Any) -> None:
-        self.bands = self.keep("bands", mel_bands(self.sample_rate))
+        self.bands = self.keep("bands", mel_bands(self.sample_rate, self.window))
         self.cosines = self.keep("cosines", cosines())
-        self.place = self.keep("place", np.linspace(0, 1, BINS))
+        self.place = self.keep("place", np.linspace(0, 1, self.window // 2 + 1))
 
     def call(self, audio: Any, picture: Any) -> Any:
         each = self.frames(audio, picture)
@@ -207,7 +235,7 @@ class HandMadeFeatures(FrontEnd):
         return segment_statistics(ops.concatenate([each, (ahead - behind) / 2], axis=2))
 
     def frames(self, audio: Any, picture: Any) -> Any:
-        """(n, frames, 60) what is taken of each frame, in the order of the class's description."""
+        """(n, frames, features) what is taken of each frame, in the order of the class's description."""
         logs = 4.0 * (picture[..., 0] - 1.0)
         magnitudes = ops.exp(logs)
         energies = ops.log(ops.matmul(ops.square(magnitudes), self.bands) + LOG_FLOOR**2)
@@ -218,14 +246,14 @@ class HandMadeFeatures(FrontEnd):
         until = ops.cumsum(magnitudes, axis=2)
         below = ops.clip((ROLL_OFF * total - (until - magnitudes)) / magnitudes, 0.0, 1.0)
         before = ops.concatenate([magnitudes[:, :1], magnitudes[:, :-1]], axis=1)
-        octaves = [logs[:, :, low:high] for low, high in itertools.pairwise(OCTAVES)]
-        peaks = ops.stack([_largest(band) for band in octaves], axis=2)
-        valleys = ops.stack([-_largest(-band) for band in octaves], axis=2)
+        bands = [logs[:, :, octave] for octave in self.octaves]
+        peaks = ops.stack([_largest(band) for band in bands], axis=2)
+        valleys = ops.stack([-_largest(-band) for band in bands], axis=2)
         return ops.concatenate(
             [
                 energies,
                 ops.matmul(energies, self.cosines),
-                _crossings(audio),
+                _crossings(audio, self.window),
                 centroid,
                 width,
                 ops.mean(below, axis=2, keepdims=True),
@@ -243,12 +271,12 @@ def _largest(band: Any) -> Any:
     return ops.mean(ops.top_k(band, -(-int(100 * EXTREME) * band.shape[2] // 100))[0], axis=2)
 
 
-def _crossings(audio: Any) -> Any:
+def _crossings(audio: Any, window: int) -> Any:
     """(n, samples) to (n, frames, 1): how often the sign changes in each frame, as a share of its samples."""
     positive = ops.cast(audio > INAUDIBLE, "float32")
     changes = ops.abs(positive - ops.pad(positive, ((0, 0), (1, 0)))[:, :-1])
-    hops = ops.sum(_hops(changes), axis=2, keepdims=True)
-    return (hops[:, :-1] + hops[:, 1:]) / WINDOW
+    hops = ops.sum(_hops(changes, window), axis=2, keepdims=True)
+    return (hops[:, :-1] + hops[:, 1:]) / window
 
 
 def segment_statistics(series: Any) -> Any:
@@ -260,128 +288,3 @@ def segment_statistics(series: Any) -> Any:
     means = ops.mean(parts, axis=2, keepdims=True)
     spreads = ops.sqrt(ops.mean(ops.square(parts - means), axis=2))
     return ops.reshape(ops.concatenate([means[:, :, 0], spreads], axis=2), (-1, SEGMENTS * 2 * features))
-
-
-# -- what is fitted to sounds --------------------------------------------------------------------
-
-
-@keras.saving.register_keras_serializable("inversynth")
-class PrincipalComponents(FrontEnd):
-    """(..., features) to (..., dimensions): their principal components, as `adapt` found them.
-
-    With `standardise` each feature is first divided by its standard deviation: for features of different units.
-    All components are divided by one number, so that their mean square is 1. Where there are fewer components than
-    dimensions, the rest is 0.
-    """
-
-    def __init__(self, dimensions: int, standardise: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.dimensions, self.standardise = dimensions, standardise
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "dimensions": self.dimensions, "standardise": self.standardise}
-
-    def build(self, input_shape: Any) -> None:
-        self.mean = self.keep("mean", np.zeros(input_shape[-1]))
-        self.components = self.keep("components", np.zeros((input_shape[-1], self.dimensions)))
-
-    def call(self, inputs: Any) -> Any:
-        return ops.matmul(inputs - self.mean, self.components)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return (*input_shape[:-1], self.dimensions)
-
-    def adapt(self, inputs: Floats) -> None:
-        """Finds the components of the rows of `inputs`."""
-        rows = inputs.reshape(-1, inputs.shape[-1])
-        mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-        rows = rows - mean
-        scale = np.ones_like(mean)
-        if self.standardise:
-            spread = np.sqrt(np.mean(np.square(rows), axis=0, dtype=np.float64))
-            scale = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 1e-5 * spread.max()).astype("f4")
-            rows *= scale
-        axes, spread = principal_axes(rows, self.dimensions)
-        size = np.sqrt(np.sum(np.square(spread)) / self.dimensions)
-        found = np.zeros(self.components.shape, np.float32)
-        found[:, : axes.shape[1]] = scale[:, None] * axes / max(size, 1e-6)
-        self.mean.assign(mean)
-        self.components.assign(found)
-
-
-def principal_axes(rows: Floats, count: int) -> tuple[Floats, Floats]:
-    """The directions (features, k) in which centred rows (n, features) vary most, and their deviations (k,) there.
-
-    k is `count`, or the number of rows or features where that is less. Many axes are found by random projections
-    (Halko, Martinsson, Tropp, "Finding structure with randomness", SIAM Review 2011, algorithm 4.4), always the same.
-    """
-    count = min(count, *rows.shape)
-    if rows.shape[1] <= 2 * count or rows.shape[1] < 512:
-        values, axes = np.linalg.eigh(rows.T @ rows)
-    else:
-        width = min(count + SKETCH_EXTRA, *rows.shape)
-        sketch = np.random.default_rng(0).standard_normal((rows.shape[1], width), np.float32)
-        for _ in range(SKETCH_ROUNDS):
-            sketch = np.linalg.qr(rows.T @ (rows @ sketch))[0]
-        inside = rows @ sketch
-        values, turned = np.linalg.eigh(inside.T @ inside)
-        axes = sketch @ turned
-    order = slice(None, -count - 1, -1)
-    return axes[:, order], np.sqrt(np.maximum(values[order], 0) / len(rows))
-
-
-@keras.saving.register_keras_serializable("inversynth")
-class WordCounts(FrontEnd):
-    """(n, frames, features) to (n, words): how many of the frames are nearest to each of the centroids."""
-
-    def __init__(self, words: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.words = words
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "words": self.words}
-
-    def build(self, input_shape: Any) -> None:
-        self.centroids = self.keep("centroids", np.zeros((input_shape[-1], self.words)))
-
-    def call(self, inputs: Any) -> Any:
-        nearness = ops.matmul(inputs, self.centroids) - 0.5 * ops.sum(ops.square(self.centroids), axis=0)
-        nearest = ops.top_k(nearness, 1)[1][..., 0]  # Keras' argmax doesn't convert to ONNX
-        return ops.sum(ops.one_hot(nearest, self.words), axis=1)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return (input_shape[0], self.words)
-
-    def adapt(self, inputs: Floats) -> None:
-        """Finds the centroids of the rows of `inputs`, by k-means."""
-        rows = inputs.reshape(-1, inputs.shape[-1])
-        self.centroids.assign(k_means(rows[:: -(-len(rows) // MEANS_FRAMES)], self.words).T)
-
-
-def k_means(rows: Floats, count: int) -> Floats:
-    """(count, features) the centroids of Lloyd's algorithm, from different rows drawn at random, always the same.
-
-    A centroid that is nearest to no row goes to the row that is farthest from its own. Where there are fewer
-    different rows than centroids, the rest of the centroids lie too far away to be nearest to anything.
-    """
-    different = np.unique(rows, axis=0)
-    chosen = np.random.default_rng(0).permutation(len(different))[:count]
-    centroids = different[chosen]
-    squares = np.sum(np.square(rows), axis=1)
-    for _ in range(MEANS_ROUNDS):
-        nearest = np.empty(len(rows), np.int64)
-        distances = np.empty(len(rows), np.float32)
-        lengths = np.sum(np.square(centroids), axis=1)
-        for at in range(0, len(rows), 4096):
-            part = slice(at, at + 4096)
-            far = lengths - 2 * (rows[part] @ centroids.T)
-            nearest[part] = far.argmin(axis=1)
-            distances[part] = far.min(axis=1) + squares[part]
-        sizes = np.bincount(nearest, minlength=len(centroids))
-        order = np.argsort(nearest, kind="stable")
-        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        used = sizes > 0
-        centroids[used] = np.add.reduceat(rows[order], starts[used]) / sizes[used, None]
-        centroids[~used] = rows[np.argsort(-distances, kind="stable")[: np.count_nonzero(~used)]]
-    rest = np.full((count - len(centroids), rows.shape[1]), 1e6, np.float32)
-    return np.concatenate([centroids, rest]).astype(np.float32)

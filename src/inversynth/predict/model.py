@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import synths
 from ..errors import DamageError, MismatchError, UsageError
+from ..spec import Note
 from ..synths.synth import Inference, Synth
 from .onnx_file import Facts, read_facts, read_weights
 from .shipped import find, shipped
@@ -73,10 +74,11 @@ def _session(data: bytes, device: str, one: str | None = None) -> Any:
 
 
 class Model:
-    """A network that hears the patch of a sound; made by `load_model`.
+    """A network that infers the patch of a sound; made by `load_model`.
 
-    `space`, `audio` (the window it hears), `synth` (a name), `name`, `device` ("cpu" or "cuda": the one
-    it got), `facts`. Not for several threads at a time.
+    `space`, `audio` (the format of its window), `synth` (a name), `note` (what plays where none is given, for a network
+    that is told the note; else None), `name`, `device` ("cpu" or "cuda": the one it got), `facts`. Not for several
+    threads at a time.
     """
 
     def __init__(
@@ -88,10 +90,11 @@ class Model:
         natively: Callable[[], Inference | None] = lambda: None,
     ) -> None:
         self.name, self.facts = name, facts
-        self.space, self.audio, self.synth = facts.space, facts.audio, facts.synth
+        self.space, self.audio, self.synth, self.note = facts.space, facts.audio, facts.synth, facts.note
         self.device = "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
         self._session, self._alone, self._natively = session, alone, natively
         self._window = np.zeros((1, self.audio.samples), np.float32)
+        self._note = np.zeros((1, 3), np.float32)
         self._one = [np.zeros((1, param.levels), np.float32) for param in self.space]
 
     def __repr__(self) -> str:
@@ -104,7 +107,7 @@ class Model:
 
     @property
     def engine(self) -> str:
-        """What hears one window: "native" or "onnxruntime"."""
+        """What infers one window: "native" or "onnxruntime"."""
         return "onnxruntime" if self._inference is None else "native"
 
     @functools.cached_property
@@ -117,12 +120,13 @@ class Model:
             binding.bind_ortvalue_output(param.name, from_numpy(row))
         return session, binding
 
-    def predict(self, audio: ArrayLike) -> list[NDArray[np.float32]]:
+    def predict(self, audio: ArrayLike, notes: Note | ArrayLike | None = None) -> list[NDArray[np.float32]]:
         """Probabilities of each parameter's levels.
 
-        audio: (n, samples) float32 at `self.audio.sample_rate`. Returns P arrays (n, levels) float32 in
-        the order of `space`, rows summing to 1. Raises `UsageError` for another shape or what isn't finite, and
-        `DamageError` for a network that then gives what isn't.
+        audio: (n, samples) float32 at `self.audio.sample_rate`. notes: what was played, one for all or (n, 3) rows of
+        key, velocity and hold in seconds, by default `note`; a network that isn't told the note takes no account of
+        them. Returns P arrays (n, levels) float32 in the order of `space`, rows summing to 1. Raises `UsageError` for
+        another shape or what isn't finite, and `DamageError` for a network that then gives what isn't.
         """
         at = np.ascontiguousarray(audio, np.float32)
         if at.ndim != 2 or at.shape[1] != self.audio.samples:
@@ -132,7 +136,13 @@ class Model:
             )
         if not np.isfinite(at).all():
             raise UsageError("the sounds hold NaN or infinite samples")
-        chunks = [self._session.run(self.space.names, {"audio": at[i : i + BATCH]}) for i in range(0, len(at), BATCH)]
+        given = {"audio": at}
+        if self.note is not None:
+            given["note"] = Note.rows(self.note if notes is None else notes, len(at)).astype(np.float32)
+        chunks = [
+            self._session.run(self.space.names, {name: rows[i : i + BATCH] for name, rows in given.items()})
+            for i in range(0, len(at), BATCH)
+        ]
         if not chunks:
             return [np.empty((0, param.levels), np.float32) for param in self.space]
         found = [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
@@ -142,16 +152,19 @@ class Model:
             )
         return found
 
-    def predict_one(self, window: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def predict_one(self, window: NDArray[np.float32], note: Note | None = None) -> list[NDArray[np.float32]]:
         """P arrays (levels,) for one window (samples,), without allocation: the next call writes over them.
 
-        For the live path: nothing is checked but the shape.
+        note: as in `predict`. For the live path: nothing is checked but the shape.
         """
         self._window[0] = window
         if self._inference is not None:
             return list(self._inference.infer(self._window[0]))
         session, binding = self._of_one
         binding.bind_cpu_input("audio", self._window)  # each time: CUDA copies it here
+        if self.note is not None:
+            self._note[0] = (note or self.note).row
+            binding.bind_cpu_input("note", self._note)
         session.run_with_iobinding(binding)
         return [row[0] for row in self._one]
 
@@ -173,8 +186,8 @@ class Model:
 def load_model(path_or_name: str | Path, device: str = "auto", native: bool = True) -> Model:
     """Opens a shipped model by its name, or an exported one by its path (file, or folder of `model.onnx`).
 
-    device: "cpu", "cuda", or "auto" (CUDA where it works); `Model.device` says which it got. native: hear one window at
-    a time by the native kernel, where that knows the network (`synths.paper.inference`), unless the device is "cuda".
+    device: "cpu", "cuda", or "auto" (CUDA where it works); `Model.device` says which it got. native: infer one window
+    at a time natively, where the synth knows the network (`Synth.accelerate`), unless the device is "cuda".
     Raises `UsageError` for what isn't there, isn't a model of this program, or needs a device that isn't there.
     """
     if device not in DEVICES:
@@ -198,7 +211,7 @@ def load_model(path_or_name: str | Path, device: str = "auto", native: bool = Tr
     except Exception as error:
         reason = str(error).split("\n")[0][:200]
         raise UsageError(f"{file} can't be used as a model: onnxruntime refuses it ({reason})") from None
-    if inputs != {"audio": [facts.audio.samples]} or outputs != {p.name: [p.levels] for p in facts.space}:
+    if inputs != facts.inputs or outputs != {p.name: [p.levels] for p in facts.space}:
         raise UsageError(f"{file} can't be used as a model: its inputs and outputs are not those of its own space")
     name = file.parent.name if file.parent in shipped().values() else f"{facts.synth}-{facts.model}".lower()
     count = session.get_inputs()[0].shape[0]
@@ -217,7 +230,9 @@ def load_model(path_or_name: str | Path, device: str = "auto", native: bool = Tr
 def _known(data: bytes, facts: Facts) -> Inference | None:
     """The network of a model natively, if it is one that its synth knows."""
     synth = synths.find(facts.synth)
-    if synth is None or synth.accelerate is None or (synth.space, synth.format) != (facts.space, facts.audio):
+    if synth is None or synth.accelerate is None or facts.note is not None:
+        return None
+    if (synth.space, synth.format) != (facts.space, facts.audio):
         return None
     return synth.accelerate(read_weights(data), facts.training)
 

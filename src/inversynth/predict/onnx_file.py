@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from ..spec import AudioFormat, ParamSpace
+from ..spec import AudioFormat, Note, ParamSpace
 
 METADATA = ("space", "fingerprint", "synth", "sample_rate", "samples", "model", "version", "training")
 """The keys that an export writes into a model's metadata."""
+NOTE = "note"
+"""One more key, of a network that is told the note: what plays where none is given (`spec.Note.to_data`)."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 # Field numbers of onnx.proto: ModelProto, GraphProto, NodeProto, AttributeProto, TensorProto, StringStringEntryProto.
@@ -151,7 +153,11 @@ def _weight(tensor: memoryview) -> tuple[str, NDArray[Any]] | None:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a model's file says of itself; `training` is what the export knew of the run."""
+    """What a model's file says of itself.
+
+    `training` is what the export knew of the run; `note`: what plays where none is given, for a network that is told
+    the note, or None for one that isn't.
+    """
 
     space: ParamSpace
     audio: AudioFormat
@@ -159,6 +165,13 @@ class Facts:
     model: str
     version: str
     training: dict[str, Any]
+    note: Note | None = None
+
+    @property
+    def inputs(self) -> dict[str, list[int]]:
+        """The inputs of the network and their shapes, without the number of sounds."""
+        note = {} if self.note is None else {"note": [3]}
+        return {"audio": [self.audio.samples], **note}
 
 
 def read_facts(data: bytes) -> Facts:
@@ -172,8 +185,9 @@ def read_facts(data: bytes) -> Facts:
         rate, samples = int(found["sample_rate"]), int(found["samples"])
         audio = AudioFormat(rate, samples / rate)
         training = json.loads(found["training"])
+        note = Note.from_data(json.loads(found[NOTE])) if NOTE in found else None
         if found["fingerprint"] != space.fingerprint or audio.samples != samples or not isinstance(training, dict):
             raise ValueError
     except (ValueError, TypeError, ZeroDivisionError, RecursionError):
         raise UsageError("the parameter space or audio format in it is damaged; export it again") from None
-    return Facts(space, audio, found["synth"], found["model"], found["version"], training)
+    return Facts(space, audio, found["synth"], found["model"], found["version"], training, note)
