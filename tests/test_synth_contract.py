@@ -152,7 +152,7 @@ def target(synth: Synth) -> NDArray[np.float32]:
     for number in range(8):
         sound = synth.render_all(synth.space.values_of_levels(synth.draw(5, number, 1).levels)).sounds[0]
         if sound.any():
-            return sound
+            return np.asarray(sound, np.float32)
     raise AssertionError("all are silent")
 
 
