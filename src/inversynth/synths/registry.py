@@ -98,4 +98,4 @@ def _line_of(error: BaseException, file: Path) -> str:
 def _checked(found: Any, origin: str, where: str) -> Synth:
     if not isinstance(found, Synth):
         raise UsageError(f"{where} holds {type(found).__name__} where a Synth should be")
-    return dataclasses.replace(found, origin=origin)
+    return dataclasses.replace(found, origin=origin, load=load)

@@ -197,17 +197,17 @@ class Synth:
     dump: Callable[[Floats, int], Sequence[bytes]] | None = None
     """MIDI messages that carry a whole patch (P,), on a channel of 1..16."""
     origin: str | None = None
-    """What `registry.load` finds it by; None for one that was made in this process alone."""
+    """What it was loaded by, a name or a file; None for one that was made in this process alone."""
+    load: Callable[[str], Synth] | None = None
+    """What loads it again by its origin, in another process."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from .registry import load
-
-        if self.origin is None:
+        if self.origin is None or self.load is None:
             raise TypeError(
                 f"the synth {self.name} was made in this process and can't be sent to another; "
                 "put it into a Python file, and load that"
             )
-        return load, (self.origin,)
+        return self.load, (self.origin,)
 
     def __repr__(self) -> str:
         return f"<Synth {self.name} of {len(self.space)} parameters>"
