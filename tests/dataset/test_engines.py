@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -133,6 +135,33 @@ def test_a_task_that_looks_is_ended_in_its_middle(tmp_path: Path) -> None:
     with closing(LocalEngine(2).run(task, range(2))) as made:
         assert next(made) == (0, None)
     assert (tmp_path / "1.ended").exists()
+
+
+STUCK = """
+import signal, sys, threading
+from inversynth.dataset.engines import LocalEngine
+
+def task(number):
+    print("begun", flush=True)
+    threading.Event().wait()
+
+try:
+    list(LocalEngine(2).run(task, range(4)))
+except KeyboardInterrupt:
+    print("left")
+"""
+
+
+def test_a_second_ctrl_c_leaves_a_task_that_never_ends() -> None:
+    with subprocess.Popen([sys.executable, "-c", STUCK], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(2)] == [b"begun\n"] * 2
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):  # the first waits for what runs
+            process.wait(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30) == (b"left\n", b"")
+        assert process.returncode == 0
 
 
 def test_outside_an_engine_a_checkpoint_lets_pass(monkeypatch: pytest.MonkeyPatch) -> None:

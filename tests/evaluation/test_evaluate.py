@@ -332,6 +332,24 @@ def test_a_synth_that_renders_nothing_is_an_error(tiny_file: Path) -> None:
         evaluate(tiny_file, synth, num_examples=COUNT)
 
 
+@pytest.mark.filterwarnings("error")
+def test_where_no_parameter_is_heard_the_figures_of_what_is_heard_are_null_in_the_file(
+    tiny_file: Path, tmp_path: Path
+) -> None:
+    def silent(values: np.ndarray, notes: np.ndarray, rate: int, samples: int) -> np.ndarray:
+        return np.zeros((len(values), samples))
+
+    evaluate(tiny_file, from_function("silent", SINE.space, SINE.format, silent), num_examples=COUNT, out=tmp_path)
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    facts = json.loads((tmp_path / "evaluation.json").read_text(), parse_constant=refuse)
+    assert facts["mean_mpr"]["masked"] is None
+    assert facts["mean_mpr"]["masked_95"] == [None, None]
+    assert facts["mean_mpr"]["unmasked"] > 0
+
+
 def test_published_figures_are_those_of_the_synth(
     tiny_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

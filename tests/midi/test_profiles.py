@@ -530,3 +530,16 @@ def test_the_live_page_lists_the_numbers_of_the_paper_synth() -> None:
 @pytest.mark.parametrize("example", re.findall(r"```toml\n(.*?)```", (DOCS / "midi.md").read_text(), re.DOTALL))
 def test_the_profiles_on_the_page_are_ones(example: str, tmp_path: Path) -> None:
     assert profiles.load(written(tmp_path / "a.toml", example), SYNTH).driven
+
+
+def test_the_profile_of_a_synth_in_a_file_is_shown_and_checked_by_the_files_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = written(tmp_path / "mine.py", "import dataclasses\nfrom inversynth import synth\n")
+    mine.write_text(mine.read_text() + "SYNTH = dataclasses.replace(synth('sine'), name='a synth / of mine')\n")
+    assert main(["profiles", "show", str(mine)]) == 0
+    shown = written(tmp_path / "mine.toml", capsys.readouterr().out)
+    mine_too = synths.load(mine)
+    assert profiles.load(shown, mine_too).driven == profiles.default_profile(mine_too).driven
+    assert main(["profiles", "check", str(mine)]) == 0
+    assert capsys.readouterr().out.startswith(f"{mine}: {len(SINE.space)} of {len(SINE.space)} parameters driven")

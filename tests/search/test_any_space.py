@@ -18,7 +18,7 @@ from inversynth.search.evolution import NEIGHBOURS
 from inversynth.search.grid import Grid
 from inversynth.search.moves import Moves
 from inversynth.search.population import Population
-from inversynth.search.refine import refine
+from inversynth.search.refine import INTERRUPTED, refine
 from inversynth.search.scoring import Scorer
 from inversynth.spec import CATEGORICAL, CONTINUOUS, ORDINAL, AudioFormat, Note, Param, ParamSpace, Symmetry
 from inversynth.synths.function import from_function
@@ -320,6 +320,38 @@ def test_a_search_in_which_nothing_can_be_rendered_says_why() -> None:
     broken = from_function("broken", SPACE, FORMAT, fail)
     with pytest.raises(InversynthError, match=r"none of the 300 patches .* by broken: RuntimeError: no licence"):
         refine(broken, sound(RIGHT), around(RIGHT), renders=300, variations=2)
+
+
+class Interrupted:
+    """The renderer of `SPACE`, which meets Ctrl-C at its call of a number, from 0 on."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def __call__(self, values: Floats, notes: Floats, sample_rate: int, samples: int) -> Floats:
+        self.left -= 1
+        if self.left == -1:
+            raise KeyboardInterrupt
+        return play(values, notes, sample_rate, samples)
+
+
+def test_ctrl_c_before_the_first_patch_ends_a_search_without_a_result() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        refine(from_function("stopped", SPACE, FORMAT, Interrupted(0)), sound(RIGHT), around(RIGHT), renders=300)
+
+
+def test_ctrl_c_while_the_variations_are_chosen_keeps_the_best_patch() -> None:
+    counted = Interrupted(1 << 30)
+    whole = refine(
+        from_function("whole", SPACE, FORMAT, counted), sound(RIGHT), around(MISHEARD), renders=300, variations=3
+    )
+    assert len(whole.best) == 3
+    last = (1 << 30) - counted.left - 1  # of the calls: it renders where the search began
+    for call in (last, last - 1):
+        late = from_function("late", SPACE, FORMAT, Interrupted(call))
+        found = refine(late, sound(RIGHT), around(MISHEARD), renders=300, variations=3)
+        assert found.stopped == INTERRUPTED
+        assert np.array_equal(found.best[0].values, whole.best[0].values)
 
 
 def test_a_renderer_with_noise_is_searched_to_the_end() -> None:

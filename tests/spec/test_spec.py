@@ -230,3 +230,28 @@ def test_an_impossible_sample_rate_is_refused(rate: int, seconds: float) -> None
 def test_an_impossible_length_is_refused(seconds: float) -> None:
     with pytest.raises(UsageError, match="length"):
         AudioFormat(16384, seconds)
+
+
+def test_formats_of_as_many_samples_at_the_same_rate_are_equal() -> None:
+    third = AudioFormat(44100, 0.3333)  # 14698.5 samples, rounded
+    assert third == AudioFormat(44100, third.samples / 44100)
+    assert hash(third) == hash(AudioFormat(44100, third.samples / 44100))
+    assert third != AudioFormat(44100, 0.3334)
+    assert third != AudioFormat(48000, third.samples / 48000)
+    assert third != (44100, 0.3333)
+
+
+@pytest.mark.parametrize("field", ["name", "symbol", "unit", "group"])
+@pytest.mark.parametrize("text", ["two\nlines", "\x1b[31mred", "a\u2028b", "\ud800", 3])
+def test_the_texts_of_a_parameter_are_of_one_line(field: str, text: object) -> None:
+    with pytest.raises(UsageError, match=field):
+        Param(**{"name": "level", "symbol": "a", "low": 0, "high": 1, field: text})
+
+
+def test_a_parameter_has_a_name_and_may_have_any_letters() -> None:
+    with pytest.raises(UsageError, match="the name of a parameter is empty"):
+        Param(" ", "a", 0, 1)
+    with pytest.raises(UsageError, match=r"wave: a choice is 'saw\\tdown'"):
+        Param.choice("wave", "w", ["sine", "saw\tdown"])
+    strange = Param.choice("\N{GRINNING FACE} [red] <b>", "$w_{$", ["", "\u97f3", "=1+1", "x" * 200], unit="\xa0")
+    assert strange.text(1) == "\u97f3"

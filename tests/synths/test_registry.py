@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from inversynth import Synth, synth, synths
+from inversynth import ParamSpace, Synth, synth, synths
 from inversynth.errors import InversynthError, UsageError
+from inversynth.synths.function import FunctionRenderer
+
+SINE = synths.load("sine")
 
 MINE = """
 import numpy as np
@@ -106,6 +111,24 @@ def test_a_file_that_is_no_synth_says_why_and_where(tmp_path: Path, content: str
         synths.load(file)
 
 
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"name": ""}, "the name of a synth is empty"),
+        ({"name": "two\nlines"}, r"the name of a synth is 'two\\nlines'; leave out what ends a line"),
+        ({"name": 3}, "the name of a synth is 3, which is no text"),
+        ({"space": list(SINE.space)}, r"sine: its space is \[.*\], not of the class ParamSpace"),
+        ({"space": ParamSpace([])}, "sine: its space has no parameters"),
+        ({"format": (16000, 0.5)}, r"sine: its format is \(16000, 0.5\), not of the class AudioFormat"),
+        ({"note": 69}, "sine: its note is 69, not of the class Note"),
+        ({"renderer": FunctionRenderer(lambda *given: 0.0, version=2)}, "sine: the version of its renderer is 2"),
+    ],
+)
+def test_what_is_no_part_of_a_synth_is_refused_when_it_is_made(change: dict[str, Any], what: str) -> None:
+    with pytest.raises(UsageError, match=what):
+        dataclasses.replace(SINE, **change)
+
+
 def test_what_is_not_there_is_refused_with_what_is() -> None:
     with pytest.raises(UsageError, match=r"no synth 'pape'; there are paper, sine.* or give a Python file"):
         synths.load("pape")
@@ -148,6 +171,14 @@ def test_a_patch_that_fails_says_why_and_the_others_are_rendered(tmp_path: Path)
         ("return np.full((len(values), samples), np.nan)", "NaN or infinite"),
         ("return None", r"its function gave the shape \(\)"),
         ("return 'loud'", "ValueError"),
+        ("return np.full((len(values), samples), 1e39)", "NaN or infinite"),
+        (
+            "return np.full((len(values), samples), -2e6)",
+            r"\(float64\) has samples beyond 1e\+06, where 1 is full",
+        ),
+        ("return np.full((len(values), samples), 32767, np.int16)", r"\(int16\) has samples beyond 1, where 1 is full"),
+        ("return np.full((len(values), samples), 1j)", "its samples are complex"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
     ],
 )
 def test_what_is_no_sound_is_a_failure(tmp_path: Path, body: str, why: str) -> None:

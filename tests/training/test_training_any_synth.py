@@ -122,6 +122,22 @@ def test_thirty_parameters_of_2_to_1000_levels_of_all_kinds_are_trained_exported
         np.testing.assert_allclose(one, many[0], atol=1e-5)
 
 
+def test_a_synth_of_one_parameter_is_trained_exported_and_predicted(tmp_path: Path) -> None:
+    space = ParamSpace([Param("pitch", "f", 200, 800, "Hz", levels=64)])
+
+    def tone(values: NDArray[np.float64], notes: NDArray[np.float64], rate: int, samples: int) -> NDArray[np.float64]:
+        return np.asarray(np.sin(2 * np.pi * values * np.arange(samples) / rate))
+
+    one = from_function("one", space, AudioFormat(8000, 0.10007), tone)  # no whole number of samples
+    assert train(dataclasses.replace(SMALL, synth="one"), one, tmp_path / "run")
+    assert export(tmp_path / "run", tmp_path / "one.onnx", one) <= 1e-3
+    model = load_model(tmp_path / "one.onnx", "cpu")
+    model.require(one)
+    (found,) = model.predict(one.render([[200.0], [800.0]]))
+    assert found.shape == (2, 64)
+    np.testing.assert_allclose(model.predict_one(one.render([[800.0]])[0])[0], found[1], atol=1e-5)
+
+
 def test_the_loss_of_an_uneven_space_is_the_mean_cross_entropy_of_its_softmaxes() -> None:
     _, levels = drawn(6)
     labels = np.where(SPACE.active(levels), levels, -1)

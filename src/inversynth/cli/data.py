@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from pathlib import Path
 
 from ..dataset import failures, open_dataset, splits, verify
 from ..dataset.exports import EXPORTS, check
 from ..errors import UsageError
+from ..spec import CONTINUOUS
 from . import actions, printable, tell_error
 from .render import progress
 
@@ -17,6 +19,8 @@ ACTIONS = {
     "export": "write it in a form that other programs read",
     "split": "say which items are for training, validation and the test",
 }
+CHOICES_WIDTH = 60
+"""Letters of the choices of a parameter that are shown."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +68,10 @@ def _info(path: str) -> int:
     print()
     for param in dataset.space:
         span = f"{param.low:g} .. {param.high:g} {param.unit}".rstrip()
-        print(f"{param.name:<22} {param.levels:>3} levels, {param.curve:<11} {span}")
+        if param.choices is not None:
+            span = textwrap.shorten(", ".join(param.choices), CHOICES_WIDTH, placeholder=" ...")
+        what = param.curve if param.kind == CONTINUOUS else param.kind
+        print(f"{param.name:<22} {param.levels:>3} levels, {what:<11} {span}")
     return 0
 
 

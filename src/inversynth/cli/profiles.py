@@ -50,9 +50,10 @@ def run(args: argparse.Namespace) -> int:
             each = profiles.load(name, _synth_of(name))
             print(f"{name:12} {each.maker} {each.model}: {_driven(each)}")
     elif args.action == "show":
-        print(profiles.text(args.profile, args.synth or _synth_of(args.profile)), end="")
+        name, synth = _asked(args)
+        print(profiles.text(name, synth), end="")
     elif args.action == "check":
-        profile = profiles.load(args.profile, args.synth or _synth_of(args.profile))
+        profile = profiles.load(*_asked(args))
         print(f"{args.profile}: {_driven(profile)}, channel {profile.channel}")
         _print_driven(profile)
     elif args.action == "import":
@@ -60,6 +61,14 @@ def run(args: argparse.Namespace) -> int:
     else:
         _learn(args)
     return 0
+
+
+def _asked(args: argparse.Namespace) -> tuple[str, Synth]:
+    """The profile that is asked for, and the synth that it is for; that of a synth's own file has the synth's name."""
+    if args.profile.endswith(".py"):
+        synth = synths.load(args.profile)
+        return synth.name, synth
+    return args.profile, args.synth or _synth_of(args.profile)
 
 
 def _synth_of(profile: str) -> Synth:

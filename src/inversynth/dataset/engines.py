@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError
 from contextvars import ContextVar
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -93,34 +93,46 @@ class LocalEngine:
     workers: int
 
     def run(self, task: Callable[[int], T], numbers: Iterable[int]) -> Generator[tuple[int, T], None, None]:
-        """See `Engine`; a task that calls `checkpoint` ends early when it is told to stop."""
+        """See `Engine`; a task that calls `checkpoint` ends early when it is told to stop.
+
+        The end waits for the tasks at work; a second Ctrl-C leaves one that doesn't end to itself.
+        """
         numbers, stop = iter(numbers), threading.Event()
         # Not futures: a Ctrl-C while the main thread holds their locks would leave the workers waiting for ever.
         results: SimpleQueue[tuple[int, T | None, BaseException | None]] = SimpleQueue()
+        wanted: SimpleQueue[int | None] = SimpleQueue()
+        threads: list[threading.Thread] = []
         under_way = 0
 
-        def work(number: int) -> None:
-            try:
-                results.put((number, task(number), None))
-            except BaseException as error:
-                results.put((number, None, error))
+        def work() -> None:
+            _stop.set(stop)
+            while (number := wanted.get()) is not None and not stop.is_set():
+                try:
+                    results.put((number, task(number), None))
+                except BaseException as error:
+                    results.put((number, None, error))
 
-        with ThreadPoolExecutor(self.workers, initializer=_stop.set, initargs=(stop,)) as pool:
-            try:
-                while True:
-                    for number in itertools.islice(numbers, 2 * self.workers - under_way):
-                        pool.submit(work, number)
-                        under_way += 1
-                    if not under_way:
-                        return
-                    number, result, error = results.get()
-                    under_way -= 1
-                    if error is not None:
-                        raise error
-                    yield number, cast(T, result)
-            finally:
-                stop.set()
-                pool.shutdown(cancel_futures=True)
+        try:
+            while True:
+                for number in itertools.islice(numbers, 2 * self.workers - under_way):
+                    wanted.put(number)
+                    under_way += 1
+                    if len(threads) < self.workers:
+                        threads.append(threading.Thread(target=work, name="task", daemon=True))
+                        threads[-1].start()
+                if not under_way:
+                    return
+                number, result, error = results.get()
+                under_way -= 1
+                if error is not None:
+                    raise error
+                yield number, cast(T, result)
+        finally:
+            stop.set()
+            for _ in threads:
+                wanted.put(None)
+            for thread in threads:
+                thread.join()
 
 
 @dataclass(frozen=True)

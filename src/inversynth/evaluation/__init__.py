@@ -63,7 +63,7 @@ class Evaluation:
     def save(self, folder: str | Path) -> None:
         """Writes `measures.csv`, `parameters.csv`, `evaluation.png` and, last, `evaluation.json` into a folder."""
         from ..matching.picture import plain
-        from .output import draw, write_measures, write_parameters
+        from .output import draw, without_nan, write_measures, write_parameters
 
         place = make_folder(folder)
         with contextlib.ExitStack() as files:  # all are there before one gets its name, those entered last first
@@ -76,7 +76,7 @@ class Evaluation:
             write_parameters(self, parameters)
             with plain():
                 draw(self, picture)
-            facts.write_bytes(to_json(self.facts))
+            facts.write_bytes(to_json(without_nan(self.facts)))
 
 
 def evaluate(

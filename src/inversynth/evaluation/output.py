@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
     from . import Evaluation
 
 MODEL_COLOUR, OTHER_COLOUR, REFINED_COLOUR = "#2a6fb0", "#d1602b", "#3a923a"
+
+
+def without_nan(data: Any) -> Any:
+    """The same plain data with None for each NaN, the mean of nothing: JSON has no NaN."""
+    if isinstance(data, dict):
+        return {key: without_nan(each) for key, each in data.items()}
+    if isinstance(data, list | tuple):
+        return [without_nan(each) for each in data]
+    return None if isinstance(data, float) and math.isnan(data) else data
 
 
 def _write_csv(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -27,8 +28,9 @@ def figures(examples: Examples, values: NDArray[np.float64], found: Columns) -> 
     the share of the sounds with a residual below -40 dB; `sound`: the summary of every measure of sounds.
     """
     right = examples.synth.space.levels_of_values(values) == examples.levels
+    heard = right[examples.audible]
     return {
-        "exact": float(right[examples.audible].mean()),
+        "exact": float(heard.mean()) if heard.size else math.nan,
         "near": float(np.mean(found["residual_db"] < NEAR_DB)),
         "sound": metrics.summary(found),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import metrics, synths
 from ..errors import UsageError
 from ..predict.model import Model, load_model
-from ..search.refine import Progress, Refinement, check_budget, refine
+from ..search.refine import INTERRUPTED, Progress, Refinement, check_budget, refine
 from ..synths.sampling import check_seed
 from ..synths.synth import Synth
 from .result import NO_MODEL, Match, Variation, settings
@@ -122,10 +123,28 @@ def match_target(
 ) -> Match:
     """The patch of a synth for a target in its format: predicted by a model and refined, or by one of the two.
 
-    command: the command line that does it again.
+    command: the command line that does it again. Ctrl-C ends the search; what it has found is kept, if anything.
     """
     distributions = _predict(target, synth, model)
-    refinement = _refine(target, synth, distributions, options, watch) if options else None
+    if options is None:
+        return _match(target, synth, model, distributions, None, command)
+    refinement = _refine(target, synth, distributions, options, watch)
+    try:
+        return _match(target, synth, model, distributions, refinement, command)
+    except KeyboardInterrupt:
+        ended = dataclasses.replace(refinement, stopped=INTERRUPTED)
+        return _match(target, synth, model, distributions, ended, command)
+
+
+def _match(
+    target: Target,
+    synth: Synth,
+    model: Model | None,
+    distributions: tuple[NDArray[np.float32], ...],
+    refinement: Refinement | None,
+    command: str,
+) -> Match:
+    """A match of what the model or the search has found: its sound and how near it is."""
     if refinement:
         levels = np.array([candidate.levels for candidate in refinement.best])
         values = np.array([candidate.values for candidate in refinement.best])

@@ -59,7 +59,8 @@ def mean_intervals(values: ArrayLike, use: ArrayLike) -> tuple[list[list[float]]
         with np.errstate(invalid="ignore"):  # a resample may miss a parameter altogether
             means.append((times @ at) / (times @ mask))
     each = np.concatenate(means)
-    return [interval(column[np.isfinite(column)]) for column in each.T], interval(np.nanmean(each, axis=1))
+    some = each[np.isfinite(each).any(axis=1)]
+    return [interval(column[np.isfinite(column)]) for column in each.T], interval(np.nanmean(some, axis=1))
 
 
 def interval(values: NDArray[np.float64]) -> list[float]:

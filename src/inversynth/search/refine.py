@@ -69,10 +69,11 @@ def refine(
 
     target: (samples,) at the synth's sample rate; distributions: P arrays (levels,), the probabilities of each
     parameter's levels. It ends after `seconds` or `renders` (at least one is given), when it can't improve, or by
-    Ctrl-C, and gives what it has. variations: distinct patches that are wanted (there may be fewer); levels_only: no
-    values between the levels. With `seconds` enough, a pursuit comes first, where the synth has one. Without, with the
-    same seed and `renders`, it finds the same again, if the renderer has no noise. workers: as in `Synth.render`.
-    watch: called again and again with how far it is. note: what plays the patches, by default the synth's own.
+    Ctrl-C, and gives what it has, if anything. variations: distinct patches that are wanted (there may be fewer);
+    levels_only: no values between the levels. With `seconds` enough, a pursuit comes first, where the synth has one.
+    Without, with the same seed and `renders`, it finds the same again, if the renderer has no noise. workers: as in
+    `Synth.render`. watch: called again and again with how far it is. note: what plays the patches, by default the
+    synth's own.
     Raises `UsageError` for what isn't allowed, and `InversynthError` if none of the patches can be rendered.
     """
     check_budget(seconds, renders, variations)
@@ -97,9 +98,14 @@ def refine(
     except SearchEndError as stop:
         stopped = str(stop)
     except KeyboardInterrupt:
+        if not search.evaluator.progress:
+            raise  # there is nothing yet to give
         stopped = INTERRUPTED
-    best = tuple(each for each in search.candidates(search.chosen(variations)) if np.isfinite(each.log_l1))
-    start = search.candidates(search.grid.x_of(search.first[None]))[0]
+    try:
+        start, best = search.result(variations)
+    except KeyboardInterrupt:  # a slow renderer takes its time here, too: the best patch at least is kept
+        start, best = search.result(1)
+        stopped = INTERRUPTED
     if not best:
         failures = synth.render_all(start.values[None], note=note).failures
         why = failures.get(0, "it failed now and then")
@@ -187,6 +193,11 @@ class _Search:
     def chosen(self, count: int) -> Floats:
         """(n, P) the best x so far that are distinct, best first; n is at most `count`."""
         return self.evaluator.archive.distinct(self.grid, count, self.audible)
+
+    def result(self, variations: int) -> tuple[Candidate, tuple[Candidate, ...]]:
+        """Where the search began, and the best that are distinct, without those that fail now."""
+        best = tuple(each for each in self.candidates(self.chosen(variations)) if np.isfinite(each.log_l1))
+        return self.candidates(self.grid.x_of(self.first[None]))[0], best
 
     def candidates(self, x: Floats) -> tuple[Candidate, ...]:
         """What (n, P) x are and score, apart from the budget; what has no effect is as the network had it."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import UsageError
+from ..errors import UsageError, check_text
 from .conditions import Condition, condition_data, condition_of
 
 CURVES = ("linear", "exponential")
@@ -78,6 +78,10 @@ class Param:
         )
 
     def __post_init__(self) -> None:
+        check_text(self.name, "the name of a parameter", least=1)
+        texts = {"symbol": self.symbol, "unit": self.unit, "group": self.group or ""}
+        for what, text in (*texts.items(), *(("a choice", text) for text in self.choices or ())):
+            check_text(text, f"{self.name}: {what}")
         if self.kind not in KINDS:
             raise UsageError(f"{self.name}: kind {self.kind!r} is not one of {', '.join(KINDS)}")
         if self.role is not None and self.role not in ROLES:

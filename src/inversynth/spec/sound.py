@@ -73,9 +73,12 @@ NOTE_RANGES = (("key", 0.0, 127.0, ""), ("velocity", 1.0, 127.0, ""), ("hold", 0
 """The columns of an array of notes: name, least and largest value, unit."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AudioFormat:
-    """Mono audio of a fixed length: `sample_rate` in Hz, `seconds`; `samples` is its length."""
+    """Mono audio of a fixed length: `sample_rate` in Hz, `seconds`; `samples` is its length.
+
+    Two of as many samples at the same rate are equal.
+    """
 
     sample_rate: int
     seconds: float
@@ -89,6 +92,16 @@ class AudioFormat:
             raise UsageError(f"sample rate {self.sample_rate} Hz is outside 1000..768000")
         if not 0 < self.seconds <= 3600 or self.samples < 1:
             raise UsageError(f"a length of {self.seconds} s is outside (0, 3600] or less than a sample")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AudioFormat) and self._size == other._size
+
+    def __hash__(self) -> int:
+        return hash(self._size)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        return self.sample_rate, self.samples
 
     @property
     def samples(self) -> int:

@@ -21,14 +21,16 @@ Function = Callable[[Floats, Floats, int, int], ArrayLike]
 
 BATCH = 64
 """Patches that a function is given at a time, at most."""
+LOUDEST = 1e6
+"""A peak above this is no sound: 1 is full scale."""
 
 
 @dataclass(frozen=True)
 class FunctionRenderer:
     """A renderer of a function that gives NumPy arrays; it is called by one thread at a time, whoever renders.
 
-    Where a call raises, each of its patches is tried alone. A patch fails that raises, and one whose sound has another
-    shape or isn't finite.
+    Where a call fails, each of its patches is tried alone. A patch fails that raises, and one whose sound has another
+    shape, isn't finite, is louder than `LOUDEST`, or is no real number of which 1 is full scale.
     """
 
     function: Function
@@ -59,13 +61,20 @@ class FunctionRenderer:
         """Why these can't be rendered, if so."""
         try:
             with self._one_at_a_time:
-                sounds = np.asarray(self.function(values.copy(), notes.copy(), sample_rate, out.shape[1]), np.float32)
-        except Exception as error:
+                made = np.asarray(self.function(values.copy(), notes.copy(), sample_rate, out.shape[1]))
+            if np.iscomplexobj(made):
+                return "its samples are complex"
+            with np.errstate(over="ignore"):  # what is too large for a sample is infinite, and told below
+                sounds = made.astype(np.float32)
+        except (Exception, SystemExit) as error:
             return f"{type(error).__name__}: {one_line(error)}"
         if sounds.shape != out.shape:
             return f"its function gave the shape {sounds.shape}, not {out.shape}"
         if not np.isfinite(sounds).all():
             return "its sound has samples that are NaN or infinite"
+        loudest = LOUDEST if made.dtype.kind == "f" else 1
+        if np.abs(sounds).max() > loudest:
+            return f"its sound ({made.dtype}) has samples beyond {loudest:g}, where 1 is full scale"
         out[:] = sounds
         return None
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InversynthError, UsageError
+from ..errors import InversynthError, UsageError, check_text
 from ..metrics import window_samples
 from ..spec import AudioFormat, Note, ParamSpace
 from .sampling import DATASET, Drawn, Prior, Uniform
@@ -200,6 +200,19 @@ class Synth:
     """What it was loaded by, a name or a file; None for one that was made in this process alone."""
     load: Callable[[str], Synth] | None = None
     """What loads it again by its origin, in another process."""
+
+    def __post_init__(self) -> None:
+        check_text(self.name, "the name of a synth", least=1)
+        for what, given, kind in (
+            ("space", self.space, ParamSpace),
+            ("format", self.format, AudioFormat),
+            ("note", self.note, Note),
+        ):
+            if not isinstance(given, kind):
+                raise UsageError(f"{self.name}: its {what} is {given!r}, not of the class {kind.__name__}")
+        if not len(self.space):
+            raise UsageError(f"{self.name}: its space has no parameters; give it one or more")
+        check_text(self.renderer.version, f"{self.name}: the version of its renderer", least=1)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.origin is None or self.load is None:

@@ -234,5 +234,6 @@ def _difference(network: Any, file: Path, inputs: Inputs) -> float:
         theirs = load_model(file, "cpu").predict(sounds, notes)
     except UsageError as error:
         raise InversynthError(f"the exported network doesn't run: {error}") from None
-    ours = network.predict_on_batch(inputs)
+    found = network.predict_on_batch(inputs)
+    ours = found if isinstance(found, list) else [found]  # Keras gives a single output as it is
     return max(float(np.abs(np.asarray(a) - b).max()) for a, b in zip(ours, theirs, strict=True))
