@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from ..predict.model import DEVICES
 
     defaults = {name: parameter.default for name, parameter in inspect.signature(evaluate).parameters.items()}
-    parser.add_argument("--model", metavar="NAME|PATH", help="a model (default: the one for the synth)")
+    parser.add_argument(
+        "--model", metavar="NAME|FILE.onnx", help="a shipped model or an ONNX file (default: the synth's)"
+    )
     add_synth(parser, "whose sounds to take", otherwise="that of the model")
     parser.add_argument(
         "--num-examples",
@@ -36,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how many sounds (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=defaults["seed"], help="of the test stream (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=defaults["seed"], help="seed of the test stream (default: %(default)s)"
+    )
     parser.add_argument(
         "--device", choices=DEVICES, default=defaults["device"], help="where to run the model (default: %(default)s)"
     )
@@ -47,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=defaults["budget"],
         metavar="RENDERS",
-        help="of each baseline for a sound (default: %(default)s)",
+        help="renders of each baseline for each sound (default: %(default)s)",
     )
     parser.add_argument(
         "--conditions",
@@ -80,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     )
     console = Console()
     if not console.is_terminal:
-        console = Console(width=100)
+        console = Console(width=120)
     _show_parameters(found, console)
     _show_sounds(found, console)
     if args.baselines:
