@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     )
     console = Console()
     if not console.is_terminal:
-        console = Console(width=120)
+        console = Console(width=100)
     _show_parameters(found, console)
     _show_sounds(found, console)
     if args.baselines:
@@ -105,6 +105,14 @@ def _table(title: str, columns: tuple[str, ...]) -> Table:
     for i, name in enumerate(columns):
         table.add_column(name, justify="right" if i else "left", no_wrap=True)
     return table
+
+
+def _print(table: Table, console: Console) -> None:
+    """A table at the width that it takes, also where the terminal is narrower: a figure that is cut says nothing."""
+    from rich.console import Console
+
+    takes = console.measure(table, options=console.options.update(width=1 << 16)).maximum
+    Console(width=max(takes, console.width)).print(table)
 
 
 def _show_parameters(found: Evaluation, console: Console) -> None:
@@ -143,7 +151,7 @@ def _show_parameters(found: Evaluation, console: Console) -> None:
     table.add_section()
     for row, other in zip(groups["masked"], groups["unmasked"], strict=True):
         add(row, other, row["params"], "")
-    console.print(table)
+    _print(table, console)
     console.print(
         "MPR, top k, MAE (levels) and ECE count a parameter where it is audible, 'all' everywhere"
         + (f"; published: {published.source}." if published else "."),
@@ -184,7 +192,7 @@ def _show_sounds(found: Evaluation, console: Console) -> None:
     for title, key in (("levels exactly right where audible, %", "exact"), ("residual below -40 dB, %", "near")):
         shares = [f"{100 * row[key]:.2f}" for row in ([facts, refined] if refined else [facts])]
         table.add_row(title, *(cell for share in shares for cell in (share, "")))
-    console.print(table)
+    _print(table, console)
     if refined:
         console.print(
             f"refined for at most {refined['limit_s']:g} s on one core; in the mean {refined['seconds']:.3f} s and "
@@ -217,7 +225,7 @@ def _show_baselines(facts: dict[str, Any], console: Console) -> None:
             f"{100 * row['exact']:.1f}",
             f"{row['seconds']:.3f}",
         )
-    console.print(table)
+    _print(table, console)
     console.print(
         "Means, but for the residual's median; exact: levels that are right where they are audible. "
         "The mean parameter and the network alone render nothing.",
@@ -238,7 +246,7 @@ def _show_conditions(rows: list[dict[str, Any]], console: Console) -> None:
             f"{rho['mean'] - clean_rho['mean']:+.4f}",
             f"{rho['median']:.4f}",
         )
-    console.print(table)
+    _print(table, console)
     console.print("rho(STFT) compares the re-rendered patch with the clean target.", highlight=False)
 
 
