@@ -43,19 +43,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("--out", required=True, metavar="RUN", help="folder of the run")
     add_synth(parser, "whose sounds to learn", f"{synths.DEFAULT}, with --resume that of the run")
+    own = ", ".join(synths.load().networks)
+    texts = HELP | {"model": f"{HELP['model']} ({synths.DEFAULT}: {own})"}
     source = parser.add_mutually_exclusive_group()
     for field in dataclasses.fields(Settings):
         flag = "--" + field.name.replace("_", "-")
         if field.name == "synth":
             continue
         if isinstance(field.default, bool):
-            parser.add_argument(flag, action="store_true", default=None, help=HELP[field.name])
+            parser.add_argument(flag, action="store_true", default=None, help=texts[field.name])
         elif field.name == "data":
-            source.add_argument(flag, metavar="DIR", help=HELP["data"])
+            source.add_argument(flag, metavar="DIR", help=texts["data"])
             source.add_argument("--render", action="store_true", help="draw fresh sounds while training (the default)")
         else:
             kind: Any = str if field.default is None else type(field.default)
-            text = HELP[field.name] + (f" (default: {field.default})" if field.default is not None else "")
+            text = texts[field.name] + (f" (default: {field.default})" if field.default is not None else "")
             parser.add_argument(flag, type=kind, metavar=METAVARS[kind], help=text)
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, with its own settings")
     parser.add_argument("--tensorboard", action="store_true", help="write logs for TensorBoard to RUN/tensorboard")
