@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
 from pathlib import Path
 
 from ..dataset import failures, open_dataset, splits, verify
 from ..dataset.exports import EXPORTS, check
 from ..errors import UsageError
-from ..spec import CONTINUOUS
 from . import actions, printable, tell_error
 from .render import progress
 
 ACTIONS = {
     "info": "say what a dataset holds",
-    "verify": "read all of it and name damaged files",
-    "export": "write it in a form that other programs read",
-    "split": "say which items are for training, validation and the test",
+    "verify": "read a whole dataset and name its damaged files",
+    "export": "write a dataset in a form that other programs read",
+    "split": "say which items of a dataset are for training, validation and the test",
 }
-CHOICES_WIDTH = 60
-"""Letters of the choices of a parameter that are shown."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,11 +63,11 @@ def _info(path: str) -> int:
         print(f"{name:<12} {text}")
     print()
     for param in dataset.space:
-        span = f"{param.low:g} .. {param.high:g} {param.unit}".rstrip()
-        if param.choices is not None:
-            span = textwrap.shorten(", ".join(param.choices), CHOICES_WIDTH, placeholder=" ...")
-        what = param.curve if param.kind == CONTINUOUS else param.kind
-        print(f"{param.name:<22} {param.levels:>3} levels, {what:<11} {span}")
+        if param.choices is None:
+            shape, ends = param.curve, f"{param.low:g} .. {param.high:g} {param.unit}".rstrip()
+        else:
+            shape, ends = param.kind, f"{param.choices[0]} .. {param.choices[-1]}"
+        print(f"{param.name:<22} {param.levels:>3} levels, {shape:<11} {ends}")
     return 0
 
 
