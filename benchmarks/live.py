@@ -182,7 +182,7 @@ def markdown(found: dict[str, Any]) -> str:
     last = found["periods"][-1]
     where = (
         f"On {found['machine']['cpu']}, {found['machine']['cores']} cores, with the model `{found['model']}`, "
-        f"{found['seconds']:g} s a part; heard through {last['device']}, sent to {last['midi']}."
+        f"{found['seconds']:g} s a part; audio through {last['device']}, sent to {last['midi']}."
     )
     return "\n".join([where, *as_markdown(tables(found))])
 

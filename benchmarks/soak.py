@@ -57,8 +57,8 @@ def soak(load: Load, name: str, period: int, seconds: float, simulate: bool, tel
     """
     model, block_s = load(name), period / RATE_HZ
     synth = synth_of(model, None)
-    with (simulated if simulate else jack)(synth, period) as hear, open_port() as port:
-        source, sink = hear("patches"), TimedSink(port, keep=False)
+    with (simulated if simulate else jack)(synth, period) as open_source, open_port() as port:
+        source, sink = open_source("patches"), TimedSink(port, keep=False)
         stop = threading.Event()
         source.until(stop, seconds, keep=False)
         profile = default_profile(synth)

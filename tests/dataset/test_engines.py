@@ -414,16 +414,16 @@ def test_each_engine_goes_on_and_repairs_what_the_other_left(
     for folder, name in (("ray", "local"), ("local", "ray")):
         damaged = next((tmp_path / folder).glob("audio-*.npy"))
         damaged.write_bytes(damaged.read_bytes()[:-1] + b"\x7f")
-        told: list[int] = []
+        reports: list[int] = []
         place = render_dataset(
             SMALL,
             tmp_path / folder,
-            report=lambda done, total, rendered, told=told: told.append(rendered),  # type: ignore[misc]
+            report=lambda done, total, rendered, reports=reports: reports.append(rendered),  # type: ignore[misc]
             engine=name,
             address=addresses[name],
         ).store
         assert contents(place) == whole
-        assert told[-1] < SMALL.count
+        assert reports[-1] < SMALL.count
 
 
 def test_a_node_that_does_not_see_the_place_is_named(cluster: Any) -> None:

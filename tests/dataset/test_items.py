@@ -187,9 +187,9 @@ def test_exports_of_one_note_say_it_once(shaken: Dataset, tmp_path: Path) -> Non
 
 def test_info_tells_of_notes(played: Dataset, shaken: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "info", str(played.path)]) == 0
-    told = capsys.readouterr().out
-    assert "by the prior played" in told
-    assert "each sound has its own" in told
+    output = capsys.readouterr().out
+    assert "by the prior played" in output
+    assert "each sound has its own" in output
     assert main(["data", "info", str(shaken.path)]) == 0
     assert "key 60, velocity 100, held 0.03 s" in capsys.readouterr().out
 
@@ -229,7 +229,7 @@ def test_a_synth_that_cannot_fail_has_none_that_failed(played: Dataset, tmp_path
     assert not played.failed.any()
 
 
-def test_what_failed_is_not_tried_again_unless_all_is_begun_anew(tmp_path: Path) -> None:
+def test_what_failed_is_not_tried_again_unless_all_is_started_again(tmp_path: Path) -> None:
     calls: list[int] = []
 
     def counted(values: Any, notes: Any, rate: int, samples: int) -> Any:
@@ -353,8 +353,8 @@ def test_the_commands_tell_of_failures(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["data", "info", str(out)]) == 0
     assert line in capsys.readouterr().out
     assert main(["data", "export", str(out), "--format", "wav", "--out", str(tmp_path / "wav")]) == 0
-    told = f"{tmp_path / 'wav'}: {60 - failed} sounds of mine; {failed} that failed are left out\n"
-    assert capsys.readouterr().out == told
+    output = f"{tmp_path / 'wav'}: {60 - failed} sounds of mine; {failed} that failed are left out\n"
+    assert capsys.readouterr().out == output
     assert main(["data", "split", str(out), "--parts", "train=0.5,test=0.5"]) == 0
     train, test, none, _ = capsys.readouterr().out.splitlines()
     assert none == f"in no part   {failed} that failed"

@@ -64,7 +64,7 @@ def test_each_parameter_has_its_name_its_bar_its_value_and_its_confidence() -> N
 def test_what_is_sure_is_told_by_the_threshold_of_the_bridge() -> None:
     strict, lenient = (lines(status(), sure=sure, look=ASCII)[3:] for sure in (0.9, 0.2))
     assert not any("#" in text for text in strict)
-    assert ["=" in text for text in lenient] == [False, True, False, False]  # what isn't heard is never sure
+    assert ["=" in text for text in lenient] == [False, True, False, False]  # what isn't active is never sure
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_colours_can_be_off(environment: dict[str, str], coloured: bool) -> None
 
 
 @pytest.mark.usefixtures("still")
-def test_a_resized_terminal_is_drawn_anew() -> None:
+def test_a_resized_terminal_is_drawn_again() -> None:
     stream = Terminal()
     terminal = console(stream)
     shown = Display(SINE, status, console=terminal)

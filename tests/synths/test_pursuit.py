@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 import reference
 from inversynth import synths
 from inversynth.audio.files import read_file
-from inversynth.audio.onsets import window
+from inversynth.audio.windows import window
 from inversynth.synths import sampling
 from inversynth.synths.paper import pursuit
 from inversynth.synths.paper.table import FORMAT, SPACE, WAVEFORMS
@@ -51,21 +51,21 @@ def solved(levels: NDArray[np.int64], off: int = 1) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("number", range(6))
 def test_the_levels_come_out_exactly_though_every_guess_is_wrong(number: int) -> None:
-    # A decay to a low sustain, a release: all is heard. (Of an attack that the note's end cuts short, nothing follows.)
+    # A decay to a low sustain, a release: all is audible. (Nothing follows an attack that the note's end cuts short.)
     levels = patches(6, attack=number + 1, decay=3, sustain=6, release=5)[number]
     found = SPACE.levels_of_values(solved(levels))[0]
-    heard = SPACE.active(levels[None])[0]
-    assert (found[heard] == levels[heard]).all()
+    active = SPACE.active(levels[None])[0]
+    assert (found[active] == levels[active]).all()
 
 
 @pytest.mark.parametrize("attack", [0, 12, 15])
 def test_the_shortest_attack_and_those_that_the_end_of_the_note_cuts_short(attack: int) -> None:
     levels = patches(2, attack=attack)[1]
     found = SPACE.levels_of_values(solved(levels))[0]
-    heard = SPACE.active(levels[None])[0]
+    active = SPACE.active(levels[None])[0]
     if attack:
-        heard[[COLUMN["decay"], COLUMN["sustain"]]] = False
-    assert (found[heard] == levels[heard]).all()
+        active[[COLUMN["decay"], COLUMN["sustain"]]] = False
+    assert (found[active] == levels[active]).all()
 
 
 def test_a_low_pass_two_levels_off_is_found_by_way_of_the_atoms() -> None:
@@ -90,8 +90,8 @@ def test_the_sound_of_another_implementation_of_the_synth() -> None:
     row = dict(zip(SPACE.names, SPACE.values_of_levels(levels[None])[0].tolist(), strict=True))
     sound = reference.paper(row, FORMAT.sample_rate, FORMAT.samples)[0].astype(np.float32)
     found = SPACE.levels_of_values(pursuit.solve(sound, guesses(levels)))[0]
-    heard = SPACE.active(levels[None])[0]
-    assert (found[heard] == levels[heard]).all()
+    active = SPACE.active(levels[None])[0]
+    assert (found[active] == levels[active]).all()
 
 
 def test_atoms_are_oscillators_under_their_envelope() -> None:

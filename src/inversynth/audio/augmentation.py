@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import UsageError
 from ..spec import AudioFormat, Param, ParamSpace
 from .files import resample
-from .onsets import fit
+from .windows import fit
 
 Sounds = NDArray[np.float32]
 Degradation = Callable[[Sounds, int, np.random.Generator], Sounds]

@@ -156,7 +156,7 @@ def serve(
         names = device_names(rows)
         if isinstance(device, Followed):
             followed = device
-            followed.look(names)
+            followed.update(names)
         else:
             followed = Followed(names, rows.index(find_device(rows, device)))
         if followed.at is None:

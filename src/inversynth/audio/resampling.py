@@ -1,4 +1,4 @@
-"""The sound that a model hears at the model's rate, at once: a filter for each pair of rates, by the native kernel.
+"""A sound at the sample rate of a model, in one call: a filter for each pair of rates, in native code.
 
 The filter is a sinc under a Kaiser window (Kaiser and Schafer, "On the use of the I0-sinh window for spectrum
 analysis", IEEE Transactions on Acoustics, Speech, and Signal Processing 28, 1980): of linear phase without a delay.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "render": "render a dataset of random patches",
     "data": "inspect and verify datasets",
-    "train": "train a network to hear a synth's parameters",
+    "train": "train a network to infer a synth's parameters",
     "export": "turn a training run into one ONNX file",
     "evaluate": "measure a model on fresh sounds",
     "match": "find the patch that makes a sound",

@@ -99,4 +99,4 @@ def _print(rows: list[dict[str, Any]]) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
     last = rows[-1]
-    print(f"heard through: {last['device']}; sent to: {last['midi']}")
+    print(f"audio in: {last['device']}; MIDI out: {last['midi']}")

@@ -277,7 +277,7 @@ def _check(args: argparse.Namespace) -> None:
         if output["kind"] == "play" and not set(output) <= {"kind", "name", "out"}:
             raise UsageError("--play has a profile, a channel and a speed of its own; put those of others behind them")
         if output["kind"] == "play" and args.fast:
-            raise UsageError("--play is heard in real time; leave out --fast")
+            raise UsageError("--play plays in real time; leave out --fast")
     if args.fast and args.input is not None:
         raise UsageError("--fast is for --file and --replay; a device has its own time")
     if args.sample_rate is not None and args.input is None:

@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_synth(what, "what is played")
     begin = what.add_mutually_exclusive_group()
     begin.add_argument("--patch", metavar="PATCH.json", help="what it begins with, as `match` writes it")
-    begin.add_argument("--silent", action="store_true", help="begin with a patch that is hardly heard")
+    begin.add_argument("--silent", action="store_true", help="begin with a patch that is hardly audible")
     what.add_argument("--voices", type=int, default=VOICES, metavar="N", help=f"notes at a time (default: {VOICES})")
     what.add_argument("--duration", type=float, metavar="SECONDS", help="stop by itself (default: with the input)")
 

@@ -124,8 +124,8 @@ def _learn(args: argparse.Namespace) -> None:
         threading.Thread(target=read_lines, name="lines", daemon=True).start()
         try:
             with quiet():  # libjack tells much when its server goes
-                for param, heard_on, control in learn(space, port.receive, entered, say):
-                    channel = heard_on or channel
+                for param, received_on, control in learn(space, port.receive, entered, say):
+                    channel = received_on or channel
                     controls.pop(param.name, None)
                     if control is not None:
                         controls[param.name] = control

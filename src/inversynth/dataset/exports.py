@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..spec import Note
-from ..system.files import make_folder, sweep, sync_files, wav, write_error, write_json, writing
+from ..system.files import make_folder, remove_stale, sync_files, wav, write_error, write_json, writing
 from . import Dataset, Part, Report
 
 PATCHES = "patches.csv"
@@ -174,7 +174,7 @@ def check(form: str, out: str | Path) -> None:
 def _begun(out: str | Path, last: str, suffix: str) -> Path:
     """The folder `out`, made, without an earlier export and what killed processes left of one."""
     folder = make_folder(out)
-    sweep(folder)
+    remove_stale(folder)
     try:
         (folder / last).unlink(missing_ok=True)
         for file in folder.glob(f"*{suffix}"):

@@ -108,7 +108,7 @@ class Part:
         """The array that the bytes of the file hold, without a copy."""
         return data[len(self.header) :].view(self.dtype).reshape(self.shape)
 
-    def look(self, folder: Store) -> Entry | None:
+    def stat(self, folder: Store) -> Entry | None:
         """Its entry as the file gives it, all of it read; None if there is none."""
         try:
             size = folder.size(self.name)
@@ -118,8 +118,8 @@ class Part:
         except OSError as error:
             return {"error": error.strerror}
 
-    def wrong(self, folder: Store, seen: Entry | None, entry: Entry | None) -> str | None:
-        """What is wrong with the file, by a look at it and its entry in the manifest, or None."""
+    def problem(self, folder: Store, seen: Entry | None, entry: Entry | None) -> str | None:
+        """What is wrong with the file, from what `stat` found and its entry in the manifest; None if nothing is."""
         file = folder.name(self.name)
         if seen is None:
             return f"{file} is missing"
@@ -212,7 +212,7 @@ class Manifest:
         try:
             known = fields.pop("format")
             if known in UNSIGNED or (whole and known not in (FORMAT, FORMAT_2)):
-                raise UsageError(f"{file} is not of this version of the program but of {known!r}; render it anew")
+                raise UsageError(f"{file} is not of this version of the program but of {known!r}; render it again")
             if not whole:
                 raise ValueError("it is not what was written")
             del fields["sha256"], fields["fingerprint"]
@@ -293,8 +293,8 @@ class Manifest:
 
 def failures(manifest: Manifest) -> str:
     """How many items of a dataset have failed, and why, in one line."""
-    told = [f"{why}{_times(count)}" for why, count in [*manifest.reasons.items()][:REASONS]]
-    return f"{manifest.failed} of {manifest.count} failed: {'; '.join(told)}"
+    parts = [f"{why}{_times(count)}" for why, count in [*manifest.reasons.items()][:REASONS]]
+    return f"{manifest.failed} of {manifest.count} failed: {'; '.join(parts)}"
 
 
 def _times(count: int) -> str:

@@ -32,7 +32,7 @@ from .manifest import (
     Manifest,
     failures,
 )
-from .reading import Dataset, Look, Report, open_dataset, wrongs
+from .reading import Dataset, Report, StatTask, find_problems, open_dataset
 from .samples import stored
 from .stores import Entry, Store, store
 
@@ -160,7 +160,7 @@ def render_dataset(
     """
     folder, wanted = store(out), Manifest.of(settings)
     _check_room(folder, wanted)
-    with engines.engine(engine, workers, address) as runner, folder.begun():
+    with engines.engine(engine, workers, address) as runner, folder.exclusive():
         found = None if overwrite else _found(folder)
         if found is not None:
             _check_same(folder, found, wanted)
@@ -228,7 +228,7 @@ class _Rendering:
         self.next_save = time.monotonic() + SAVE_S
 
     def run(self, task: ShardTask, runner: Engine) -> None:
-        """Looks at the shards that the manifest names, and has the others rendered."""
+        """Checks the shards that the manifest names, and renders the others."""
         try:
             left = self._not_whole(runner)
             with closing(runner.run(task, left)) as made:
@@ -248,9 +248,9 @@ class _Rendering:
             if all(part.name in manifest.files for part in manifest.parts(number).values())
         ]
         left = set(range(manifest.shards)) - set(named)
-        with closing(runner.run(Look.of(manifest, self.folder), named)) as looks:
-            for number, seen in looks:
-                if wrongs(self.folder, manifest, number, seen):
+        with closing(runner.run(StatTask.of(manifest, self.folder), named)) as stats:
+            for number, seen in stats:
+                if find_problems(self.folder, manifest, number, seen):
                     left.add(number)
                 else:
                     self._tell(number, rendered=False)

@@ -17,7 +17,7 @@ from .examples import Examples
 
 SEEDS = 1 << 64
 NEAR_DB = -40.0
-"""A residual below this can hardly be heard."""
+"""A residual below this is hardly audible."""
 
 
 def figures(examples: Examples, values: NDArray[np.float64], found: Columns) -> dict[str, Any]:

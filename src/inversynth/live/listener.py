@@ -11,8 +11,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..audio.onsets import Capture, Event, Follow, Segment, fit, fit_part
+from ..audio.onsets import Capture, Event, Follow, Segment
 from ..audio.sources import Source
+from ..audio.windows import fit, fit_part
 from ..spec import AudioFormat, ParamSpace
 from .gate import LEAST_STEADY_S, UNLIKE, Gate
 from .settings import Settings
@@ -88,7 +89,7 @@ class Listener:
             self._gate.warm_up()
 
     def restart(self, position: int) -> None:
-        """Begins anew at a position in samples; what sounded is over."""
+        """Starts again at a position in samples; what sounded is over."""
         audio, settings = self._model.audio, self._settings
         threshold = 10 ** (settings.threshold_db / 20)
         stages_s = [stage_s for stage_s in STAGES_S if stage_s < audio.seconds]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..audio.files import read_file
-from ..audio.onsets import window
+from ..audio.windows import window
 from ..errors import UsageError
 from ..spec import AudioFormat
 from .result import SILENT_PEAK

@@ -73,7 +73,7 @@ class PortSink:
         """Whether the port has been there since the last look."""
         if self._followed is None:
             return True
-        return not self._followed.look(self._midi.get_ports()) and self._followed.at is not None
+        return not self._followed.update(self._midi.get_ports()) and self._followed.at is not None
 
     @property
     def prompt(self) -> bool:
@@ -150,7 +150,7 @@ class PortSink:
         else:
             self._midi.close_port()
         if self._followed is not None:
-            self._followed.look(self._midi.get_ports())
+            self._followed.update(self._midi.get_ports())
         self._open()
 
     def close(self) -> None:
@@ -204,7 +204,7 @@ class InputPort:
             return False
         self._looked = now
         with quiet():
-            back = self._followed.look(self._midi.get_ports())
+            back = self._followed.update(self._midi.get_ports())
             if self._followed.at is None or (back and not self._away):
                 left, self._away = not self._away, True
                 if left:

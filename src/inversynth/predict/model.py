@@ -131,7 +131,7 @@ class Model:
         at = np.ascontiguousarray(audio, np.float32)
         if at.ndim != 2 or at.shape[1] != self.audio.samples:
             raise UsageError(
-                f"{self.name} hears {self.audio.samples} samples at {self.audio.sample_rate} Hz: "
+                f"{self.name} takes {self.audio.samples} samples at {self.audio.sample_rate} Hz: "
                 f"the sounds must have the shape (n, {self.audio.samples}), not {at.shape}"
             )
         if not np.isfinite(at).all():
@@ -178,7 +178,7 @@ class Model:
         synth.space.require(self.space, f"the model {self.name} (for the synth {self.synth!r})")
         if self.audio != synth.format:
             raise MismatchError(
-                f"the model {self.name} hears {self.audio.samples} samples at {self.audio.sample_rate} Hz, "
+                f"the model {self.name} takes {self.audio.samples} samples at {self.audio.sample_rate} Hz, "
                 f"but {synth.name} is {synth.format.samples} at {synth.format.sample_rate} Hz"
             )
 

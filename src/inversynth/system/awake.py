@@ -76,21 +76,21 @@ def _stay_awake(pipe: Connection) -> None:
 
 def on_each_processor(work: Callable[[], NoReturn], policy: int, priority: int) -> str | None:
     """Begins a thread on each processor that this process may use; returns why not, if that wasn't allowed."""
-    told: SimpleQueue[str | None] = SimpleQueue()
+    outcomes: SimpleQueue[str | None] = SimpleQueue()
     processors = os.sched_getaffinity(0)
     for processor in processors:
-        threading.Thread(target=_occupy, args=(processor, policy, priority, work, told), daemon=True).start()
-    return next((error for error in [told.get() for _ in processors] if error is not None), None)
+        threading.Thread(target=_occupy, args=(processor, policy, priority, work, outcomes), daemon=True).start()
+    return next((error for error in [outcomes.get() for _ in processors] if error is not None), None)
 
 
 def _occupy(
-    processor: int, policy: int, priority: int, work: Callable[[], NoReturn], told: SimpleQueue[str | None]
+    processor: int, policy: int, priority: int, work: Callable[[], NoReturn], outcomes: SimpleQueue[str | None]
 ) -> None:
     try:
         os.sched_setaffinity(0, {processor})
         os.sched_setscheduler(0, policy, os.sched_param(priority))
     except OSError as error:
-        told.put(one_line(error))
+        outcomes.put(one_line(error))
         return
-    told.put(None)
+    outcomes.put(None)
     work()

@@ -40,7 +40,7 @@ def quiet() -> Iterator[None]:
 
 
 def own_stderr() -> None:
-    """Gives `sys.stderr` a file descriptor of its own: what this process says is heard within `quiet`, too."""
+    """Gives `sys.stderr` a file descriptor of its own: what this process writes is shown within `quiet`, too."""
     own = sys.__stderr__
     if own is not None and sys.stderr is own:
         sys.stderr = open(os.dup(2), "w", buffering=1, encoding=own.encoding, errors=own.errors)  # noqa: SIM115
@@ -89,14 +89,14 @@ class Followed:
         self._others = set(names) - {self.name}
         self._doubtful = False
         self.at: int | None = at
-        """Where it was at the last `look`; None if it was away."""
+        """Where it was at the last `update`; None if it was away."""
 
     def lose(self) -> None:
         """It has gone, whatever the names say."""
         self.at = None
 
-    def look(self, names: Sequence[str]) -> bool:
-        """Looks for it among the names that there are now; whether it was away meanwhile, or may have been."""
+    def update(self, names: Sequence[str]) -> bool:
+        """Finds it among the names that there are now; returns whether it was away meanwhile, or may have been."""
         same = [i for i, name in enumerate(names) if name == self.name]
         was = self.at
         if not same:

@@ -126,7 +126,7 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def sweep(folder: Path) -> None:
+def remove_stale(folder: Path) -> None:
     """Removes from a folder, which this process alone writes to, what killed ones left of `writing`."""
     for file in folder.glob(".*.tmp.*"):
         if re.fullmatch(r"\..+\.\d+\.tmp\.\w+", file.name):

@@ -146,7 +146,7 @@ def _calibrated(heads: Any, network: Any, facts: Run, synth: Synth, count: int) 
         raise UsageError("a network with the loss sigmoid has no distributions to calibrate; leave --calibrate out")
     synth.space.require(facts.space, "the run")
     if synth.format != facts.audio:
-        raise UsageError(f"the run heard {facts.audio}, and {synth.name} is {synth.format}: not calibrated")
+        raise UsageError(f"the run was trained on {facts.audio}, and {synth.name} is {synth.format}: not calibrated")
     drawn = synth.draw(settings.seed, settings.validation, count, sampling.VALIDATION)
     rendered, logits = np.ones(count, bool), []
     for at in range(0, count, CHUNK):
@@ -211,15 +211,15 @@ def _name_outputs(graph: Any, names: Sequence[str]) -> None:
 
 def _inputs(synth: Synth, facts: Run) -> Inputs:
     """Silence, noise, and random patches of the synth, where it still has the space of the run, and their notes."""
-    audio, told = facts.audio, facts.settings.note
+    audio, with_note = facts.audio, facts.settings.note
     noise = np.random.default_rng(0).uniform(-1, 1, (2, audio.samples)).astype(np.float32)
-    plain = inputs_of(np.concatenate([np.zeros((1, audio.samples), np.float32), noise]), None, synth, told)
+    plain = inputs_of(np.concatenate([np.zeros((1, audio.samples), np.float32), noise]), None, synth, with_note)
     if synth.space != facts.space:
         return plain
     drawn = synth.draw(0, 0, CHECKED_SOUNDS, sampling.TEST)
     values = synth.space.values_of_levels(drawn.levels)
     sounds = synth.render_all(values, audio.sample_rate, audio.seconds, note=drawn.notes).sounds
-    more = inputs_of(sounds, drawn.notes, synth, told)
+    more = inputs_of(sounds, drawn.notes, synth, with_note)
     if isinstance(plain, list):
         return [np.concatenate(both) for both in zip(plain, more, strict=True)]
     return np.concatenate([plain, np.asarray(more)])

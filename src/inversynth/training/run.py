@@ -84,7 +84,7 @@ class Run:
         if (before.audio, before.identity) != (self.audio, self.identity):
             raise MismatchError(
                 f"{self.settings.data or 'the synth'} was {before.audio} {before.identity} when {folder} began, "
-                f"and is {self.audio} {self.identity}; start anew"
+                f"and is {self.audio} {self.identity}; start a new run"
             )
 
 

@@ -66,9 +66,9 @@ def rows_of(inputs: Inputs, rows: slice) -> Inputs:
     return [part[rows] for part in inputs] if isinstance(inputs, list) else inputs[rows]
 
 
-def inputs_of(sounds: Sounds, notes: Notes | None, synth: Synth, told: bool) -> Inputs:
-    """What a network is given: the sounds, and if it is `told` the note, also (n, 3) notes; None: the synth's own."""
-    if not told:
+def inputs_of(sounds: Sounds, notes: Notes | None, synth: Synth, with_note: bool) -> Inputs:
+    """The inputs of a network: the sounds and, `with_note`, the notes (n, 3); for None the note of the synth."""
+    if not with_note:
         return sounds
     return [sounds, Note.rows(synth.note if notes is None else notes, len(sounds)).astype(np.float32)]
 

@@ -76,10 +76,10 @@ def measure(
     played = synth_of(model, synth)
     profile, renders = default_profile(played), renders_quickly(played, model.audio)
     found: dict[str, Any] = {"period_samples": period}
-    with (simulated if simulate else jack)(played, period) as hear, open_port() as port:
+    with (simulated if simulate else jack)(played, period) as open_source, open_port() as port:
 
         def part(what: str, settings: Settings) -> tuple[Timed, TimedSink, TimedModel, Summary]:
-            source, sink = hear(what), TimedSink(port, keep=True)
+            source, sink = open_source(what), TimedSink(port, keep=True)
             stop = threading.Event()
             source.until(stop, seconds, sound=what == "notes")
             timed = TimedModel(model, source)

@@ -110,25 +110,25 @@ class TimedDevice(Timed, DeviceSource):
         self.begin()
 
 
-Hear = Callable[[str], Timed]
-"""Opens a source that one of `sounds` is played to, to be closed by who asked."""
+OpenSource = Callable[[str], Timed]
+"""Opens a source to which one of `sounds` is played; the caller closes it."""
 
 
 @contextlib.contextmanager
-def simulated(synth: Synth, period: int) -> Iterator[Hear]:
+def simulated(synth: Synth, period: int) -> Iterator[OpenSource]:
     """Devices simulated in this process."""
     made = sounds(synth, RATE_HZ)
 
-    def hear(what: str) -> Timed:
+    def open_source(what: str) -> Timed:
         source = TimedSimulated(period)
         source.sound = made[what]
         return source
 
-    yield hear
+    yield open_source
 
 
 @contextlib.contextmanager
-def jack(synth: Synth, period: int) -> Iterator[Hear]:
+def jack(synth: Synth, period: int) -> Iterator[OpenSource]:
     """A JACK server of its own with a dummy driver, and a process that plays into it."""
     os.environ |= {"JACK_DEFAULT_SERVER": f"inversynth-bench-{os.getpid()}", "JACK_NO_START_SERVER": "1"}
     words = ["jackd", "-R", "-n", os.environ["JACK_DEFAULT_SERVER"], "-d", "dummy", "-r", str(RATE_HZ)]
@@ -153,11 +153,11 @@ def jack(synth: Synth, period: int) -> Iterator[Hear]:
         if (error := player.pipe.recv()) is not None:
             raise error
 
-        def hear(what: str) -> Timed:
+        def open_source(what: str) -> Timed:
             play("silence")
             return TimedDevice(period, lambda: play(what))
 
-        yield hear
+        yield open_source
 
 
 def play_sounds(pipe: Connection, made: list[NDArray[np.float32]]) -> None:

@@ -99,7 +99,7 @@ class Output:
         with contextlib.suppress(InversynthError):  # there is no output at all, or this one can't be opened yet
             rescan_devices()
             rows = list_outputs()
-            self._followed.look(device_names(rows))
+            self._followed.update(device_names(rows))
             if self._followed.at is None:
                 return
             self._open(rows[self._followed.at])

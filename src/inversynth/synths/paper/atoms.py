@@ -121,7 +121,7 @@ def build(space: ParamSpace, audio: AudioFormat, precision: str = "float32") -> 
     precision: of the layers that are trained.
     """
     if space.fingerprint != paper.SPACE.fingerprint or audio != paper.FORMAT:
-        raise UsageError("the model Atoms hears the synth paper only; choose another --model")
+        raise UsageError("the model Atoms is for the synth paper only; choose another --model")
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
@@ -161,12 +161,12 @@ def _network(space: ParamSpace, audio: AudioFormat) -> keras.Model:
         x = layers.Add()([x, layers.Dense(WIDTH, name=f"narrow_{n}")(y)])
     x = layers.Concatenate()([Normalised(name="normalised")(x), levels])
     atoms, owned = Owners(name="owners", dtype=exact)(x)
-    heard = ops.reshape(
+    overall = ops.reshape(
         ops.reshape(x, (-1, TOKENS + GLOBAL_TOKENS, row))[:, TOKENS:, :WIDTH], (-1, GLOBAL_TOKENS * WIDTH)
     )
     owned = layers.Dense(OWNED_UNITS, activation="relu", name="owned")(ops.reshape(owned, (-1, row)))
     owned = ops.reshape(owned, (-1, WAVEFORMS * OWNED_UNITS))
-    x = layers.Dense(LAST_UNITS, activation="relu", name="last")(layers.Concatenate()([summary, heard, owned]))
+    x = layers.Dense(LAST_UNITS, activation="relu", name="last")(layers.Concatenate()([summary, overall, owned]))
     amplitudes = layers.Dense(WAVEFORMS * 16, dtype=exact, name="amplitudes")(x)
     amplitudes = layers.Reshape((WAVEFORMS, 1, 16), dtype=exact)(amplitudes)
     oscillators = layers.Concatenate(axis=2, dtype=exact)([atoms[:, :, :2], amplitudes, atoms[:, :, 2:]])

@@ -227,9 +227,9 @@ class Candidates(FrontEnd):
         x = ops.matmul(back, ops.reshape((SEGMENTS * MatchedFilters.SCALE) * x, (-1, 2, SEGMENTS)))
 
         end = HARMONICS_START + HARMONICS_STEP * HARMONICS_LENGTH
-        heard = whitened[:, None, HARMONICS_START:end:HARMONICS_STEP]
+        strided = whitened[:, None, HARMONICS_START:end:HARMONICS_STEP]
         count = len(HARMONICS)
-        down = ops.reshape(heard * self.carriers, (-1, count * 2 * HARMONICS_LENGTH))
+        down = ops.reshape(strided * self.carriers, (-1, count * 2 * HARMONICS_LENGTH))
         down = gathered(down, gathered(self.notes, atom) + NOTES * sound)
         swing = gathered(self.swings, gathered(self.pairs, atom))
         down, swing = (ops.reshape(part, (-1, 2 * count, HARMONICS_LENGTH)) for part in (down, swing))

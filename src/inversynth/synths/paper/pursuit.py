@@ -208,17 +208,17 @@ class Sum:
         return Sum((*self.atoms, atom), np.vstack([self.base, row]), self.residual - row * (row @ self.residual))
 
 
-def _pursue(dictionary: Dictionary, heard: Floats, guess: tuple[int, ...], end: float) -> tuple[tuple[int, ...], float]:
-    """The four atoms that explain most of what is heard (HEAD,), weighted, and the part that they leave.
+def _pursue(dictionary: Dictionary, head: Floats, guess: tuple[int, ...], end: float) -> tuple[tuple[int, ...], float]:
+    """The four atoms that explain most of the head (HEAD,), weighted, and the part that they leave.
 
     A guess is tried first: where it is nearly right, exchanges mend it in a fraction of the time. Nothing more is tried
     after the time `end`.
     """
-    loudness = max(float(np.linalg.norm(heard)), 1e-30)
+    loudness = max(float(np.linalg.norm(head)), 1e-30)
     best: tuple[tuple[int, ...], float] = (), math.inf
-    starts: Iterator[tuple[int, ...]] = itertools.chain([guess], _sums(dictionary, heard, end))
+    starts: Iterator[tuple[int, ...]] = itertools.chain([guess], _sums(dictionary, head, end))
     for start in itertools.islice(starts, 1 + EXCHANGED):
-        atoms, residual = _exchanged(dictionary, heard, start, end)
+        atoms, residual = _exchanged(dictionary, head, start, end)
         left = residual / loudness
         if left < best[1]:
             best = atoms, left
@@ -232,9 +232,9 @@ def _gains(products: NDArray[np.float32], new: NDArray[np.float32], whole: NDArr
     return np.asarray(np.square(products) / np.maximum(new, COLLINEAR * whole))
 
 
-def _sums(dictionary: Dictionary, heard: Floats, end: float) -> Iterator[tuple[int, ...]]:
+def _sums(dictionary: Dictionary, head: Floats, end: float) -> Iterator[tuple[int, ...]]:
     """Sums of four atoms by orthogonal matching pursuit, `BEAM` at a time, the best first; none after `end`."""
-    sums = [Sum((), np.empty((0, HEAD)), heard)]
+    sums = [Sum((), np.empty((0, HEAD)), head)]
     new = [dictionary.powers]
     for turn in range(len(WAVEFORMS)):
         if time.perf_counter() >= end:
@@ -263,17 +263,17 @@ def _sums(dictionary: Dictionary, heard: Floats, end: float) -> Iterator[tuple[i
 
 
 def _exchanged(
-    dictionary: Dictionary, heard: Floats, start: tuple[int, ...], end: float
+    dictionary: Dictionary, head: Floats, start: tuple[int, ...], end: float
 ) -> tuple[tuple[int, ...], float]:
     """A sum of four after each atom was exchanged for the best of its waveform, and what it leaves.
 
     Until none changes any more, or the time `end`.
     """
     atoms = list(start)
-    enough = EXACT * float(np.linalg.norm(heard))
+    enough = EXACT * float(np.linalg.norm(head))
     unchanged = 0
     for waveform in itertools.cycle(range(len(WAVEFORMS))):
-        others = Sum((), np.empty((0, HEAD)), heard)
+        others = Sum((), np.empty((0, HEAD)), head)
         rest = atoms[:waveform] + atoms[waveform + 1 :]
         for atom, row in zip(rest, dictionary.weighted(rest), strict=True):
             others = others.plus(atom, row)
@@ -343,13 +343,13 @@ class _Beginnings:
             if (gate, lowpass, short) in self.tried or time.perf_counter() >= self.end:
                 return None
             dictionary = Dictionary(self.falling, gate) if short else _rising(gate)
-            heard = _undone(sound, _lowpasses()[lowpass]) * weights
-            found, left = _pursue(dictionary, heard, self.guess, self.end)
+            head = _undone(sound, _lowpasses()[lowpass]) * weights
+            found, left = _pursue(dictionary, head, self.guess, self.end)
             self.foreign = left > FOREIGN and not self.gates[1:].any()  # the slowest never closes in a second
             if self.foreign:
                 return None
             if short and left > FOUND:
-                better = _best_decay(found, heard, weights)
+                better = _best_decay(found, head, weights)
                 if better != self.falling:
                     self.falling, self.guess = better, found
                     continue
@@ -357,43 +357,43 @@ class _Beginnings:
             base, _ = np.linalg.qr(dictionary.weighted(found).T)
             guessed, (lowpass, left) = lowpass, _best_lowpass(sound, weights, base.T)
             if left < EXACT or (left < FOUND and lowpass == guessed):
-                heard = _undone(sound, _lowpasses()[lowpass]) * weights
-                amplitudes = np.asarray(np.linalg.lstsq(dictionary.weighted(found).T, heard, rcond=None)[0], np.float64)
+                head = _undone(sound, _lowpasses()[lowpass]) * weights
+                amplitudes = np.asarray(np.linalg.lstsq(dictionary.weighted(found).T, head, rcond=None)[0], np.float64)
                 return Beginning(found, amplitudes, lowpass, gate, short)
             if left < FOUND:
                 self.guess = found
         return None
 
 
-def _best_decay(found: Sequence[int], heard: Floats, weights: Floats) -> Envelope:
-    """The decay and sustain, after the shortest attack, under which some atoms explain most of what is heard."""
+def _best_decay(found: Sequence[int], head: Floats, weights: Floats) -> Envelope:
+    """The decay and sustain, after the shortest attack, under which some atoms explain most of the head."""
     envelopes = np.array(list(itertools.product([SHORTEST], SPACE["decay"].values, SPACE["sustain"].values)))
     each = [atoms(atom // TRIPLES, np.full(len(envelopes), atom % TRIPLES), envelopes) for atom in found]
     rows = np.stack(each, axis=1) * weights  # (envelopes, 4, HEAD)
-    shares = rows @ heard
+    shares = rows @ head
     squares = rows @ rows.transpose(0, 2, 1)
     explained = np.einsum("ei,eij,ej->e", shares, np.linalg.pinv(squares, hermitian=True), shares)
     attack, decay, sustain = envelopes[int(explained.argmax())].tolist()
     return attack, decay, sustain
 
 
-def _finish(target: NDArray[np.float32], begun: Beginning, likely: Sequence[Floats]) -> Floats:
+def _finish(target: NDArray[np.float32], beginning: Beginning, likely: Sequence[Floats]) -> Floats:
     """(P,) the patch whose beginning this is: attack, decay and sustain, release, each by rendering all there are."""
     patch = np.array([SPACE[name].values[int(row.argmax())] for name, row in zip(SPACE.names, likely, strict=True)])
-    for waveform, (name, atom) in enumerate(zip(WAVEFORMS, begun.atoms, strict=True)):
+    for waveform, (name, atom) in enumerate(zip(WAVEFORMS, beginning.atoms, strict=True)):
         f, v, b = _levels_of_atoms()[atom - waveform * TRIPLES]
         patch[SPACE.index(f"{name}_frequency")] = SPACE[f"{name}_frequency"].values[f]
         patch[SPACE.index(f"{name}_mod_amplitude")] = SPACE[f"{name}_mod_amplitude"].values[b]
         if b:
             patch[SPACE.index(f"{name}_mod_frequency")] = SPACE[f"{name}_mod_frequency"].values[v]
-    patch[SPACE.index("cutoff")] = SPACE["cutoff"].values[begun.lowpass // 16]
-    patch[SPACE.index("resonance")] = SPACE["resonance"].values[begun.lowpass % 16]
-    patch[SPACE.index("gate_frequency")] = SPACE["gate_frequency"].values[begun.gate]
+    patch[SPACE.index("cutoff")] = SPACE["cutoff"].values[beginning.lowpass // 16]
+    patch[SPACE.index("resonance")] = SPACE["resonance"].values[beginning.lowpass % 16]
+    patch[SPACE.index("gate_frequency")] = SPACE["gate_frequency"].values[beginning.gate]
 
-    attacks = SPACE["attack"].values[:1] if begun.short else SPACE["attack"].values[1:]
+    attacks = SPACE["attack"].values[:1] if beginning.short else SPACE["attack"].values[1:]
     patches = np.repeat(patch[None], len(attacks), axis=0)
     patches[:, SPACE.index("attack")] = attacks
-    amplitudes = begun.amplitudes * (np.ones((1, 1)) if begun.short else attacks[:, None])
+    amplitudes = beginning.amplitudes * (np.ones((1, 1)) if beginning.short else attacks[:, None])
     grid = SPACE["sin_amplitude"].values
     nearest = np.rint((amplitudes - grid[0]) / (grid[1] - grid[0])).clip(0, len(grid) - 1).astype(int)
     off = (np.abs(amplitudes - grid[nearest]) / (grid[1] - grid[0])).max(axis=1)
@@ -476,7 +476,7 @@ def solve(target: ArrayLike, likely: Sequence[ArrayLike], seconds: float = math.
     for gate, lowpass, short in _hypotheses(beginnings.gates, rows):
         if time.perf_counter() >= end or beginnings.foreign:
             break
-        begun = beginnings.find(gate, lowpass, short)
-        if begun is not None:
-            return _finish(sound, begun, rows)[None]
+        beginning = beginnings.find(gate, lowpass, short)
+        if beginning is not None:
+            return _finish(sound, beginning, rows)[None]
     return none
