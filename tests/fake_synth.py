@@ -28,7 +28,7 @@ RENDER_S = 0.001
 
 def _operator(op: str) -> list[Param]:
     silent = (f"{op}_level", 0)
-    shapes = [(2, "continuous"), (7, "ordinal"), (100, "continuous"), (1000, "continuous"), (15, "ordinal")]
+    shapes = [(2, "continuous"), (7, "ordinal"), (100, "continuous"), (31, "continuous"), (15, "ordinal")]
     minor = [
         Param(f"{op}_minor_{i}", f"m{i}", 0, 1, levels=levels, kind=kind, group=op, inert_when=silent)
         for i, (levels, kind) in zip(range(MINOR), shapes * 4, strict=False)
@@ -54,7 +54,8 @@ SPACE = ParamSpace(
             inert_when=AllOf(("lfo_depth", 0), ("lfo_width", 0)),
         ),
         Param("stability", "st", 0, FAILS_AT, levels=FAILS_AT + 1, kind="ordinal"),
-        *(Param(f"spare_{i}", f"sp{i}", 0, 1, levels=2 + i) for i in range(17)),
+        Param("spare_0", "sp0", 0, 1, levels=1000),
+        *(Param(f"spare_{i}", f"sp{i}", 0, 1, levels=2 + i) for i in range(1, 17)),
     ],
     [Symmetry(("op1", "op2"))],
 )  # fmt: skip

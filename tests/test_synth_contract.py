@@ -5,18 +5,24 @@ A new synth is in these tests once it is in the registry.
 
 from __future__ import annotations
 
+import io
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
 
-from inversynth import synths
+import onnx_file
+from inversynth import live, synths
+from inversynth.audio.sources import FileSource, StreamClock
 from inversynth.dataset import DatasetSettings, open_dataset, render_dataset, verify
 from inversynth.matching.match import match
-from inversynth.midi import PatchReader
+from inversynth.midi import PatchReader, Receiver, TextSink
 from inversynth.midi.profiles import default_profile, nrpn_profile
+from inversynth.predict.model import load_model
 from inversynth.search.refine import refine
 from inversynth.search.scoring import Scorer
 from inversynth.spec import CATEGORICAL, CONTINUOUS, Note, ParamSpace
@@ -200,3 +206,27 @@ def test_its_patches_are_sent_and_received_by_midi(synth: Synth, levels: NDArray
             back = np.array([received.get(i, np.nan) for i in range(len(synth.space))])
             if profile.name == "nrpn":
                 assert np.array_equal(np.rint(back * (synth.space.levels - 1)), row)
+
+
+def test_it_is_driven_live_from_a_recording_of_it(synth: Synth, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
+    file, model = tmp_path / "played.wav", tmp_path / "model.onnx"
+    model.write_bytes(onnx_file.model(synth))
+    rendered = synth.render_all(synth.space.values_of_levels(synth.draw(3, 0, 4).levels))
+    sounds = [sound / np.abs(sound).max() for row, sound in enumerate(rendered.sounds) if row not in rendered.failures]
+    rest = np.zeros(synth.format.sample_rate // 2, np.float32)
+    soundfile.write(
+        file, np.concatenate([part for sound in sounds for part in (rest, sound)]), synth.format.sample_rate
+    )
+    sent = io.StringIO()
+    bridge = live.Bridge(
+        FileSource(file, StreamClock()),
+        load_model(model, "cpu"),
+        [Receiver(default_profile(synth), TextSink(sent))],
+        live.Settings(),
+        space=synth.space,
+    )
+    summary = bridge.run(threading.Event())
+    assert summary.notes >= 1, "without a gate all that is heard is sent"
+    assert summary.sent >= len(synth.space)
+    assert len(sent.getvalue().splitlines()) >= len(synth.space), "an NRPN is one line, of several messages"

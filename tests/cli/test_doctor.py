@@ -201,7 +201,7 @@ RAN = {"version": "1.31.1", "models": ["paper"], "model": "paper", "device": "cp
     ],
 )
 def test_what_the_network_needs(
-    facts: doctor.Facts, installed: dict[str, str], gpu: bool, states: tuple[str, ...]
+    facts: probes.Facts, installed: dict[str, str], gpu: bool, states: tuple[str, ...]
 ) -> None:
     found = list(doctor.network_found(facts, installed, gpu))
     assert tuple(finding.state for finding in found) == states
