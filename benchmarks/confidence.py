@@ -35,7 +35,7 @@ SOURCE = HERE / "confidence.json"
 PAGE = HERE.parent / "docs" / "live.md"
 CONFIDENCES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
 NEAR = 0.02
-"""A sound is as near as a match of it if its rho(STFT) is at most so much less."""
+"""A sound is as near as a match of it if its rho(STFT) is at most this much less."""
 TAKEN = "what the gate takes"
 SEED = 7
 
@@ -53,7 +53,7 @@ def measure(model_name: str, count: int) -> dict[str, Any]:
         return compare(sounds, paper.render(space.values_of_x(x)))["rho_stft"]
 
     def predicted(seconds: float) -> tuple[dict[str, list[Estimate]], NDArray[np.float64]]:
-        """The estimates of so much of each sound, by their kinds, and (n, P) the means of the distributions."""
+        """The estimates from the first `seconds` of each sound, by kind, and (n, P) the means of the distributions."""
         rows = model.predict(partly(sounds, round(1000 * seconds)))
         parts = sounds[:, : round(seconds * paper.format.sample_rate)]
         each = [[row[i] for row in rows] for i in range(count)]

@@ -84,7 +84,7 @@ def markdown(found: dict[str, Any]) -> str:
         )
     if "conditions" in found:
         clean = found["conditions"][0]
-        parts.append("**The world:**")
+        parts.append("**Degradations:**")
         parts.append(
             table(
                 ["condition", "MPR", "beside clean", "rho(STFT), mean", "beside clean", "median"],

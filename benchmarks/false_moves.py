@@ -42,7 +42,7 @@ SOURCE = HERE / "false_moves.json"
 PAGE = HERE.parent / "docs" / "live.md"
 RATE = FORMAT.sample_rate
 PIECE_S = 60.0
-"""Sounds are made so long at a time."""
+"""How much sound is made at a time."""
 LEVEL = 0.1
 """The level of noise and hum (RMS): 30 dB above the threshold."""
 REST_S = 0.4
@@ -160,7 +160,7 @@ MADE: dict[str, Callable[[np.random.Generator], Sound]] = {
 
 
 def made(what: str, seconds: float, seed: int = SEED) -> Iterator[Sound]:
-    """So much of a sound, in parts."""
+    """This many seconds of a sound, in parts."""
     random = np.random.default_rng(seed)
     left = round(seconds * RATE)
     while left > 0:
@@ -220,7 +220,7 @@ def instruments(cache: Path) -> Iterator[Sound]:
 
 @dataclass
 class Counts:
-    """What moved in so many seconds: predictions, those of them that the gate let pass, and messages that were sent."""
+    """What moved in `seconds`: predictions, those that passed the gate, and messages that were sent."""
 
     seconds: float
     heard: int
@@ -285,7 +285,7 @@ def main() -> int:
     """Measures, prints the tables, and writes the figures and the docs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--model", metavar="NAME|PATH", help="the model (default: the shipped one)")
-    parser.add_argument("--hours", type=float, default=1.0, help="of each sound that is no note (default: 1)")
+    parser.add_argument("--hours", type=float, default=1.0, help="of each sound that isn't a note (default: 1)")
     parser.add_argument("--own", type=int, default=500, help="sounds of the synth (default: 500)")
     parser.add_argument("--cache", type=Path, default=CACHE, help=f"where recordings are (default: {CACHE})")
     parser.add_argument("--install", action="store_true", help="download what is missing into the cache first")

@@ -39,13 +39,13 @@ PAGE = HERE.parent / "docs" / "stage.md"
 RIVAL_PERIOD = 256
 SOAK_PERIOD = 1024
 SHORTER = 12
-"""The soaks at `RIVAL_PERIOD` are so many times shorter."""
+"""How many times shorter the soaks at `RIVAL_PERIOD` are."""
 
 Predict = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 
 
 class Contender:
-    """A model whose prediction is made in another way; one that takes longer than it would gain isn't rehearsed."""
+    """A model with another way to predict; a slow one isn't rehearsed, since it would lose more than it gains."""
 
     def __init__(self, name: str, predict_one: Predict, rehearsed: bool) -> None:
         model = bench.load_on_cpu(name)

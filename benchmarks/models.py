@@ -49,7 +49,7 @@ SOUND = ("rho_stft", "rho_ft", "f_delta")
 
 
 def settings_of(model: str, sounds: int, precision: str) -> Settings:
-    """A run over so many sounds, in epochs of at most 250 steps, that doesn't end before."""
+    """A run over this many sounds, in epochs of at most 250 steps, without early stopping."""
     plain = Settings(model=model, precision=precision)
     total = max(sounds // plain.batch_size, 1)
     epochs = -(-total // plain.steps)

@@ -1,4 +1,4 @@
-"""What the refinement should make small: objectives compared on recordings by measures that none of them is.
+"""Objectives of the refinement, compared on recordings by measures that are none of them.
 
     apt-get download lmms-common sonic-pi-samples && for p in *.deb; do dpkg -x $p recordings; done
     cd recordings/usr/share/lmms/samples

@@ -10,7 +10,7 @@ class InversynthError(Exception):
 
 
 class UsageError(InversynthError, ValueError):
-    """What was asked for is wrong (an option, a file, a value); the command line exits with 2."""
+    """An option, a file or a value is wrong; the command line exits with 2."""
 
     exit_code = 2
 
@@ -24,5 +24,5 @@ class DamageError(UsageError):
 
 
 def one_line(error: BaseException) -> str:
-    """What an error of another package says, in one line."""
+    """The message of an error of another package, in one line."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -365,7 +365,9 @@ def test_the_command_ends_with_one_where_everything_failed(tmp_path: Path, capsy
     synth = tmp_path / "loud.py"
     synth.write_text(MINE.replace("LIMIT", "-1"))
     assert main(["render", "--synth", str(synth), "--num-examples", "5", "--out", str(tmp_path / "ds")]) == 1
-    assert "error: 5 of 5 failed: ArithmeticError: too loud (5 times); mend the synth mine" in capsys.readouterr().err
+    assert (
+        "error: 5 of 5 failed: ArithmeticError: too loud (5 times); correct the synth mine" in capsys.readouterr().err
+    )
 
 
 def test_a_function_is_called_by_one_thread_at_a_time(tmp_path: Path) -> None:

@@ -284,5 +284,5 @@ def test_parts_that_are_not_there_or_too_small_are_refused(dataset: Dataset) -> 
         sounds(dataset, split="test", batch_size=1000)
     with pytest.raises(UsageError, match="what a run is measured on"):
         sounds(dataset, split="validation")
-    with pytest.raises(UsageError, match="a part 'train' of no dataset"):
+    with pytest.raises(UsageError, match="--split train needs a dataset"):
         Settings(split="train")

@@ -77,7 +77,7 @@ def test_a_patch_of_a_small_synth_is_found_from_nothing() -> None:
     np.testing.assert_array_equal(found.best[0].levels, RIGHT)
     assert found.best[0].log_l1 == pytest.approx(0, abs=1e-6)
     assert found.renders < 5000
-    assert "can't be told" in found.stopped
+    assert "can't be distinguished" in found.stopped
     assert found.method == "search"
 
 

@@ -11,7 +11,7 @@ from inversynth import synths
 from inversynth.audio.files import read_file
 from inversynth.audio.windows import window
 from inversynth.synths import sampling
-from inversynth.synths.paper import pursuit
+from inversynth.synths.paper import dictionary, pursuit
 from inversynth.synths.paper.table import FORMAT, SPACE, WAVEFORMS
 
 PAPER = synths.load("paper")
@@ -95,12 +95,12 @@ def test_the_sound_of_another_implementation_of_the_synth() -> None:
 
 
 def test_atoms_are_oscillators_under_their_envelope() -> None:
-    t = np.arange(pursuit.HEAD) / FORMAT.sample_rate
+    t = np.arange(dictionary.HEAD) / FORMAT.sample_rate
     patch = dict(zip(SPACE.names, SPACE.values_of_levels(np.full((1, len(SPACE)), 4))[0].tolist(), strict=True))
     for number, name in enumerate(WAVEFORMS):
         plain = t * reference.waveform(name, reference.phases(patch, name, t))
         seen = np.convolve(plain, [1.0, 2.0, 1.0])[: len(t)]
-        atom = pursuit.atoms(number, np.array([256 * 4 + 16 * 4 + 4]), pursuit.ATTACKING)[0]
+        atom = dictionary.atoms(number, np.array([256 * 4 + 16 * 4 + 4]), dictionary.ATTACKING)[0]
         assert np.mean(np.abs(atom - seen) > 1e-4) < 0.005, name  # an edge may fall on the other side of a sample
 
 
@@ -112,7 +112,7 @@ def test_what_the_synth_did_not_make_is_left_to_others() -> None:
         assert pursuit.solve(sound, likely, seconds=1.0).shape == (0, len(SPACE))
 
 
-@pytest.mark.parametrize("samples", [0, 1, pursuit.HEAD - 1])
+@pytest.mark.parametrize("samples", [0, 1, dictionary.HEAD - 1])
 def test_too_short_a_sound_and_silence_give_nothing(samples: int) -> None:
     likely = guesses(patches(1)[0])
     assert not len(pursuit.solve(np.ones(samples, np.float32), likely))
@@ -131,7 +131,7 @@ def test_a_gater_shows_where_it_closes() -> None:
     levels = patches(16)
     levels[:, COLUMN["gate_frequency"]] = range(16)
     for level, sound in enumerate(PAPER.render(SPACE.values_of_levels(levels))):
-        possible = pursuit._possible_gates(sound)
+        possible = dictionary.possible_gates(sound)
         assert possible[level]
         assert possible.sum() <= 3  # the slowest never closes in a second, and is always possible
 

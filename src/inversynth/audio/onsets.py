@@ -14,25 +14,25 @@ from numpy.typing import NDArray
 HOP_S = 0.005
 """The level of a sound is taken in steps of this length."""
 REST_S = 0.05
-"""So long a silence ends a note."""
+"""A silence of this length ends a note."""
 LOOK_BACK_S = 0.1
-"""So far before the threshold is exceeded the beginning of a note is looked for."""
+"""How far before the threshold is exceeded the beginning of a note is searched for."""
 BEGIN_DB = -50.0
 """The level, from the threshold, at which a note begins out of perfect silence."""
 ATTACK_DB = 12.0
 """A rise this far above the last `REST_S`, within one step, is a new note even without silence before it."""
 RETRIGGER_DB = 18.0
-"""The same within the window of another note; of a thousand sounds of a synth that gates one rises so by itself."""
+"""The same within the window of another note; of a thousand sounds of a gated synth one rises by this within a note."""
 LEAD_S = 0.02
 """A note that begins within this time of the first sample is taken from the first sample."""
 CLICK_HOPS = 2
 """What exceeds the threshold for fewer steps is a click."""
 CLIP = 1000.0
-"""Samples beyond this (+60 dBFS) are no sound."""
+"""Samples beyond this (+60 dBFS) are invalid."""
 
 
 def clean(block: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
-    """A block with what is no sound (NaN, infinite, beyond `CLIP`) as silence, and how many samples that were."""
+    """A block with its invalid samples (NaN, infinite, beyond `CLIP`) as silence, and how many there were."""
     if np.abs(block).max(initial=0.0) <= CLIP:  # which NaN is not
         return block, 0
     good = np.abs(block) <= CLIP
@@ -84,7 +84,7 @@ class Segment(NamedTuple):
     """The sound (n,) of a note from where it begins, as known `at` samples from the beginning of the stream.
 
     `whole`: its window is full (or the sound has ended), and no more of it will come; `sliding`: the latest window of a
-    note that began before it, which tells nothing of how it began.
+    note that began before it: the beginning of the note isn't in it.
     """
 
     at: int
@@ -102,11 +102,11 @@ class Capture:
     After silence a note begins when the level exceeds the threshold, and nothing else matters until its
     window is full. The window starts where the sound has left the noise before it, or has come within
     `begin_db` of the threshold. The next note begins after `REST_S` below the threshold, or with a clear attack
-    (`ATTACK_DB`); a sine gater, however deep and fast, never rises by so much in one step. A constant offset
+    (`ATTACK_DB`); a sine gater, however deep and fast, never rises by this much in one step. A constant offset
     is taken off the window. What sounds for less than two steps is a click and no note.
 
     stages_s: times since the note's beginning (s), rising, below `seconds`. With `retrigger`, an attack of
-    `RETRIGGER_DB` within the window of a note begins another, and no more is told of the first.
+    `RETRIGGER_DB` within the window of a note begins another, and the first has no more events.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Capture:
 
     @property
     def due(self) -> int | None:
-        """How many samples on something of what sounds will be told, as far as that is known."""
+        """How many samples later the next `Segment` of this note is due; None if that isn't known."""
         if self._filled is None:
             return None
         return next((stage for stage in self._stages if stage > self._filled), len(self._window)) - self._filled
@@ -186,7 +186,7 @@ class Capture:
         return events
 
     def _fill(self, samples: NDArray[np.float32], events: list[Event]) -> NDArray[np.float32]:
-        """Takes samples into the window, up to where something is to be told; returns those that are left."""
+        """Takes samples into the window, up to the next event; returns those that are left."""
         at = self._filled or 0
         stops = [stage for stage in self._stages if stage > at][:1]
         count = min(len(samples), min([*stops, (at // self._hop + 1) * self._hop, len(self._window)]) - at)
@@ -211,7 +211,7 @@ class Capture:
         return rest
 
     def _emit(self, events: list[Event]) -> None:
-        """Tells the full window, if it is a note; listening goes on behind it."""
+        """Emits the full window, if it is a note; the next note is searched for after it."""
         window = self._window
         self._armed = False
         self._keep(window)
@@ -277,7 +277,7 @@ class Capture:
         return context[start:]
 
     def _tell(self, level: float, events: list[Event]) -> None:
-        """Tells when what sounds begins (for longer than a click) and ends (for longer than `REST_S`)."""
+        """Emits an `Onset` for sound longer than a click, and a `Release` for a rest longer than `REST_S`."""
         if level > self._threshold:
             self._level = max(level, self._level) if self._above else level
             self._above, self._below = self._above + 1, 0
@@ -292,7 +292,7 @@ class Capture:
 
 
 class Follow(Capture):
-    """A note as `Capture` tells it, and then, while it sounds on, its latest window `rate` times a second."""
+    """The events of `Capture`, and while the note sounds on, its latest window `rate` times a second."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ RING_SAMPLES = resampling.HALF_SAMPLES
 
 
 def fit(window: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> NDArray[np.float32]:
-    """(audio.samples,) a window at the model's sample rate; raises `UsageError` for a rate that is none."""
+    """(audio.samples,) a window at the model's sample rate; raises `UsageError` for an invalid rate."""
     return _resampled(window, sample_rate, audio, 0)
 
 
@@ -32,7 +32,7 @@ def fit_part(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -
 
 
 def _resampled(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat, but: int) -> NDArray[np.float32]:
-    """A sound at the model's sample rate, without its last samples, so many at the lower rate; then zeros."""
+    """A sound at the model's sample rate, without its last `but` samples (at the lower rate); then zeros."""
     to_rate = audio.sample_rate
     window = np.zeros(audio.samples, np.float32)
     count = -(-(len(sound) * to_rate - but * max(sample_rate, to_rate)) // sample_rate)
@@ -41,7 +41,7 @@ def _resampled(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat,
 
 
 def window(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> NDArray[np.float32]:
-    """(audio.samples,) what a model gets of a sound (samples,) at sample_rate (Hz): its first note, as in live sound.
+    """(audio.samples,) the window of the first note of a sound (samples,) at sample_rate (Hz), as in live sound.
 
     The threshold of `Capture` is `QUIET_DB` below the sound's own level. Digital silence before it is skipped, to the
     sample, at the model's own rate. What is too short to be a note is taken from its first sample, with a constant
@@ -49,11 +49,11 @@ def window(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> 
     """
     if not len(sound):
         return np.zeros(audio.samples, np.float32)
-    if sample_rate == audio.sample_rate:  # else what comes first may be a resampler's ringing
+    if sample_rate == audio.sample_rate:  # else the beginning may be a resampler's ringing
         sound = sound[max(int(np.argmax(sound != 0)) - 1, 0) :]
     capture = Capture(sample_rate, audio.seconds, amplitude(sound) * 10 ** (QUIET_DB / 20), QUIET_BEGIN_DB)
     size = round(audio.seconds * sample_rate)
     blocks = (capture.process(sound[at : at + size]) for at in range(0, len(sound), size))
-    windows = next(filter(None, blocks), None) or capture.finish()  # what follows the first note isn't listened to
+    windows = next(filter(None, blocks), None) or capture.finish()  # the rest after the first note is ignored
     short = sound[:size] - (sound.max() + sound.min()) / 2
     return fit(windows[0] if windows else short, sample_rate, audio)

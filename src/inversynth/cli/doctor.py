@@ -7,7 +7,7 @@ import sys
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """There is nothing to ask for."""
+    """There are no options."""
 
 
 def run(args: argparse.Namespace) -> int:

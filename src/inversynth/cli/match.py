@@ -130,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _bar(target: Path, options: Refine | None) -> Iterator[Callable[[Progress], None] | None]:
-    """A bar of a search's progress while it runs, in a terminal; gives what is to be called with it."""
+    """A bar of a search's progress while it runs, in a terminal; gives the function to call with it."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar

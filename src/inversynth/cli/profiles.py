@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ACTIONS = {
     "list": "name the shipped profiles",
     "show": "print a profile",
-    "check": "say whether a profile is one, and what it drives",
+    "check": "check a profile, and say what it drives",
     "import": "make one from a chart of control changes and NRPNs",
     "learn": "make one by moving the device's controls",
 }
@@ -71,7 +71,7 @@ def _synth_of(profile: str) -> Synth:
     named = profiles.synth_of(profile)
     found = synths.load() if named is None else synths.find(named)
     if found is None:
-        raise UsageError(f"{profile} is for the synth {named!r}, which is not here; give it by --synth FILE.py")
+        raise UsageError(f"{profile} is for the synth {named!r}, which isn't installed; give it with --synth FILE.py")
     return found
 
 
@@ -119,11 +119,11 @@ def _learn(args: argparse.Namespace) -> None:
 
     controls: dict[str, Control] = {}
     channel = 1
-    with files.writing(args.out) as temporary:  # lest it turns out only after all was moved that it can't be written
+    with files.writing(args.out) as temporary:  # an error is found now, not after all controls were moved
         port = InputPort(args.midi_in)
         threading.Thread(target=read_lines, name="lines", daemon=True).start()
         try:
-            with quiet():  # libjack tells much when its server goes
+            with quiet():  # libjack prints messages when its server goes
                 for param, received_on, control in learn(space, port.receive, entered, say):
                     channel = received_on or channel
                     controls.pop(param.name, None)

@@ -27,11 +27,11 @@ MAX_WORKERS = 1024
 THREADS_A_CORE = 2
 """One computes while another waits for the disk."""
 RETRIES = 10
-"""So often a task is begun again whose worker or node died."""
+"""How often a task is started again after its worker or node died."""
 CONNECT_S = 5.0
 """How long the address of a cluster may take to answer."""
 CANCEL_S = 10.0
-"""How long tasks that are told to stop are waited for."""
+"""How long to wait for tasks that were asked to stop."""
 STORE_BYTES = 80_000_000
 """The object store of a cluster of our own: about the least Ray takes, since no sound passes through it."""
 
@@ -74,7 +74,7 @@ def engine(name: str = "local", workers: int | None = None, address: str | None 
 
 
 def checkpoint() -> None:
-    """For tasks to call now and then: raises `CancelledError` in one that its engine has told to stop."""
+    """For tasks to call now and then: raises `CancelledError` if the engine has asked this task to stop."""
     stop = _stop.get()
     if stop is not None and stop.is_set():
         raise CancelledError
@@ -93,7 +93,7 @@ class LocalEngine:
     workers: int
 
     def run(self, task: Callable[[int], T], numbers: Iterable[int]) -> Generator[tuple[int, T], None, None]:
-        """See `Engine`; a task that calls `checkpoint` ends early when it is told to stop."""
+        """See `Engine`; a task that calls `checkpoint` ends early when it is asked to stop."""
         numbers, stop = iter(numbers), threading.Event()
         # Not futures: a Ctrl-C while the main thread holds their locks would leave the workers waiting for ever.
         results: SimpleQueue[tuple[int, T | None, BaseException | None]] = SimpleQueue()

@@ -29,9 +29,9 @@ UNSIGNED = ("inversynth dataset 1",)
 MANIFEST = "manifest.json"
 PARTIAL = "manifest.partial.json"
 SHARD_BYTES = 1 << 25
-"""About so much sound stands in a shard, where its size isn't given."""
+"""About how much sound is in a shard, if its size isn't given."""
 REASONS = 20
-"""So many different reasons why items failed are kept of a shard, and told of a dataset."""
+"""How many different reasons of failures are kept for a shard, and shown for a dataset."""
 OTHER_REASONS = "other reasons"
 
 
@@ -90,7 +90,7 @@ class Part:
 
     @property
     def header(self) -> bytes:
-        """What stands before the data: the .npy format 1.0, always of 128 bytes."""
+        """The header before the data: .npy format 1.0, always 128 bytes."""
         text = f"{{'descr': '{self.dtype}', 'fortran_order': False, 'shape': {self.shape}, }}"
         return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + text.ljust(117).encode() + b"\n"
 
@@ -177,7 +177,7 @@ class Manifest:
         "arithmetic",
         "renderer",
     )
-    """What must agree before a dataset is gone on with; `count` may grow."""
+    """The fields that must agree before a dataset is continued; `count` may grow."""
 
     @classmethod
     def of(cls, settings: DatasetSettings) -> Manifest:

@@ -1,4 +1,4 @@
-"""Reading a dataset: nothing is used that isn't whole."""
+"""Reading a dataset: every file is checked before it is used."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .samples import restore
 from .stores import Entry, LocalStore, Store, store
 
 Report = Callable[[int, int, int], None]
-"""Told (items done, items in all, items of those rendered just now) after each shard."""
+"""Called with (items done, items in all, items rendered by this call) after each shard."""
 OPEN_SHARDS = 1 << 14
 """Shards that are mapped into memory at a time; a system maps about four times as many files."""
 
@@ -75,7 +75,7 @@ class Dataset:
     def path(self) -> Path:
         """The folder it lies in; raises `UsageError` if it lies elsewhere."""
         if not isinstance(self.store, LocalStore):
-            raise UsageError(f"{self.store} is no folder of this machine")
+            raise UsageError(f"{self.store} is not a folder of this machine; copy it here first")
         return self.store.path
 
     def __len__(self) -> int:
@@ -94,12 +94,12 @@ class Dataset:
 
     @cached_property
     def families(self) -> NDArray[np.int64] | None:
-        """(n,) int64 the family of each item: those of one are never divided; None where each stands for itself."""
+        """(n,) int64 the family of each item: a family is never divided between parts; None without families."""
         return self._all("families").astype(np.int64) if self.manifest.families else None
 
     @cached_property
     def failed(self) -> NDArray[np.bool_]:
-        """(n,) True for the items that couldn't be rendered; they are silent, and no good for training."""
+        """(n,) True for the items that couldn't be rendered; they are silent, and not used for training."""
         return self._all("failed") > 0 if self.manifest.fallible else np.zeros(len(self), bool)
 
     def _all(self, kind: str) -> NDArray[Any]:

@@ -41,7 +41,7 @@ BLOCK_BYTES = 1 << 20
 PROBE = 32
 """Sounds by which machines compare what they render."""
 REASON_LENGTH = 200
-"""A reason why an item failed is cut to so many characters."""
+"""The most characters of the reason of a failure; the rest is cut."""
 SAVE_S = 1.0
 """Least time between two writes of the partial manifest; what is lost with it is rendered again."""
 SAVE_SHARE = 0.05
@@ -60,7 +60,7 @@ class ShardTask:
 
     @property
     def identity(self) -> str:
-        """What machines must have in common to render the same bytes; the last is a hash of some sounds."""
+        """What machines must share to render the same bytes; the last part is a hash of some sounds."""
         return _identity(self.settings.synth)
 
     def __call__(self, number: int) -> dict[str, Entry]:
@@ -91,7 +91,7 @@ class ShardTask:
     def _sounds(
         self, manifest: Manifest, items: range, levels: NDArray[np.int64], notes: NDArray[np.float64], made: _Made
     ) -> Iterator[NDArray[Any]]:
-        """The sounds of some items as they are stored, so many rows at a time."""
+        """The sounds of some items as they are stored, in blocks of rows."""
         synth, settings = self.settings.synth, self.settings
         values, lanes = synth.space.values_of_levels(levels), synth.renderer.lanes
         rows = min(len(items), lanes * max(1, BLOCK_BYTES // (4 * manifest.audio.samples * lanes)))
@@ -147,7 +147,7 @@ def render_dataset(
     engine: str = "local",
     address: str | None = None,
 ) -> Dataset:
-    """Renders a dataset into `out`, a folder or a URL (see `stores`), or goes on with what stands there.
+    """Renders a dataset into `out`, a folder or a URL (see `stores`), or continues the one that is there.
 
     Shards that are whole are kept, damaged and missing ones rendered, all of them where the manifest is lost,
     and a dataset of the same settings but fewer items is extended; the bytes are those of a single run.
@@ -155,8 +155,8 @@ def render_dataset(
     workers: how many shards are rendered at a time, by default two a core. overwrite: start from nothing.
     engine, address: where (see `engines.engine`). Raises
     `MismatchError` if `out` holds a dataset of other settings or of more items, `UsageError` for a wrong option,
-    and `InversynthError` if it can't be written, another process renders into it, or every item failed; on that,
-    as on Ctrl-C, the same call goes on later.
+    and `InversynthError` if it can't be written, another process renders into it, or every item failed; after that,
+    as after Ctrl-C, the same call continues later.
     """
     folder, wanted = store(out), Manifest.of(settings)
     _check_room(folder, wanted)
@@ -173,7 +173,7 @@ def render_dataset(
         _Rendering(wanted, folder, report).run(ShardTask(settings, folder.address), runner)
         wanted.write(folder, PARTIAL)
         if wanted.failed == wanted.count:
-            raise InversynthError(f"{failures(wanted)}; mend the synth {wanted.synth}, and render with --overwrite")
+            raise InversynthError(f"{failures(wanted)}; correct the synth {wanted.synth}, and render with --overwrite")
         folder.rename(PARTIAL, MANIFEST)
     return open_dataset(out)
 
@@ -183,7 +183,7 @@ def _shard_files(folder: Store) -> dict[str, int]:
 
 
 def _found(folder: Store) -> Manifest | None:
-    """The manifest that is there; a damaged one is as good as none."""
+    """The manifest that is there; None if there is none or it is damaged."""
     for name in (PARTIAL, MANIFEST):
         if folder.has(name):
             try:

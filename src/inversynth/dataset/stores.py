@@ -36,7 +36,7 @@ class Store(ABC):
 
     @property
     def address(self) -> str:
-        """What `store` takes on any machine."""
+        """Its address for `store`, valid on any machine."""
         return str(self)
 
     def name(self, file: str) -> str:
@@ -105,7 +105,7 @@ class Store(ABC):
 
     @abstractmethod
     def free_bytes(self) -> int | None:
-        """The room left; None where nobody knows."""
+        """The free space in bytes; None where it isn't known."""
 
     @abstractmethod
     def sizes(self) -> dict[str, int]:
@@ -121,7 +121,7 @@ class Store(ABC):
 
     @abstractmethod
     def rename(self, file: str, new: str) -> None:
-        """Gives a file another name; there is never none of the two."""
+        """Gives a file another name; one of the two always exists."""
 
     @abstractmethod
     def reading(self, file: str) -> contextlib.AbstractContextManager[Path]:
@@ -294,7 +294,7 @@ class RemoteStore(Store):
         temporary = f".{file}.{uuid.uuid4().hex}.tmp"
         try:
             self.files.put_file(str(path), self._path(temporary))
-            self.remove(file)  # some move nothing onto what is there
+            self.remove(file)  # some don't replace an existing file
             self.files.mv(self._path(temporary), self._path(file))
         finally:
             self.remove(temporary)
@@ -337,7 +337,7 @@ def _reads(what: str | Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _os_errors() -> Iterator[None]:
-    """Turns what the packages raise, which is anything, into `OSError` of one line."""
+    """Turns any error of the packages into an `OSError` of one line."""
     try:
         yield
     except FileNotFoundError as error:

@@ -33,7 +33,7 @@ from .searching import figures, run_baselines, run_refinement
 TIMED_RUNS = 500
 MOST_EXAMPLES = 1 << 20
 BUDGET = 1000
-"""Renders that each baseline may use for a sound, unless told otherwise."""
+"""Renders that each baseline may use for a sound, by default."""
 
 Progress = Callable[[str], AbstractContextManager[Report]]
 """Opens a progress display for what is named."""

@@ -35,7 +35,7 @@ def figures(examples: Examples, values: NDArray[np.float64], found: Columns) -> 
 
 
 def run_refinement(examples: Examples, seconds: float, seed: int, report: Report) -> tuple[dict[str, Any], Columns]:
-    """Refines each sound for at most so many `seconds` on one core, and gives its figures and each sound's measures.
+    """Refines each sound for at most `seconds` on one core, and gives its figures and each sound's measures.
 
     Beside `figures`: `limit_s`; `seconds` and `renders`, the means that were used; `pursuit`, the share of the sounds
     that were recognised as the synth's own.

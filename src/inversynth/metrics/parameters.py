@@ -1,4 +1,4 @@
-"""The measures of parameters: InverSynth's (arXiv 1812.06349, section 5), and how far confidences can be believed."""
+"""The measures of parameters: InverSynth's (arXiv 1812.06349, section 5), and the calibration of confidences."""
 
 from __future__ import annotations
 

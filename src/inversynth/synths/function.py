@@ -25,7 +25,7 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class FunctionRenderer:
-    """A renderer of a function that gives NumPy arrays; it is called by one thread at a time, whoever renders.
+    """A renderer of a function that gives NumPy arrays; it is called by one thread at a time.
 
     Where a call raises, each of its patches is tried alone. A patch fails that raises, and one whose sound has another
     shape or isn't finite.

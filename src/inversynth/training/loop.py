@@ -24,7 +24,7 @@ from .sources import Source, open_source
 from .trainer import Trainer
 
 Report = Callable[[str, dict[str, Any]], None]
-"""Told of ("step", {...}) after each step and ("epoch", row of the history) after each epoch."""
+"""Called with ("step", {...}) after each step and ("epoch", row of the history) after each epoch."""
 
 
 def train(
@@ -88,7 +88,7 @@ def _fit(
     pending: tuple[int, Any] | None = None
 
     def finish() -> None:
-        """Takes account of the step that has pending; called when the next one has, so that a device never waits."""
+        """Reads the loss of the step before; called after the next one has started, so that a device never waits."""
         nonlocal pending
         if pending is not None:
             (step, loss), pending = (pending[0], float(pending[1])), None

@@ -34,7 +34,7 @@ CHECKED_SOUNDS = 32
 CHUNK = 256
 """Sounds that are predicted at a time."""
 HEAD = "head_"
-"""Begins the names of the outputs in Keras, which doesn't take any text."""
+"""The prefix of the names of the outputs in Keras, which doesn't accept every text."""
 
 
 def export(
@@ -46,14 +46,14 @@ def export(
 ) -> float:
     """Writes the best network of a training run as one ONNX file, once it was compared with Keras.
 
-    The file takes `audio` (n, samples) float32, and `note` (n, 3) float32 where the network is told the note (see
+    The file takes `audio` (n, samples) float32, and `note` (n, 3) float32 where the network takes the note (see
     `networks.build`), and gives one output a parameter, of its name: (n, levels) float32 probabilities. Its metadata
     holds what `predict.onnx_file.METADATA` lists. synth: the one that the run was trained for, by default the synth of
-    the name in its settings. `report` is told of each step. With `calibrate`, its probabilities are calibrated on so
-    many fresh sounds (`networks.Heads.calibrated`). Returns the largest difference of a probability from Keras. Raises
-    `UsageError` for what is no run, and where its synth isn't here, `MismatchError` where weights, settings and synth
-    don't belong together, and `InversynthError` if the conversion fails or differs by more than `TOLERANCE`; then
-    nothing is written.
+    the name in its settings. `report` is called after each step. With `calibrate`, its probabilities are calibrated on
+    that many fresh sounds (`networks.Heads.calibrated`). Returns the largest difference of a probability from Keras.
+    Raises `UsageError` for what isn't a run, and where its synth isn't installed, `MismatchError` where weights,
+    settings and synth don't belong together, and `InversynthError` if the conversion fails or differs by more than
+    `TOLERANCE`; then nothing is written.
     """
     tell = report or (lambda text: None)
     run, out = Path(run_folder), Path(out_path)

@@ -51,7 +51,7 @@ class Run:
                 Settings(**stored["settings"]),
                 ParamSpace.from_data(stored["space"]),
                 AudioFormat(stored["sample_rate"], stored["seconds"]),
-                stored.get("window", WINDOW),  # once it was the same everywhere
+                stored.get("window", WINDOW),  # older runs don't have it
                 dict(stored.get("dataset", {})),
             )
             check_types(run.settings)

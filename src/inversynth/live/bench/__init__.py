@@ -6,7 +6,7 @@ played: patches without a pause (followed, for the time from a block to its mess
 the time from an onset to its first message), and silence (for what the bridge costs while nobody plays).
 
 It is in the package, and the loop player with it, for players who want to know what their own machine does; what only
-measurements need, the soak and the look at stalls, is with the benchmarks.
+measurements need, the soak and the stalls, is with the benchmarks.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PERIODS = (128, 256, 512, 1024)
 FOLLOW_RATE = 20.0
 """Predictions a second in the first part: more than by default, for as many figures."""
 SETTLE_S = 1.0
-"""So much of a part is not counted."""
+"""The beginning of a part, of this length, is not counted."""
 ALL = Settings(confidence=0.0, smooth=0.0)
 """Settings with which every prediction that differs is sent, at once."""
 

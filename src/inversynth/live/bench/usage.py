@@ -32,7 +32,7 @@ def resident_bytes() -> int | None:
 
 @contextlib.contextmanager
 def watched(every_s: float, tell: Callable[[float, int | None], None] | None = None) -> Iterator[list[int]]:
-    """The memory this process holds meanwhile, looked at every so many seconds; `tell` gets seconds and bytes."""
+    """The memory this process holds, sampled every `every_s` while it is open; `tell` gets seconds and bytes."""
     seen: list[int] = []
     over = threading.Event()
     began = time.perf_counter()

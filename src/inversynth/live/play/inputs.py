@@ -12,7 +12,7 @@ from ...midi import InputPort, Splitter, check_channel, read_midi
 from .player import Player
 
 AHEAD_S = 0.5
-"""A file's messages are put into the ring so long before their time."""
+"""How long before their time a file's messages are put into the ring."""
 
 
 class Input(Protocol):
@@ -42,7 +42,7 @@ class PortInput(InputPort):
         self._player.receive(bytes(event[0]))
 
     def poll(self, samples: int) -> None:
-        """Looks, at most every `midi.LOOK_S`, whether the port is still there."""
+        """Checks, at most every `midi.LOOK_S`, whether the port is still there."""
         if self.left():
             self._player.voices.notes_off()
 

@@ -44,7 +44,7 @@ def perform(
 
 
 def render(player: Player, file: FileInput, duration: float | None = None, block_samples: int = 1024) -> Sound:
-    """(samples,) what is played of a MIDI file until its last note has died away, or for so many seconds.
+    """(samples,) what is played of a MIDI file until its last note has died away, or for `duration` seconds.
 
     Raises `UsageError` from `MAX_RENDERED` samples on.
     """

@@ -1,4 +1,4 @@
-"""`Atoms`, a network of ours for the paper's synth: it looks for the synth's own oscillators in a sound.
+"""`Atoms`, a network for the paper's synth: it searches a sound for the synth's own oscillators.
 
 An oscillator that carries f, swung by B sin(2 pi v t), has a known phase at every moment (see `table`),
 so a sound's correlation with all 16 x 16 x 16 of them can be computed: a matched filter each. The sound is whitened
@@ -35,7 +35,7 @@ from keras import layers, ops  # isort: skip
 WAVEFORMS = len(paper.WAVEFORMS)
 WIDTH, HEADS, BLOCKS = 80, 4, 2
 GLOBAL_TOKENS = 2
-"""Tokens that what is inferred of envelope and filter speaks to the others by."""
+"""Tokens that carry what is inferred of envelope and filter."""
 BAND_UNITS, FRAMES_A_GROUP, GROUP_UNITS = 48, 6, 32
 UNITS, OWNED_UNITS, LAST_UNITS = 128, 64, 192
 
