@@ -193,7 +193,7 @@ def main() -> int:
     parser.add_argument("--model", default=default_model(synths.load()), help="a shipped model or an ONNX file")
     parser.add_argument("--periods", type=int, nargs="+", default=list(bench.PERIODS), metavar="SAMPLES")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each of three parts of a period (default: 60)")
-    soak = f"and soaks, so long at {SOAK_PERIOD} samples, and 1/{SHORTER} of it at {RIVAL_PERIOD}"
+    soak = f"and soaks, this long at {SOAK_PERIOD} samples, and 1/{SHORTER} of it at {RIVAL_PERIOD}"
     parser.add_argument("--soak", type=float, default=0.0, metavar="SECONDS", help=soak)
     add_options(parser, HERE / "live.json")
     args = parser.parse_args()

@@ -69,7 +69,7 @@ def recordings(folders: list[Path], count: int, audio: AudioFormat) -> tuple[lis
             names.append("/".join(files[i].parts[-2:]))
             sounds.append(sound)
     if not sounds:
-        raise UsageError(f"no recordings in {', '.join(map(str, folders))}; it looks for {', '.join(SUFFIXES)}")
+        raise UsageError(f"no recordings in {', '.join(map(str, folders))}; they must end in {', '.join(SUFFIXES)}")
     return names, np.stack(sounds)
 
 

@@ -24,7 +24,7 @@ from inversynth.midi.profiles import default_profile
 SOAK_OUTPUTS = 20
 """How many receivers at once: the messages are multiplied by it."""
 STALLED_BLOCKS = 4
-"""JACK tells its clients of an overflow by another thread, and PortAudio ours with one of the next blocks."""
+"""JACK tells its clients of an overflow by another thread, and PortAudio reports it with one of the next blocks."""
 
 
 def stalled(

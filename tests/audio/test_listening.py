@@ -153,7 +153,7 @@ def test_a_note_is_segmented_in_stages_each_the_beginning_of_the_whole() -> None
 
 
 @pytest.mark.parametrize("make", [staged, lambda: Follow(RATE, 1.0, THRESHOLD, 10, STAGES_S, True)])
-def test_what_is_told_does_not_depend_on_the_blocks(make: Callable[[], Capture]) -> None:
+def test_the_events_do_not_depend_on_the_blocks(make: Callable[[], Capture]) -> None:
     slow = tone(1.0) * np.linspace(0, 1, RATE, dtype=np.float32)
     sound = join(silence(0.31), tone(0.4), silence(0.9), slow, tone(1.7, 0.1, 300), silence(0.2), tone(0.3))
     expected = live(make(), sound, len(sound))
@@ -189,7 +189,7 @@ def test_a_note_that_the_end_cuts_short_ends_with_it() -> None:
     assert events[-1] == Release(len(sound))
 
 
-def test_a_click_is_told_by_nothing() -> None:
+def test_a_click_makes_no_event() -> None:
     assert live(staged(), join(silence(1), np.ones(1, np.float32), silence(2))) == []
 
 
@@ -226,7 +226,7 @@ def test_follow_gives_the_latest_second_at_its_rate_while_it_sounds_on() -> None
 @pytest.mark.parametrize(
     "make", [lambda: Capture(RATE, 1.0, THRESHOLD, stages_s=(0.07, 0.25)), lambda: Follow(RATE, 1.0, THRESHOLD, 10)]
 )
-def test_what_is_due_is_told_then_and_no_sooner(make: Callable[[], Capture]) -> None:
+def test_a_segment_comes_when_it_is_due_and_no_sooner(make: Callable[[], Capture]) -> None:
     capture, sound, count = make(), join(silence(0.3), tone(2.0)), 0
     assert capture.due is None
     at = 0

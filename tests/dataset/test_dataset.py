@@ -709,7 +709,7 @@ def test_a_lost_or_damaged_manifest_is_named_and_made_again_with_all_it_held(
     assert contents(copy_int16) == contents(whole_int16)
 
 
-def test_a_manifest_that_is_missing_beside_shards_is_told_by_the_commands(
+def test_a_manifest_that_is_missing_beside_shards_is_named_by_the_commands(
     copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (copy / MANIFEST).unlink()

@@ -97,7 +97,7 @@ def test_what_is_done_first_comes_first() -> None:
     assert order == [1, 2, 0]
 
 
-def test_so_many_tasks_run_at_a_time() -> None:
+def test_as_many_tasks_run_at_a_time_as_there_are_workers() -> None:
     together = threading.Barrier(3)
     assert len(list(LocalEngine(3).run(lambda number: together.wait(10), range(6)))) == 6
     with pytest.raises(threading.BrokenBarrierError):
@@ -123,7 +123,7 @@ def test_what_runs_is_ended_and_nothing_more_begun_when_the_caller_stops(tmp_pat
     assert len(task.marks("begun")) <= 5
 
 
-def test_a_task_that_looks_is_ended_in_its_middle(tmp_path: Path) -> None:
+def test_a_task_that_calls_checkpoint_is_ended_in_its_middle(tmp_path: Path) -> None:
     def task(number: int) -> None:
         if number:
             Marked(tmp_path, 3600)(number)

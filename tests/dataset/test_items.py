@@ -273,7 +273,7 @@ def test_a_rendering_of_which_everything_fails_is_an_error(tmp_path: Path) -> No
         assert not (tmp_path / MANIFEST).exists()
 
 
-def test_so_many_reasons_are_kept_and_told_and_no_more(tmp_path: Path) -> None:
+def test_the_most_frequent_reasons_are_kept_and_shown(tmp_path: Path) -> None:
     with pytest.raises(InversynthError) as error:
         render_dataset(changed(failing(lambda call: f"number {call} " + 500 * "x"), shard_size=COUNT), tmp_path)
     manifest = Manifest.read(store(tmp_path), PARTIAL)
@@ -282,7 +282,7 @@ def test_so_many_reasons_are_kept_and_told_and_no_more(tmp_path: Path) -> None:
     assert len(str(error.value)) < 20 * 210 + 200
 
 
-def test_one_reason_is_told_once_with_how_often_it_came() -> None:
+def test_one_reason_is_shown_once_with_its_count() -> None:
     manifest = Manifest.of(SHAKY)
     manifest.files = {
         "failed-000000.npy": {"reasons": {"too slow": 1, "unstable": 2}},

@@ -223,7 +223,7 @@ def test_two_cannot_begin_in_one_folder(tmp_path: Path) -> None:
 # -- elsewhere ----------------------------------------------------------------------------------
 
 
-def test_nobody_knows_the_room_elsewhere(s3: str) -> None:
+def test_the_free_space_of_a_remote_store_is_not_known(s3: str) -> None:
     assert store(s3).free_bytes() is None
 
 

@@ -430,7 +430,7 @@ def test_a_wrong_call_is_one_line(
     assert error.count("\n") == 1
 
 
-def test_what_is_not_installed_is_told_before_anything_is_evaluated(
+def test_a_missing_package_is_named_before_anything_is_evaluated(
     tiny_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(what: str) -> NoReturn:

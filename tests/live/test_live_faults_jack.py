@@ -155,7 +155,7 @@ def test_a_reader_that_has_stopped_stalls_nothing(server: Server, model: str, tm
     assert int(re.search(r"(\d+) messages sent", summary)[1]) >= COUNT  # type: ignore[index]
 
 
-def test_commands_that_nobody_reads_stall_neither_the_sound_nor_the_end(model: str, tmp_path: Path) -> None:
+def test_commands_that_are_not_read_stall_neither_the_sound_nor_the_end(model: str, tmp_path: Path) -> None:
     words = ["--file", note(tmp_path, 16384, 0.5, times=6), "--model", model, "--anything", "--mode", "follow"]
     command = [
         sys.executable,

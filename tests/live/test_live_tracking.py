@@ -177,7 +177,7 @@ def test_a_goal_that_changes_on_the_way_is_reached_from_there() -> None:
     assert not tracker.moving(2.5)
 
 
-def test_hearing_the_goal_again_does_not_delay_it() -> None:
+def test_inferring_the_goal_again_does_not_delay_it() -> None:
     tracker = Tracker(SPACE, 0.5, 1.0)
     observe(tracker, sure(0, 0, 0), 0.0)
     for at_s in np.linspace(1.0, 2.0, 50):
@@ -229,7 +229,7 @@ def test_a_switch_of_two_levels_moves_too() -> None:
     assert tracker.x(1.0).tolist() == [1.0]
 
 
-def test_what_belongs_to_the_envelope_is_told_by_its_role_and_not_by_its_name() -> None:
+def test_the_envelope_is_found_by_roles_and_not_by_names() -> None:
     roles = {"attack": None, "rise": "envelope time", "hold": "envelope level", "pitch": "pitch"}
     space = ParamSpace([Param(name, name, 0, 1, role=role) for name, role in roles.items()])
     tracker = Tracker(space, 0.5, 0.0)

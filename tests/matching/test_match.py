@@ -516,7 +516,7 @@ def test_a_name_that_would_move_the_cursor_is_shown_escaped(
 
 
 @pytest.mark.parametrize("settings", ["text.usetex: True", "axes.facecolor: black\nfont.size: 30"])
-def test_the_picture_is_the_same_whatever_the_users_matplotlib_is_told(
+def test_the_picture_does_not_depend_on_the_users_matplotlib_settings(
     found: Match, tmp_path: Path, settings: str
 ) -> None:
     import matplotlib

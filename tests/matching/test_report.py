@@ -235,7 +235,7 @@ def test_every_parameter_is_a_knob_with_its_value_unit_and_confidence() -> None:
         assert ("inactive" in kind) == (setting.name == "sin_mod_frequency")
 
 
-def test_pitches_are_told_as_notes() -> None:
+def test_pitches_are_shown_as_notes() -> None:
     match = patched(PAPER, LEVELS)
     between = dataclasses.replace(match.patch[0], value=440 * 2 ** (2.9 / 12))
     notes = re.findall(
@@ -313,7 +313,7 @@ def test_without_a_network_nothing_is_said_of_one() -> None:
 
 
 @pytest.mark.parametrize(("rho", "word"), [(0.999, "nearly the same"), (0.95, "very close"), (0.1, "hardly alike")])
-def test_the_measures_are_told_in_words(rho: float, word: str) -> None:
+def test_the_measures_are_described_in_words(rho: float, word: str) -> None:
     match = patched(SINE, [3, 8, 12, 1])
     whole = page(dataclasses.replace(match, measures={**match.measures, "rho_stft": rho}))
     assert [verdict for _, verdict in verdicts(0.7) if f"<span>{verdict}<" in whole] == [word]
@@ -329,7 +329,7 @@ def test_the_page_says_what_made_it_and_how_to_do_it_again() -> None:
     assert "synth sine, model a-model on cpu; 2026-11-24 15:05+00:00" in text
 
 
-def test_a_search_is_told_with_what_it_gained_and_its_variations() -> None:
+def test_a_search_is_shown_with_what_it_gained_and_its_variations() -> None:
     match = refined(patched(PAPER, LEVELS), variations=4)
     elements = Elements(page(match))
     for text in (
@@ -361,7 +361,7 @@ def test_the_curve_of_a_search_rises_on_a_logarithmic_axis() -> None:
 
 
 @pytest.mark.parametrize("steps", [(), (Progress(0.0, 1, 0.0, 1.0),)])
-def test_a_search_that_found_nothing_is_told_too(steps: tuple[Progress, ...]) -> None:
+def test_a_search_that_found_nothing_is_shown_too(steps: tuple[Progress, ...]) -> None:
     match = refined(patched(SINE, [3, 8, 12, 1]), 0)
     assert match.refinement
     nothing = dataclasses.replace(match.refinement, progress=steps, seconds=0.0, renders=1)

@@ -133,7 +133,7 @@ def test_without_onnxruntime_both_extras_are_named(tiny_file: Path, monkeypatch:
         load_model(tiny_file)
 
 
-def test_onnxruntime_is_told_to_send_nothing_to_its_maker(tiny_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onnxruntime_sends_nothing_to_its_maker(tiny_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
     load_model(tiny_file)
     assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"

@@ -207,7 +207,7 @@ def test_a_space_refuses_two_of_a_name_and_conditions_on_nothing() -> None:
         ParamSpace([rate])
 
 
-def test_an_unknown_name_is_told_with_those_there_are() -> None:
+def test_an_unknown_name_is_refused_with_a_list_of_the_known() -> None:
     with pytest.raises(UsageError, match="no parameter 'pich'; there are rate, depth, pitch"):
         small()["pich"]
 

@@ -373,7 +373,7 @@ def test_an_impossible_length_is_refused(seconds: float) -> None:
         PAPER.render(random_patches(1), seconds=seconds)
 
 
-def test_an_unknown_synth_is_told_with_those_there_are() -> None:
+def test_an_unknown_synth_is_refused_with_a_list_of_the_known() -> None:
     with pytest.raises(UsageError, match="no synth 'papre'; there are paper, sine"):
         synths.load("papre")
 

@@ -151,7 +151,7 @@ def test_a_run_that_lacks_a_file_or_has_it_damaged_is_refused(run: Path, tmp_pat
         export(run, tmp_path / "model.onnx")
 
 
-def test_the_command_writes_beside_the_run_and_overwrites_only_when_told(
+def test_the_command_writes_beside_the_run_and_overwrites_only_when_asked(
     run: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["export", str(run)]) == 0

@@ -294,7 +294,7 @@ def test_patches_of_the_families_of_the_validation_set_are_not_trained_on() -> N
 # -- notes ---------------------------------------------------------------------------------------
 
 
-def test_sounds_are_played_by_the_notes_of_the_prior_and_a_network_that_is_told_them_gets_them() -> None:
+def test_sounds_are_played_by_the_notes_of_the_prior_and_a_network_that_takes_them_gets_them() -> None:
     (inputs, levels), _ = next(FreshSounds(KEYED, NOTED).batches(0))
     assert isinstance(inputs, list)
     audio, notes = inputs
@@ -367,7 +367,7 @@ def test_a_run_that_takes_the_note_is_resumed_as_such(noted: Path, tmp_path: Pat
     assert train(dataclasses.replace(NOTED, epochs=3, learning_rate=0.02), KEYED, folder, resume=True)
 
 
-def test_a_network_of_a_synths_own_is_not_told_the_note(tmp_path: Path) -> None:
+def test_a_network_of_a_synths_own_does_not_take_the_note(tmp_path: Path) -> None:
     paper = synths.load("paper")
     with pytest.raises(UsageError, match="Atoms can't take the note; leave --note out"):
         networks.build("Atoms", paper.space, paper.format, own=paper.networks, note=True)

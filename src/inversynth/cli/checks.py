@@ -56,7 +56,7 @@ DUMMY = "jackd -r -d dummy -r 48000 -p 256"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: how it stands (`OK`..`MISSING`), what was looked at, what was found, and what to do."""
+    """One line: how it stands (`OK`..`MISSING`), what was checked, what was found, and what to do."""
 
     state: str
     about: str

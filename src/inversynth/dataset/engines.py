@@ -33,7 +33,7 @@ CONNECT_S = 5.0
 CANCEL_S = 10.0
 """How long to wait for tasks that were asked to stop."""
 STORE_BYTES = 80_000_000
-"""The object store of a cluster of our own: about the least Ray takes, since no sound passes through it."""
+"""The object store of a cluster that is started here: about the least Ray takes, since no sound passes through it."""
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class Engine(Protocol):
         """(number, result) for each number, in any order.
 
         The first error of a task is raised as it is; on that, and where the caller stops, the tasks at work
-        are ended and the others not begun.
+        are ended and the others not started.
         """
 
 
@@ -70,7 +70,7 @@ def engine(name: str = "local", workers: int | None = None, address: str | None 
     elif address is None:
         yield LocalEngine(workers or THREADS_A_CORE * (os.cpu_count() or 1))
     else:
-        raise UsageError(f"the address {address} is of no use to the engine {name}; add --engine ray, or leave it out")
+        raise UsageError(f"the address {address} can't be used with engine {name}; add --engine ray, or leave it out")
 
 
 def checkpoint() -> None:

@@ -1,7 +1,7 @@
 """Exports: a dataset in the forms that other programs read, which are WAV, HDF5 and WebDataset.
 
-Sounds are float32 in each of them, whatever the dataset stores. Items that failed are left out. A folder is whole once
-the file stands in it that says what the others are; that one is written last.
+Sounds are float32 in all of them, for any dtype of the dataset. Items that failed are left out. The
+file that describes the others is written last: with it a folder is complete.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def export_webdataset(dataset: Dataset, out: str | Path, report: Report | None =
 
 
 def _add(file: tarfile.TarFile, name: str, data: bytes) -> None:
-    member = tarfile.TarInfo(name)  # of the year 1970 and of no one
+    member = tarfile.TarInfo(name)  # of the year 1970, without an owner
     member.size = len(data)
     file.addfile(member, io.BytesIO(data))
 

@@ -19,10 +19,10 @@ from .result import Match
 TARGET_COLOUR, MATCH_COLOUR = "#2f7fd0", "#e0672c"
 FLOOR_DB = 20 * float(np.log10(metrics.FLOOR))
 FRAMES = 256
-"""Frames of a drawn spectrogram, whatever the length of its sound: closer than the hop of the measures."""
+"""Frames of a drawn spectrogram, for sounds of any length: closer than the hop of the measures."""
 
 ROW = 28.0
-"""So many faders, and the gaps between their groups, stand side by side at most."""
+"""The most faders side by side, with the gaps between their groups."""
 GAP = 0.5
 """The gap between two groups, in faders."""
 WIDTH_IN, HEIGHT_IN, ROW_IN = 11.0, 8.0, 1.95

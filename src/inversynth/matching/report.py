@@ -144,7 +144,7 @@ def _measures(match: Match) -> str:
     louder = match.louder_db
     what = f"by how much the match is {'louder' if louder > 0 else 'quieter'}, in mean power"
     rows.append(("Loudness", what, f"{abs(louder):.1f} dB"))
-    return f'<div class="told">{_table(("measure", "what it tells", "figure"), rows)}</div>'
+    return f'<div class="explained">{_table(("measure", "what it means", "figure"), rows)}</div>'
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -29,7 +29,7 @@ _ATTRIBUTE_SPARSE = (22, 23)
 _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_RAW, _TENSOR_EXTERNAL, _TENSOR_LOCATION = 1, 2, 8, 9, 13, 14
 _TYPES: dict[Any, np.dtype[Any]] = {1: np.dtype("<f4"), 2: np.dtype("u1")}
 MOST_AXES = 4
-"""Of a weight that is looked at."""
+"""The most axes of a weight that is read."""
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:

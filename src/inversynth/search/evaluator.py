@@ -23,7 +23,7 @@ MARGIN = 0.002
 
 
 class SearchEndError(Exception):
-    """The search has come to its end; why."""
+    """The search has ended; the text says why."""
 
 
 @dataclass

@@ -3,7 +3,7 @@
 The bridge runs as it does on stage, on a JACK server of its own without hardware or, where there is none, on a device
 that is simulated in real time. Another process plays random patches of the model's synth. Three things are
 played: patches without a pause (followed, for the time from a block to its message), notes with rests (captured, for
-the time from an onset to its first message), and silence (for what the bridge costs while nobody plays).
+the time from an onset to its first message), and silence (for what the bridge costs while nothing is played).
 
 It is in the package, and the loop player with it, for players who want to know what their own machine does; what only
 measurements need, the soak and the stalls, is with the benchmarks.

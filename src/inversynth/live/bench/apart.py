@@ -53,6 +53,6 @@ def _apart(pipe: Any, function: Callable[..., dict[str, Any]], arguments: tuple[
         found = one_line(error)
     except KeyboardInterrupt:
         found = "interrupted"
-    with contextlib.suppress(OSError):  # nobody waits for it any more
+    with contextlib.suppress(OSError):  # the other end is gone
         pipe.send(found)
     os._exit(0)  # PortAudio aborts in being ended without its server

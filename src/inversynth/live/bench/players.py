@@ -1,4 +1,4 @@
-"""What is played to the bridge, and by whom: a simulated device, or a process on a JACK server of its own.
+"""What is played to the bridge, and what plays it: a simulated device, or a process on a JACK server of its own.
 
 That process plays by the loop player, a callback in C, so that no Python delays what is to be measured.
 """
@@ -163,7 +163,7 @@ def jack(synth: Synth, period: int) -> Iterator[OpenSource]:
 def play_sounds(pipe: Connection, made: list[NDArray[np.float32]]) -> None:
     """Plays one sound after another, each over and over until the pipe gives the number of the next.
 
-    Tells by the pipe that it plays, or the error.
+    Reports by the pipe that it plays, or the error.
     """
     player = _native.LoopPlayer(np.concatenate(made), np.cumsum([len(sound) for sound in made]))
     player.play(pipe.recv())

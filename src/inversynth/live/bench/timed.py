@@ -98,7 +98,7 @@ class TimedSink:
 
 
 class Open(Gate):
-    """Takes as long as the gate, and lets everything pass: any model sends."""
+    """Takes as long as the gate, and lets everything pass, so that any model sends."""
 
     def __call__(self, sound: NDArray[np.float32], estimates: Sequence[Estimate]) -> tuple[Estimate, str | None]:
         """What the gate takes."""
