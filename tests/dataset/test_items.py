@@ -267,7 +267,7 @@ def failing(why: Callable[[int], str]) -> DatasetSettings:
 def test_a_rendering_of_which_everything_fails_is_an_error(tmp_path: Path) -> None:
     settings = failing(lambda call: "no sound")
     for _ in range(2):
-        with pytest.raises(InversynthError, match=r"60 of 60 failed: RuntimeError: no sound \(60 times\); mend"):
+        with pytest.raises(InversynthError, match=r"60 of 60 failed: RuntimeError: no sound \(60 times\); correct"):
             render_dataset(settings, tmp_path)
         assert (tmp_path / PARTIAL).exists()
         assert not (tmp_path / MANIFEST).exists()

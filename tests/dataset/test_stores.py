@@ -346,7 +346,7 @@ def test_a_dataset_elsewhere_is_split_and_trained_on(s3: str) -> None:
     dataset = open_dataset(url)
     assert splits.read(dataset).counts == made.counts
     assert {splits.SPLITS, splits.INDEX} <= dataset.store.sizes().keys()
-    with pytest.raises(UsageError, match="s3://bucket/split is no folder of this machine"):
+    with pytest.raises(UsageError, match="s3://bucket/split is not a folder of this machine"):
         _ = dataset.path
     sounds = DatasetSounds(
         dataset, synths.load("sine"), Settings("sine", data=url, split="train", batch_size=16, validation=32)

@@ -600,7 +600,7 @@ def test_osc_and_a_din_wire_get_what_a_midi_file_gets(target: Path, tiny_file: P
         ("--file {file} --dry-run --confidence 2", "a confidence of 2 is outside 0..1"),
         ("--file {file} --dry-run --smooth -1", "-1 s to smooth are outside"),
         ("--replay {folder}", "is not a session"),
-        ("--replay {folder} --mode follow", "--mode is for sound that is new"),
+        ("--replay {folder} --mode follow", "--mode is for new sound"),
         ("--file {file} --sample-rate 48000 --dry-run", "--sample-rate is for --in"),
         ("--file {file} --rate 5 --dry-run", "--rate is for --mode follow"),
         ("--file {file} --dry-run --mode follow --rate 1000", "1000 predictions a second"),

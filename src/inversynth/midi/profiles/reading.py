@@ -66,7 +66,9 @@ def parse(document: Mapping[str, Any], file: str | Path, synth: Driven) -> Profi
     if top.boolean("dump", False) and synth.dump is None:
         raise top.wrong("dump", f"possible: the synth {synth.name} has no messages of a whole patch; leave it out")
     if not profile.driven:
-        raise UsageError(f"{file}: no parameter is driven; give [parameters.{space.names[0]}] or another a cc")
+        raise UsageError(
+            f"{file}: no parameter is driven; give [parameters.{space.names[0]}] a cc, or another one an address"
+        )
     return profile
 
 
