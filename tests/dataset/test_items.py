@@ -194,6 +194,20 @@ def test_info_tells_of_notes(played: Dataset, shaken: Dataset, capsys: pytest.Ca
     assert "key 60, velocity 100, held 0.03 s" in capsys.readouterr().out
 
 
+def silence(values: NDArray[np.float64], notes: NDArray[np.float64], rate: int, samples: int) -> NDArray[np.float64]:
+    return np.zeros((len(values), samples))
+
+
+def test_info_names_the_choices_of_a_parameter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    space = ParamSpace([Param.choice("wave", "w", ("sine", "square", "saw")), *SPACE])
+    synth = from_function("choosy", space, AudioFormat(8000, 0.05), silence)
+    render_dataset(DatasetSettings(synth, 2), tmp_path / "choosy")
+    assert main(["data", "info", str(tmp_path / "choosy")]) == 0
+    told = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "wave 3 levels, categorical sine .. saw" in told
+    assert "pitch 16 levels, linear 100 .. 400 Hz" in told
+
+
 # -- failures -----------------------------------------------------------------------------------
 
 

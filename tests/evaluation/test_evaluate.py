@@ -358,6 +358,16 @@ def test_a_measure_that_a_kind_of_parameter_has_not_is_shown_as_none(
     assert line.split()[-2] == "-"
 
 
+def test_no_figure_is_cut_on_a_narrow_terminal(found: Evaluation, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = []
+    for width in (100, 30):
+        _show_parameters(found, Console(width=width))
+        _show_sounds(found, Console(width=width))
+        shown.append(capsys.readouterr().out)
+    assert "…" not in shown[1]
+    assert shown[1].split() == shown[0].split()
+
+
 # -- what is written -----------------------------------------------------------------------------
 
 

@@ -45,7 +45,7 @@ def play(stream: _native.Stream, *lengths: int, count: int = 1) -> NDArray[np.fl
 
 
 def test_the_engines_have_the_parameters_of_the_synths_of_their_names() -> None:
-    assert ENGINES == {"paper": 23, "sine": 4}
+    assert ENGINES.items() >= {"paper": 23, "sine": 4}.items()
     for name, params in ENGINES.items():
         assert params == len(synths.load(name).space)
 

@@ -501,7 +501,7 @@ def test_the_command_lists_shows_checks_and_imports(tmp_path: Path, capsys: pyte
         assert main(["profiles", "show", name]) == 0
         shown = written(tmp_path / f"{name}.toml", capsys.readouterr().out)
         assert main(["profiles", "check", str(shown)]) == 0
-        synth = SINE if name == "sine" else SYNTH
+        synth = synths.load(name) if name in synths.names() else SYNTH
         assert f"{len(profiles.load(name, synth).driven)} of " in capsys.readouterr().out
         assert profiles.load(shown, synth).driven == profiles.load(name, synth).driven
     chart = written(tmp_path / "one.csv", HEADER + ROWS)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "render": "render a dataset of random patches",
-    "data": "inspect and verify datasets",
+    "data": "inspect, verify, export and split datasets",
     "train": "train a network to infer a synth's parameters",
     "export": "turn a training run into one ONNX file",
     "evaluate": "measure a model on fresh sounds",

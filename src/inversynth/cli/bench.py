@@ -20,13 +20,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     text = "measure the live bridge"
     listen = actions.add_parser("live", help=text, description=text[0].upper() + text[1:] + ".")
-    listen.add_argument("--model", help="a shipped model's name, or an ONNX file (default: the synth's)")
+    listen.add_argument(
+        "--model", metavar="NAME|FILE.onnx", help="a shipped model or an ONNX file (default: the synth's)"
+    )
     add_synth(listen, "whose patches are played", "that of the model")
     listen.add_argument(
-        "--seconds", type=float, default=SECONDS, help=f"of each of three parts of a period (default: {SECONDS:g})"
+        "--seconds",
+        type=float,
+        default=SECONDS,
+        help=f"for each block size, three measurements of this length (default: {SECONDS:g})",
     )
     listen.add_argument("--periods", metavar="SAMPLES,...", help="block sizes (default: 128,256,512,1024)")
-    listen.add_argument("--simulated", action="store_true", help="a simulated device even where JACK is installed")
+    listen.add_argument("--simulated", action="store_true", help="use a simulated device, even where JACK is installed")
     listen.add_argument("--awake", action="store_true", help="as with live --awake, let no processor sleep (Linux)")
     listen.add_argument("--out", type=Path, metavar="FILE.json", help="where to write the figures")
 

@@ -13,9 +13,9 @@ from .render import progress
 
 ACTIONS = {
     "info": "say what a dataset holds",
-    "verify": "read all of it and name damaged files",
-    "export": "write it in a form that other programs read",
-    "split": "say which items are for training, validation and the test",
+    "verify": "read a whole dataset and name its damaged files",
+    "export": "write a dataset in a form that other programs read",
+    "split": "say which items of a dataset are for training, validation and the test",
 }
 
 
@@ -63,8 +63,11 @@ def _info(path: str) -> int:
         print(f"{name:<12} {text}")
     print()
     for param in dataset.space:
-        span = f"{param.low:g} .. {param.high:g} {param.unit}".rstrip()
-        print(f"{param.name:<22} {param.levels:>3} levels, {param.curve:<11} {span}")
+        if param.choices is None:
+            shape, ends = param.curve, f"{param.low:g} .. {param.high:g} {param.unit}".rstrip()
+        else:
+            shape, ends = param.kind, f"{param.choices[0]} .. {param.choices[-1]}"
+        print(f"{param.name:<22} {param.levels:>3} levels, {shape:<11} {ends}")
     return 0
 
 

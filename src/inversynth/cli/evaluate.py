@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from ..predict.model import DEVICES
 
     defaults = {name: parameter.default for name, parameter in inspect.signature(evaluate).parameters.items()}
-    parser.add_argument("--model", metavar="NAME|PATH", help="a model (default: the one for the synth)")
+    parser.add_argument(
+        "--model", metavar="NAME|FILE.onnx", help="a shipped model or an ONNX file (default: the synth's)"
+    )
     add_synth(parser, "whose sounds to take", otherwise="that of the model")
     parser.add_argument(
         "--num-examples",
@@ -36,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how many sounds (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=defaults["seed"], help="of the test stream (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=defaults["seed"], help="seed of the test stream (default: %(default)s)"
+    )
     parser.add_argument(
         "--device", choices=DEVICES, default=defaults["device"], help="where to run the model (default: %(default)s)"
     )
@@ -47,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=defaults["budget"],
         metavar="RENDERS",
-        help="of each baseline for a sound (default: %(default)s)",
+        help="renders of each baseline for each sound (default: %(default)s)",
     )
     parser.add_argument(
         "--conditions",
@@ -103,6 +107,14 @@ def _table(title: str, columns: tuple[str, ...]) -> Table:
     return table
 
 
+def _print(table: Table, console: Console) -> None:
+    """A table at the width that it takes, also where the terminal is narrower: a figure that is cut says nothing."""
+    from rich.console import Console
+
+    takes = console.measure(table, options=console.options.update(width=1 << 16)).maximum
+    Console(width=max(takes, console.width)).print(table)
+
+
 def _show_parameters(found: Evaluation, console: Console) -> None:
     facts, published = found.facts, found.published
     table = _table(
@@ -139,7 +151,7 @@ def _show_parameters(found: Evaluation, console: Console) -> None:
     table.add_section()
     for row, other in zip(groups["masked"], groups["unmasked"], strict=True):
         add(row, other, row["params"], "")
-    console.print(table)
+    _print(table, console)
     console.print(
         "MPR, top k, MAE (levels) and ECE count a parameter where it is audible, 'all' everywhere"
         + (f"; published: {published.source}." if published else "."),
@@ -180,7 +192,7 @@ def _show_sounds(found: Evaluation, console: Console) -> None:
     for title, key in (("levels exactly right where audible, %", "exact"), ("residual below -40 dB, %", "near")):
         shares = [f"{100 * row[key]:.2f}" for row in ([facts, refined] if refined else [facts])]
         table.add_row(title, *(cell for share in shares for cell in (share, "")))
-    console.print(table)
+    _print(table, console)
     if refined:
         console.print(
             f"refined for at most {refined['limit_s']:g} s on one core; in the mean {refined['seconds']:.3f} s and "
@@ -213,7 +225,7 @@ def _show_baselines(facts: dict[str, Any], console: Console) -> None:
             f"{100 * row['exact']:.1f}",
             f"{row['seconds']:.3f}",
         )
-    console.print(table)
+    _print(table, console)
     console.print(
         "Means, but for the residual's median; exact: levels that are right where they are audible. "
         "The mean parameter and the network alone render nothing.",
@@ -234,7 +246,7 @@ def _show_conditions(rows: list[dict[str, Any]], console: Console) -> None:
             f"{rho['mean'] - clean_rho['mean']:+.4f}",
             f"{rho['median']:.4f}",
         )
-    console.print(table)
+    _print(table, console)
     console.print("rho(STFT) compares the re-rendered patch with the clean target.", highlight=False)
 
 

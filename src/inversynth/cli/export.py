@@ -15,13 +15,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `inversynth export`."""
     parser.add_argument("folder", metavar="RUN", type=Path, help="the folder of a training run")
     parser.add_argument("--out", metavar="FILE.onnx", type=Path, help="the file to write (default: RUN/model.onnx)")
-    add_synth(parser, "what the run was trained for", "that of the run")
+    add_synth(parser, "whose sounds the run learned", "that of the run")
     parser.add_argument(
         "--calibrate",
         metavar="N",
         type=int,
         default=0,
-        help="make the probabilities mean what they say, by N fresh sounds (default: leave them as trained)",
+        help="calibrate the probabilities on N fresh sounds (default: leave them as trained)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
 

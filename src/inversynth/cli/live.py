@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=BLOCK_SAMPLES,
         metavar="SAMPLES",
-        help=f"a block; 0 leaves it to the device (default: {BLOCK_SAMPLES})",
+        help=f"size of a block; 0 leaves it to the device (default: {BLOCK_SAMPLES})",
     )
     listen.add_argument("--list-devices", action="store_true", help="list the audio inputs, and leave")
 
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     how = parser.add_argument_group("listening")
     add_synth(how, "whose parameters are sent", "that of the session or the model")
-    how.add_argument("--model", help="a shipped model's name, or an ONNX file (default: the synth's)")
+    how.add_argument("--model", metavar="NAME|FILE.onnx", help="a shipped model or an ONNX file (default: the synth's)")
     how.add_argument("--device", default="auto", choices=DEVICES, help="where the network runs (default: auto)")
     how.add_argument("--mode", choices=MODES, help=f"a patch a note, or all the time (default: {Settings.mode})")
     how.add_argument("--rate", type=float, help=f"predictions a second in follow mode (default: {Settings.rate:g})")
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="threshold_db",
         type=float,
         metavar="DBFS",
-        help=f"sound is what is above (default: {Settings.threshold_db:g})",
+        help=f"sound below this level is ignored (default: {Settings.threshold_db:g})",
     )
     how.add_argument(
         "--confidence",
@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--refine",
         type=float,
         metavar="SECONDS",
-        help="search in the background for better patches, this long a note",
+        help="search in the background for a better patch, up to this long after each note",
     )
     how.add_argument("--panic", action="store_true", default=None, help="silence the receivers at the end")
     how.add_argument("--record", metavar="SESSION", help="keep the sound and what is sent in a folder")

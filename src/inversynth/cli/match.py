@@ -42,9 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--model",
-        metavar="NAME|PATH",
+        metavar="NAME|FILE.onnx",
         default=defaults["model"],
-        help="a model (default: the one shipped for the synth)",
+        help="a shipped model or an ONNX file (default: the synth's)",
     )
     parser.add_argument(
         "--device", choices=DEVICES, default=defaults["device"], help="where to run it (default: %(default)s)"
@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="search only on the levels, not between them",
     )
     parser.add_argument(
-        "--seed", metavar="N", type=int, default=defaults["seed"], help="of the search (default: %(default)s)"
+        "--seed", metavar="N", type=int, default=defaults["seed"], help="seed of the search (default: %(default)s)"
     )
 
 

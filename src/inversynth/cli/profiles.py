@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 ACTIONS = {
     "list": "name the shipped profiles",
     "show": "print a profile",
-    "check": "check a profile, and say what it drives",
-    "import": "make one from a chart of control changes and NRPNs",
-    "learn": "make one by moving the device's controls",
+    "check": "say what a profile drives, or what is wrong in it",
+    "import": "make a profile from a chart of control changes and NRPNs",
+    "learn": "make a profile by moving the device's controls",
 }
 
 
@@ -32,10 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     made = actions(parser, ACTIONS)
     for name in ("show", "check"):
-        made[name].add_argument("profile", metavar="NAME|FILE.toml", help="a shipped profile, a synth, or a file")
+        made[name].add_argument(
+            "profile", metavar="NAME|FILE.toml", help="a shipped profile, a synth's name for its own, or a TOML file"
+        )
         add_synth(made[name], "whose parameters are driven", otherwise="that of the profile")
-    made["import"].add_argument("chart", metavar="CHART.csv", help="in the form of github.com/pencilresearch/midi")
-    made["learn"].add_argument("--midi-in", required=True, metavar="PORT", help="the device's MIDI output, or a part")
+    made["import"].add_argument(
+        "chart", metavar="CHART.csv", help="a chart in the form of github.com/pencilresearch/midi"
+    )
+    made["learn"].add_argument(
+        "--midi-in", required=True, metavar="PORT", help="the device's MIDI output: its name or a part of it"
+    )
     for name in ("import", "learn"):
         made[name].add_argument("--out", required=True, metavar="PROFILE.toml", help="the profile to write")
         add_synth(made[name], "whose parameters are driven")

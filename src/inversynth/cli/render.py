@@ -33,13 +33,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sample-rate", type=int, default=own.sample_rate, metavar="HZ", help="sample rate (the synth's own)"
     )
     parser.add_argument("--normalise", action="store_true", help="scale each sound to a peak of 1")
-    parser.add_argument("--dtype", choices=list(DTYPES), default=own.dtype, help="samples are stored as (%(default)s)")
     parser.add_argument(
-        "--shard-size", type=int, default=own.shard_size, metavar="N", help="sounds a file (about 32 MB of them)"
+        "--dtype", choices=list(DTYPES), default=own.dtype, help="what samples are stored as (%(default)s)"
+    )
+    parser.add_argument(
+        "--shard-size",
+        type=int,
+        default=own.shard_size,
+        metavar="N",
+        help="sounds in a file (as many as take about 32 MB)",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="shards rendered at a time (two a core)")
     parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="where to render (%(default)s)")
-    parser.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster, or auto (a cluster of this machine)")
+    parser.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="of a Ray cluster, or auto: the one of which this machine is a node (RAY_ADDRESS, else a new one here)",
+    )
     parser.add_argument(
         "--overwrite", action="store_true", help="start again from nothing; else go on with what is in DIR"
     )

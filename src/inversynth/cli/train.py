@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shlex
 import sys
 from typing import Any
 
@@ -12,18 +13,19 @@ from ..errors import UsageError
 from ..networks.architectures import MODELS
 from . import add_synth, printable
 
+METAVARS = {str: "NAME", int: "N", float: "NUMBER"}
 HELP = {
     "model": f"{', '.join(MODELS)}, or one of the synth's own",
     "data": "train on this dataset (without --split, its last --validation items are held out)",
     "split": "train on this part of the dataset (see: inversynth data split); measure on the part validation",
     "epochs": "at most this many epochs; the learning rate falls over all of them",
     "steps": "steps of the optimiser between two validations",
-    "batch_size": "sounds a step",
+    "batch_size": "sounds in a step",
     "learning_rate": "highest learning rate of AdamW",
     "warmup_steps": "steps over which the learning rate rises",
     "weight_decay": "weight decay of AdamW",
     "loss": "softmax (a distribution a parameter) or sigmoid (a binary cross-entropy for each level)",
-    "seed": "of the weights, the sounds and their order",
+    "seed": "seed of the weights, the sounds and their order",
     "validation": "number of held-out sounds",
     "patience": "stop after this many epochs without a better validation loss",
     "data_format": "channels_last or channels_first",
@@ -41,20 +43,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("--out", required=True, metavar="RUN", help="folder of the run")
     add_synth(parser, "whose sounds to learn", f"{synths.DEFAULT}, with --resume that of the run")
+    own = ", ".join(synths.load().networks)
+    texts = HELP | {"model": f"{HELP['model']} ({synths.DEFAULT}: {own})"}
     source = parser.add_mutually_exclusive_group()
     for field in dataclasses.fields(Settings):
         flag = "--" + field.name.replace("_", "-")
         if field.name == "synth":
             continue
         if isinstance(field.default, bool):
-            parser.add_argument(flag, action="store_true", default=None, help=HELP[field.name])
+            parser.add_argument(flag, action="store_true", default=None, help=texts[field.name])
         elif field.name == "data":
-            source.add_argument(flag, metavar="DIR", help=HELP["data"])
+            source.add_argument(flag, metavar="DIR", help=texts["data"])
             source.add_argument("--render", action="store_true", help="draw fresh sounds while training (the default)")
         else:
             kind: Any = str if field.default is None else type(field.default)
-            text = HELP[field.name] + (f" (default: {field.default})" if field.default is not None else "")
-            parser.add_argument(flag, type=kind, metavar=kind.__name__.upper(), help=text)
+            text = texts[field.name] + (f" (default: {field.default})" if field.default is not None else "")
+            parser.add_argument(flag, type=kind, metavar=METAVARS[kind], help=text)
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, with its own settings")
     parser.add_argument("--tensorboard", action="store_true", help="write logs for TensorBoard to RUN/tensorboard")
 
@@ -81,11 +85,13 @@ def run(args: argparse.Namespace) -> int:
         settings = Settings(synth.name, **options)
     with _Display(settings.epochs) as display:
         finished = train(settings, synth, args.out, resume=args.resume, report=display, tensorboard=args.tensorboard)
-    if not finished:
-        print(f"stopped; go on with: inversynth train --out {printable(args.out)} --resume", file=sys.stderr)
-        return 130
     out = printable(args.out)
-    print(f"finished; the best weights are in {out}; next: inversynth export {out}", file=sys.stderr)
+    origin = synth.origin or synth.name
+    named = "" if origin in synths.names() else f" --synth {shlex.quote(printable(origin))}"
+    if not finished:
+        print(f"stopped; go on with: inversynth train --out {out} --resume{named}", file=sys.stderr)
+        return 130
+    print(f"finished; the best weights are in {out}; next: inversynth export {out}{named}", file=sys.stderr)
     return 0
 
 
