@@ -34,7 +34,7 @@ def history(run: Path) -> list[dict[str, float]]:
 
 
 def draw_curve(rows: list[dict[str, float]], path: Path) -> None:
-    """Validation loss and MPR against the sounds heard."""
+    """Validation loss and MPR against the sounds trained on."""
     figure = Figure(figsize=(8, 3), layout="constrained")
     FigureCanvasAgg(figure)
     thousands = [row["sounds"] / 1000 for row in rows]
@@ -68,7 +68,7 @@ def page(card: dict[str, Any]) -> str:
         "one distribution over the levels of each parameter out. Written by `benchmarks/card.py`; the measures are "
         "those of `inversynth evaluate`.",
         "",
-        f"- Trained on {trained['sounds']:,.0f} fresh sounds, each heard once, for {trained['hours']:.1f} h on "
+        f"- Trained on {trained['sounds']:,.0f} fresh sounds, each used once, for {trained['hours']:.1f} h on "
         f"{trained['machine']}.",
         f"- AdamW, highest learning rate {settings['learning_rate']:g}, cosine over {settings['epochs']} epochs of "
         f"{settings['steps']} steps, batches of {settings['batch_size']}, seed {settings['seed']}; the weights with "
@@ -96,10 +96,10 @@ def page(card: dict[str, Any]) -> str:
     means = found["mean_mpr"]
     lines += [
         "",
-        "MPR: mean percentile rank. Once over the patches in which a parameter is heard, and once over all. ECE: "
+        "MPR: mean percentile rank. Once over the patches in which a parameter is audible, and once over all. ECE: "
         "expected calibration error of the likeliest level's probability.",
         "",
-        "| parameter | MPR where heard | MPR over all | the paper's MPR | top 1..5, % | MAE, levels | ECE |",
+        "| parameter | MPR where audible | MPR over all | the paper's MPR | top 1..5, % | MAE, levels | ECE |",
         "|---|---|---|---|---|---|---|",
     ]
     calibration = {row["name"]: f"{row['ece']:.3f}" for row in found.get("calibration", {}).get("parameters", [])}
@@ -113,7 +113,7 @@ def page(card: dict[str, Any]) -> str:
     lines.append(
         f"| **mean** | **{means['masked']:.2f}** | **{means['unmasked']:.2f}** | **{paper.MEAN_MPR:.2f}** | | | |"
     )
-    lines += ["", "| group | MPR where heard | top 1..5, % | MAE, levels |", "|---|---|---|---|"]
+    lines += ["", "| group | MPR where audible | top 1..5, % | MAE, levels |", "|---|---|---|---|"]
     for row in found["groups"]["masked"]:
         tops = " ".join(f"{100 * top:.0f}" for top in row["top"])
         lines.append(f"| {row['name']} | {row['mpr']:.2f} | {tops} | {row['mae']:.2f} |")

@@ -2,7 +2,7 @@
 
     python benchmarks/confidence.py --num-examples 400
 
-The sounds of the test stream are heard one after another, each at the bridge's stages, by one tracker; what it has at
+The sounds of the test stream are taken one after another, each at the bridge's stages, by one tracker; what it has at
 the end of each note is rendered and compared with the note, and with what `match` makes of it. Beside it the estimates
 of the first stage and of whole windows alone: the distributions' medians, their likeliest levels, what the gate takes
 of both, and the means. Writes benchmarks/confidence.json and docs/live.md.
@@ -35,7 +35,7 @@ SOURCE = HERE / "confidence.json"
 PAGE = HERE.parent / "docs" / "live.md"
 CONFIDENCES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
 NEAR = 0.02
-"""A sound is as near as a match of it if its rho(STFT) is at most so much less."""
+"""A sound is as near as a match of it if its rho(STFT) is at most this much less."""
 TAKEN = "what the gate takes"
 SEED = 7
 
@@ -52,8 +52,8 @@ def measure(model_name: str, count: int) -> dict[str, Any]:
     def rho(x: NDArray[np.float64]) -> NDArray[np.float64]:
         return compare(sounds, paper.render(space.values_of_x(x)))["rho_stft"]
 
-    def heard(seconds: float) -> tuple[dict[str, list[Estimate]], NDArray[np.float64]]:
-        """The estimates of so much of each sound, by their kinds, and (n, P) the means of the distributions."""
+    def predicted(seconds: float) -> tuple[dict[str, list[Estimate]], NDArray[np.float64]]:
+        """The estimates from the first `seconds` of each sound, by kind, and (n, P) the means of the distributions."""
         rows = model.predict(partly(sounds, round(1000 * seconds)))
         parts = sounds[:, : round(seconds * paper.format.sample_rate)]
         each = [[row[i] for row in rows] for i in range(count)]
@@ -72,7 +72,7 @@ def measure(model_name: str, count: int) -> dict[str, Any]:
             for name, guess in {**guesses, "mean": means}.items()
         }
 
-    parts, whole = [heard(stage_s) for stage_s in STAGES_S], heard(paper.format.seconds)
+    parts, whole = [predicted(stage_s) for stage_s in STAGES_S], predicted(paper.format.seconds)
     matched = rho(np.array([of_it.levels for of_it in whole[0]["likeliest"]]) / steps)
     notes = [list(of_it) for of_it in zip(*(part["median"] for part, _ in parts), whole[0][TAKEN], strict=True)]
     confidences = {f"{least:g}": rho(sent(notes, least)) for least in CONFIDENCES}
@@ -91,11 +91,11 @@ def measure(model_name: str, count: int) -> dict[str, Any]:
     }
 
 
-def sent(heard: list[list[Estimate]], least: float) -> NDArray[np.float64]:
+def sent(estimates: list[list[Estimate]], least: float) -> NDArray[np.float64]:
     """(n, P) x that one tracker has at the end of each note, which comes after the one before."""
     tracker = Tracker(synths.load("paper").space, least, 0.0)
     found = []
-    for number, notes in enumerate(heard):
+    for number, notes in enumerate(estimates):
         for stage, of_it in enumerate(notes):
             tracker.update(of_it, number + stage / len(notes), settle=stage == len(notes) - 1)
         found.append(tracker.x(number + 1.0))
@@ -122,8 +122,8 @@ def tables(found: dict[str, Any]) -> Tables:
 def markdown(found: dict[str, Any]) -> str:
     """The tables, and what they were taken on."""
     lines = (
-        f"{found['num_examples']} sounds of the test stream, one after another, heard by {found['model']}. As near as "
-        f"a match: of how many the ρ falls short by at most {found['near']:g} of what `match` makes of them "
+        f"{found['num_examples']} sounds of the test stream, one after another, with the model {found['model']}. As "
+        f"near as a match: of how many the ρ falls short by at most {found['near']:g} of what `match` makes of them "
         f"({found['match']:.3f} in the mean): at 0 all are, since the gate takes the better of that patch and another. "
         "What falls short beyond has kept something of the notes before.",
         *as_markdown(tables(found)),
@@ -134,7 +134,7 @@ def markdown(found: dict[str, Any]) -> str:
 def main(words: list[str] | None = None) -> int:
     """Measures, prints the tables, and writes the figures and the docs; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--model", default=default_model(synths.load("paper")), metavar="NAME|PATH", help="what hears")
+    parser.add_argument("--model", default=default_model(synths.load("paper")), metavar="NAME|PATH", help="the model")
     parser.add_argument("--num-examples", type=int, default=400, metavar="N", help="sounds (default: 400)")
     add_options(parser, SOURCE)
     args = parser.parse_args(words)

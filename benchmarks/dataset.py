@@ -46,7 +46,7 @@ NEEDED = {"hdf5": "h5py", **dict.fromkeys(TRAINED, "keras")}
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """How long it takes, begun when the disks are idle."""
+    """How long it takes, started when the disks are idle."""
     os.sync()
     started = time.perf_counter()
     work()

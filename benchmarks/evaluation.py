@@ -40,7 +40,7 @@ def markdown(found: dict[str, Any]) -> str:
     low, high = means["masked_95"]
     parts = [
         f"`{found['model']}` on {found['num_examples']:,} sounds of the test stream of seed {found['seed']}, on "
-        f"{at['cores']} cores of {at['cpu']}. MPR {means['masked']:.2f} ({low:.2f} to {high:.2f}) where heard, "
+        f"{at['cores']} cores of {at['cpu']}. MPR {means['masked']:.2f} ({low:.2f} to {high:.2f}) where audible, "
         f"{means['unmasked']:.2f} over all; expected calibration error {calibration['pooled']['ece']:.3f} over all "
         f"parameters, at most {worst:.3f} for one."
     ]
@@ -60,7 +60,7 @@ def markdown(found: dict[str, Any]) -> str:
         parts.append(
             f"Refined for at most {refined['limit_s']:g} s on one core, in the mean {refined['seconds']:.2f} s and "
             f"{refined['renders']:,.0f} renders: {100 * refined['exact']:.1f} % of the levels are exactly right where "
-            f"they are heard ({100 * found['exact']:.1f} % before), and {100 * refined['near']:.1f} % of the sounds "
+            f"they are audible ({100 * found['exact']:.1f} % before), and {100 * refined['near']:.1f} % of the sounds "
             f"have a residual below -40 dB ({100 * found['near']:.1f} %)."
         )
     if "baselines" in found:
@@ -84,7 +84,7 @@ def markdown(found: dict[str, Any]) -> str:
         )
     if "conditions" in found:
         clean = found["conditions"][0]
-        parts.append("**The world:**")
+        parts.append("**Degradations:**")
         parts.append(
             table(
                 ["condition", "MPR", "beside clean", "rho(STFT), mean", "beside clean", "median"],

@@ -42,7 +42,7 @@ SOURCE = HERE / "false_moves.json"
 PAGE = HERE.parent / "docs" / "live.md"
 RATE = FORMAT.sample_rate
 PIECE_S = 60.0
-"""Sounds are made so long at a time."""
+"""How much sound is made at a time."""
 LEVEL = 0.1
 """The level of noise and hum (RMS): 30 dB above the threshold."""
 REST_S = 0.4
@@ -59,9 +59,9 @@ Sound = NDArray[np.float32]
 class Played(Source):
     """Pieces of sound, each at once, in their own time."""
 
-    def __init__(self, pieces: Iterator[Sound]) -> None:
-        super().__init__("pieces", RATE, 1 << 14, StreamClock())
-        self._pieces = (part for piece in pieces for part in np.array_split(piece, -(-len(piece) // (1 << 14))))
+    def __init__(self, parts: Iterator[Sound]) -> None:
+        super().__init__("parts", RATE, 1 << 14, StreamClock())
+        self._pieces = (part for part in parts for part in np.array_split(part, -(-len(part) // (1 << 14))))
 
     def read(self) -> Sound | None:
         block = next(self._pieces, None)
@@ -94,9 +94,9 @@ class Counting:
 
 
 def bursts(make: Callable[[np.random.Generator, int], Sound]) -> Callable[[np.random.Generator], Sound]:
-    """Half of a piece without a pause; in the other half it stops for `REST_S` once in some seconds and begins anew."""
+    """Half of a part without a pause; in the other half it stops for `REST_S` once in some seconds and begins again."""
 
-    def piece(random: np.random.Generator) -> Sound:
+    def part(random: np.random.Generator) -> Sound:
         sound = make(random, round(PIECE_S * RATE))
         at = len(sound) // 2
         while at < len(sound):
@@ -105,7 +105,7 @@ def bursts(make: Callable[[np.random.Generator, int], Sound]) -> Callable[[np.ra
             at += round(REST_S * RATE)
         return sound
 
-    return piece
+    return part
 
 
 def coloured(power: float) -> Callable[[np.random.Generator, int], Sound]:
@@ -160,13 +160,13 @@ MADE: dict[str, Callable[[np.random.Generator], Sound]] = {
 
 
 def made(what: str, seconds: float, seed: int = SEED) -> Iterator[Sound]:
-    """So much of a sound, in pieces."""
+    """This many seconds of a sound, in parts."""
     random = np.random.default_rng(seed)
     left = round(seconds * RATE)
     while left > 0:
-        piece = MADE[what](random)[:left]
-        left -= len(piece)
-        yield piece
+        part = MADE[what](random)[:left]
+        left -= len(part)
+        yield part
 
 
 def install(cache: Path) -> None:
@@ -189,11 +189,11 @@ def speech(cache: Path, seconds: float) -> Iterator[Sound]:
         sound, rate = read_file(path)
         if len(sound) < rate // 10 or not (peak := np.abs(sound).max()) > 0.01:
             continue
-        piece = np.pad(resample(sound * np.float32(0.5 / peak), rate, RATE), (0, round(REST_S * RATE)))[:left]
-        left -= len(piece)
-        if not len(piece):
+        part = np.pad(resample(sound * np.float32(0.5 / peak), rate, RATE), (0, round(REST_S * RATE)))[:left]
+        left -= len(part)
+        if not len(part):
             return
-        yield piece
+        yield part
 
 
 # -- sounds that are notes ---------------------------------------------------------------------------
@@ -220,7 +220,7 @@ def instruments(cache: Path) -> Iterator[Sound]:
 
 @dataclass
 class Counts:
-    """What moved in so many seconds: predictions, those of them that the gate let pass, and messages that were sent."""
+    """What moved in `seconds`: predictions, those that passed the gate, and messages that were sent."""
 
     seconds: float
     heard: int
@@ -228,9 +228,9 @@ class Counts:
     messages: int
 
 
-def moved(model: Model, pieces: Iterator[Sound], mode: str, anything: bool = False) -> Counts:
-    """What the bridge makes of some pieces of sound."""
-    sink, source = Counting(), Played(pieces)
+def moved(model: Model, parts: Iterator[Sound], mode: str, anything: bool = False) -> Counts:
+    """What the bridge makes of some parts of sound."""
+    sink, source = Counting(), Played(parts)
     receiver = Receiver(default_profile(synths.load("paper")), sink)
     gate = None if anything else live.Gate(synths.load("paper"), model.audio)
     summary = live.Bridge(source, model, [receiver], live.Settings(mode), gate).run(threading.Event())
@@ -272,7 +272,7 @@ def tables(found: dict[str, Any]) -> Tables:
             hours = row["seconds"] / 3600
             each = (row["passed"] / hours, row["messages"] / hours)
             rows.append((what, f"{60 * hours:.0f}", f"{row['heard']:.0f}", *(f"{figure:.3g}" for figure in each)))
-        result.append(((f"{mode} mode", "minutes", "times heard", "let pass, an hour", "messages an hour"), rows))
+        result.append(((f"{mode} mode", "minutes", "predictions", "let pass, an hour", "messages an hour"), rows))
     return result
 
 
@@ -284,8 +284,8 @@ def markdown(found: dict[str, Any]) -> str:
 def main() -> int:
     """Measures, prints the tables, and writes the figures and the docs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--model", metavar="NAME|PATH", help="what hears (default: the shipped one)")
-    parser.add_argument("--hours", type=float, default=1.0, help="of each sound that is no note (default: 1)")
+    parser.add_argument("--model", metavar="NAME|PATH", help="the model (default: the shipped one)")
+    parser.add_argument("--hours", type=float, default=1.0, help="of each sound that isn't a note (default: 1)")
     parser.add_argument("--own", type=int, default=500, help="sounds of the synth (default: 500)")
     parser.add_argument("--cache", type=Path, default=CACHE, help=f"where recordings are (default: {CACHE})")
     parser.add_argument("--install", action="store_true", help="download what is missing into the cache first")

@@ -39,13 +39,13 @@ PAGE = HERE.parent / "docs" / "stage.md"
 RIVAL_PERIOD = 256
 SOAK_PERIOD = 1024
 SHORTER = 12
-"""The soaks at `RIVAL_PERIOD` are so many times shorter."""
+"""How many times shorter the soaks at `RIVAL_PERIOD` are."""
 
 Predict = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 
 
 class Contender:
-    """A model whose prediction is made in another way; one that takes longer than it would gain isn't rehearsed."""
+    """A model with another way to predict; a slow one isn't rehearsed, since it would lose more than it gains."""
 
     def __init__(self, name: str, predict_one: Predict, rehearsed: bool) -> None:
         model = bench.load_on_cpu(name)
@@ -182,7 +182,7 @@ def markdown(found: dict[str, Any]) -> str:
     last = found["periods"][-1]
     where = (
         f"On {found['machine']['cpu']}, {found['machine']['cores']} cores, with the model `{found['model']}`, "
-        f"{found['seconds']:g} s a part; heard through {last['device']}, sent to {last['midi']}."
+        f"{found['seconds']:g} s a part; audio through {last['device']}, sent to {last['midi']}."
     )
     return "\n".join([where, *as_markdown(tables(found))])
 
@@ -193,7 +193,7 @@ def main() -> int:
     parser.add_argument("--model", default=default_model(synths.load()), help="a shipped model or an ONNX file")
     parser.add_argument("--periods", type=int, nargs="+", default=list(bench.PERIODS), metavar="SAMPLES")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each of three parts of a period (default: 60)")
-    soak = f"and soaks, so long at {SOAK_PERIOD} samples, and 1/{SHORTER} of it at {RIVAL_PERIOD}"
+    soak = f"and soaks, this long at {SOAK_PERIOD} samples, and 1/{SHORTER} of it at {RIVAL_PERIOD}"
     parser.add_argument("--soak", type=float, default=0.0, metavar="SECONDS", help=soak)
     add_options(parser, HERE / "live.json")
     args = parser.parse_args()

@@ -49,7 +49,7 @@ SOUND = ("rho_stft", "rho_ft", "f_delta")
 
 
 def settings_of(model: str, sounds: int, precision: str) -> Settings:
-    """A run over so many sounds, in epochs of at most 250 steps, that doesn't end before."""
+    """A run over this many sounds, in epochs of at most 250 steps, without early stopping."""
     plain = Settings(model=model, precision=precision)
     total = max(sounds // plain.batch_size, 1)
     epochs = -(-total // plain.steps)
@@ -164,7 +164,7 @@ def tables(found: dict[str, Any]) -> list[tuple[tuple[str, ...], Rows]]:
         for model, at in found["models"].items()
         if model != CHANCE
     ]
-    heading = ("network", "MPR where heard", "validation loss", "MB")
+    heading = ("network", "MPR where active", "validation loss", "MB")
     return [(tuple(header), rows), (heading, costs)]
 
 
@@ -173,18 +173,18 @@ def markdown(found: dict[str, Any]) -> str:
     at = found["machine"]
     libraries = " and ".join(f"{name} {version}" for name, version in found["libraries"].items())
     lines = [
-        f"Each network heard {found['sounds']:,} fresh sounds once ({found['precision']}, batches of "
-        f"{found['batch_size']}) on {at['cpu']}, {at['cores']} cores, with {libraries}; the weights with the lowest "
+        f"Each network was trained on {found['sounds']:,} fresh sounds, each used once ({found['precision']}, batches "
+        f"of {found['batch_size']}) on {at['cpu']}, {at['cores']} cores, with {libraries}; the weights with the lowest "
         f"loss on {found['validation']:,} held-out sounds were tested on {found['test_sounds']:,} others. "
         "MPR is over all patches, as the paper's; chance is the sound of another patch of the test.",
         "",
-        f"![Validation loss and MPR of each network against the sounds it heard]({PICTURE.name})",
+        f"![Validation loss and MPR of each network against the sounds it was trained on]({PICTURE.name})",
     ]
     return "\n".join(lines + as_markdown(tables(found)))
 
 
 def draw(found: dict[str, Any], path: Path) -> None:
-    """Validation loss and MPR of each network against the sounds it heard."""
+    """Validation loss and MPR of each network against the sounds it was trained on."""
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     families = {"C": "viridis_r", "F": "autumn", "H": "cool"}

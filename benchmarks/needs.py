@@ -1,4 +1,4 @@
-"""What a part of a benchmark needs and this machine lacks: looked for in one way, and said in one way."""
+"""What a part of a benchmark needs and this machine lacks: one check and one message for all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the refinement should make small: objectives compared on recordings by measures that none of them is.
+"""Objectives of the refinement, compared on recordings by measures that are none of them.
 
     apt-get download lmms-common sonic-pi-samples && for p in *.deb; do dpkg -x $p recordings; done
     cd recordings/usr/share/lmms/samples
@@ -24,7 +24,7 @@ from rich.console import Console
 
 from inversynth import synths
 from inversynth.audio.files import read_file
-from inversynth.audio.onsets import window
+from inversynth.audio.windows import window
 from inversynth.errors import UsageError
 from inversynth.evaluation.comparing import compare
 from inversynth.matching.result import SILENT_PEAK
@@ -64,12 +64,12 @@ def recordings(folders: list[Path], count: int, audio: AudioFormat) -> tuple[lis
     files = [file for folder in folders for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES]
     names, sounds = [], []
     for i in np.unique(np.linspace(0, len(files) - 1, min(count, len(files))).astype(int)):
-        heard = window(*read_file(files[i]), audio)
-        if np.abs(heard).max() > SILENT_PEAK:
+        sound = window(*read_file(files[i]), audio)
+        if np.abs(sound).max() > SILENT_PEAK:
             names.append("/".join(files[i].parts[-2:]))
-            sounds.append(heard)
+            sounds.append(sound)
     if not sounds:
-        raise UsageError(f"no recordings in {', '.join(map(str, folders))}; it looks for {', '.join(SUFFIXES)}")
+        raise UsageError(f"no recordings in {', '.join(map(str, folders))}; they must end in {', '.join(SUFFIXES)}")
     return names, np.stack(sounds)
 
 

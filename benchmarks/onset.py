@@ -2,11 +2,11 @@
 
     python benchmarks/onset.py --causal RUN --sounds 256000
 
-Beside the shipped models, which hear a window with silence where the note is still to come, a causal network is
+Beside the shipped models, which take a window with silence where the note is still to come, a causal network is
 measured: two gated recurrent layers on the frames of the log spectrogram, with a prediction after each, so that its
 state would be an input and an output of its graph. It is trained here, on fresh sounds, unless RUN holds it; after
 Ctrl-C the same command goes on; with `--kept` the models alone are measured, and its figures stay as they are. Then
-benchmarks/onset.json, docs/onset.png and the table of docs/live.md are written anew.
+benchmarks/onset.json, docs/onset.png and the table of docs/live.md are written again.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ TIMES_MS = (50, 70, 100, 150, 250, 500, 750, 1000)
 SEED, BATCH = 7, 64
 UNITS = 256
 FIRST_FRAME = 2
-"""Before this, a causal network has heard too little to learn from it."""
+"""Before this, a causal network has had too little to learn from it."""
 SAVED = 250
 """Steps between two states that are kept."""
 
@@ -131,7 +131,7 @@ def partly(sounds: NDArray[np.float32], ms: int) -> NDArray[np.float32]:
 
 
 def measure(predict: Callable[[NDArray[np.float32], int], Probabilities], count: int) -> list[dict[str, float]]:
-    """A row for each of `TIMES_MS`: MPR where heard, and rho(STFT) of the whole sound that the patch makes."""
+    """A row for each of `TIMES_MS`: MPR where audible, and rho(STFT) of the whole sound that the patch makes."""
     paper = synths.load("paper")
     levels = sampling.draw(paper.space, SEED, 0, count, sampling.TEST)
     sounds, counted = paper.render(paper.space.values_of_levels(levels)), audible(paper, levels)
@@ -175,7 +175,7 @@ def of_causal(network: Any) -> Callable[[NDArray[np.float32], int], Probabilitie
 
 
 def tables(found: dict[str, Any]) -> list[tuple[tuple[str, ...], Rows]]:
-    """MPR where heard and the mean of rho(STFT), by milliseconds."""
+    """MPR where audible and the mean of rho(STFT), by milliseconds."""
     header = ("ms since the onset", *(f"{name}, {what}" for what in ("MPR", "ρ(STFT)") for name in found["models"]))
     rows: Rows = []
     for i, ms in enumerate(TIMES_MS):
@@ -188,8 +188,8 @@ def tables(found: dict[str, Any]) -> list[tuple[tuple[str, ...], Rows]]:
 def markdown(found: dict[str, Any]) -> str:
     """The table, and what it was made with."""
     lines = [
-        f"{found['num_examples']} sounds of the test stream; MPR where a parameter is heard, and ρ(STFT) of the whole "
-        "second that the patch makes, mean, in hundredths. The causal network was trained on "
+        f"{found['num_examples']} sounds of the test stream; MPR where a parameter is audible, and ρ(STFT) of the "
+        "whole second that the patch makes, mean, in hundredths. The causal network was trained on "
         f"{found['causal_sounds']:,} fresh sounds.",
         "",
         f"![Quality against the time since the onset]({PICTURE.name})",
@@ -201,7 +201,9 @@ def draw(found: dict[str, Any], path: Path) -> None:
     """Both measures against the time."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
-    for i, (key, label, scale) in enumerate((("mpr", "MPR where heard (%)", 1), ("rho_stft_mean", "ρ(STFT) (%)", 100))):
+    for i, (key, label, scale) in enumerate(
+        (("mpr", "MPR where audible (%)", 1), ("rho_stft_mean", "ρ(STFT) (%)", 100))
+    ):
         axes = figure.add_subplot(1, 2, i + 1)
         for name, rows in found["models"].items():
             axes.plot(TIMES_MS, [scale * row[key] for row in rows], "o-", markersize=3, label=name)

@@ -52,7 +52,7 @@ def settled(args: argparse.Namespace, measure: Callable[[], Found]) -> Found:
 
 
 def shortened(args: argparse.Namespace, usual: Any, quick: Any) -> Any:
-    """How much of something is measured: as was asked for, or with --quick at most so much."""
+    """How much of something is measured: as asked for, or with --quick at most this much."""
     return min(usual, quick) if args.quick else usual
 
 

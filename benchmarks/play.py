@@ -46,7 +46,7 @@ def taken_s(block: int, changed: bool, calls: int) -> np.ndarray[tuple[int], np.
 
 
 def measure(seconds: float) -> Found:
-    """The median and the 99th percentile of each block size, over so many seconds of sound."""
+    """The median and the 99th percentile of each block size, over `seconds` of sound."""
     rows = []
     for what in (HELD, CHANGED):
         for block in BLOCKS:
@@ -70,7 +70,9 @@ def tables(found: Found) -> Tables:
 
 def markdown(found: Found) -> str:
     """The figures as they stand in the docs."""
-    head = f"On {found['machine']['cpu']}, path `{found['path']}`, {found['voices']} voices, {found['rate_hz']} Hz."
+    head = (
+        f"On {found['machine']['cpu']}, SIMD target `{found['path']}`, {found['voices']} voices, {found['rate_hz']} Hz."
+    )
     return "\n".join([head, *as_markdown(tables(found))])
 
 

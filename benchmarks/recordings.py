@@ -3,7 +3,7 @@
     python benchmarks/recordings.py --install
 
 The recordings are in Debian packages, which `--install` downloads with apt-get and unpacks with dpkg-deb into a
-cache; nothing is installed on the machine. Each is heard as `inversynth match` hears it: its first note, one second.
+cache; nothing is installed on the machine. Each is matched as `inversynth match` does it: its first note, one second.
 No recording has a right patch, so there are measures of sounds alone. All search on one core with the same scorer, and
 make the same distance small; the baselines get as many renders as the longest refinement used.
 """
@@ -30,7 +30,7 @@ from rich.progress import track
 
 from inversynth import metrics, synths
 from inversynth.audio.files import read_file
-from inversynth.audio.onsets import window
+from inversynth.audio.windows import window
 from inversynth.errors import UsageError
 from inversynth.matching.picture import FLOOR_DB, spectrograms
 from inversynth.predict.model import load_model
@@ -76,7 +76,7 @@ class Recording(NamedTuple):
     """What it is, its note, how it is played, and the Debian package and the sample in it.
 
     `note`: by its measured period, if it has a clear one. `sample`: a name in the SF2 file, or a file; of a Gravis
-    patch, the number of the sample follows the file. Of stereo samples in the SF2 file the left is heard.
+    patch, the number of the sample follows the file. Of stereo samples in the SF2 file the left is used.
     """
 
     name: str

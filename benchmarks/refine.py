@@ -46,8 +46,8 @@ SEARCH = "the search"
 NEEDED = {"CMA-ES": "cma"}
 
 
-def scored(found: list[Candidate], levels: NDArray[np.int64], heard: NDArray[np.bool_]) -> dict[str, float]:
-    """The figures of one patch a sound, whose right levels are (n, P), as far as they are heard (n, P)."""
+def scored(found: list[Candidate], levels: NDArray[np.int64], counted: NDArray[np.bool_]) -> dict[str, float]:
+    """The figures of one patch a sound, whose right levels are (n, P), where they are `counted` (n, P)."""
     rho = np.array([candidate.rho_stft for candidate in found])
     exact = np.stack([candidate.levels for candidate in found]) == levels
     return {
@@ -55,7 +55,7 @@ def scored(found: list[Candidate], levels: NDArray[np.int64], heard: NDArray[np.
         "rho_stft_median": float(np.median(rho)),
         "log_l1": float(np.mean([candidate.log_l1 for candidate in found])),
         "near": float(np.mean([candidate.residual_db < NEAR_DB for candidate in found])),
-        "exact": float(exact[heard].mean()),
+        "exact": float(exact[counted].mean()),
     }
 
 
@@ -65,7 +65,7 @@ def measure(count: int, seed: int, name: str | None, renders: Sequence[int], con
     model = load_model(name or default_model(synths.load("paper")), "cpu")
     model.require(paper)
     levels = sampling.draw(paper.space, seed, 0, count, sampling.TEST)
-    heard = audible(paper, levels)
+    counted = audible(paper, levels)
     targets = paper.render(paper.space.values_of_levels(levels))
     likely = [[row[i] for row in model.predict(targets)] for i in range(count)]
     found: dict[str, Any] = {
@@ -84,7 +84,7 @@ def measure(count: int, seed: int, name: str | None, renders: Sequence[int], con
         best = [refine(paper, targets[i], likely[i], renders=budget, workers=1).best[0] for i in range(count)]
         seconds = (time.perf_counter() - started) / count
         found["by_renders"].append(
-            {"name": SEARCH, "renders": budget, "seconds": seconds, **scored(best, levels, heard)}
+            {"name": SEARCH, "renders": budget, "seconds": seconds, **scored(best, levels, counted)}
         )
         for other, baseline in baselines.items():
             started = time.perf_counter()
@@ -98,7 +98,7 @@ def measure(count: int, seed: int, name: str | None, renders: Sequence[int], con
                 four = (at.rho_stft[0], at.log_l1[0], at.convergence[0], at.residual[0])
                 best.append(Candidate(values[i], nearest[i], *(float(score) for score in four)))
             found["by_renders"].append(
-                {"name": other, "renders": budget, "seconds": seconds, **scored(best, levels, heard)}
+                {"name": other, "renders": budget, "seconds": seconds, **scored(best, levels, counted)}
             )
     refine(paper, targets[0], likely[0], seconds=max(SECONDS))  # what is made once is made
     for budget_s in SECONDS:
@@ -111,7 +111,7 @@ def measure(count: int, seed: int, name: str | None, renders: Sequence[int], con
                 "seconds": float(took.mean()),
                 "longest_s": float(took.max()),
                 "pursued": float(np.mean([run.method == "pursuit" for run in runs])),
-                **scored([run.best[0] for run in runs], levels, heard),
+                **scored([run.best[0] for run in runs], levels, counted),
             }
         )
     return found

@@ -62,7 +62,7 @@ CACHED = 32
 
 
 def best_of(work: Callable[[], object], samples: int, seconds: float) -> dict[str, float]:
-    """Million samples a second, best and median, of repetitions for so long; the first, which may compile, apart."""
+    """Million samples a second, best and median, of repetitions over a time; the first, which may compile, apart."""
     started = time.perf_counter()
     work()
     first = time.perf_counter() - started
@@ -254,7 +254,7 @@ def tables(found: dict[str, Any]) -> list[tuple[tuple[str, ...], Rows]]:
         size = f"{4 * at['batch'] * RATE / 1e6:.0f} MB"
         cells = (at["path"], str(at["threads"]), size, f"{at['best']:,.0f}", f"{1e6 * at['best'] / RATE:,.0f}")
         rows.append((*cells, f"{at['best'] / one['best']:.2f}", share))
-    header = "path", "cores", "output", "million samples/s", "sounds/s", "times one core", "of the limit"
+    header = "SIMD target", "cores", "output", "million samples/s", "sounds/s", "times one core", "of the limit"
     result = [(header, rows)]
     rows = []
     for at in found["rivals"] + found["others"]:

@@ -240,7 +240,7 @@ def tables(found: dict[str, Any]) -> list[tuple[tuple[str, ...], Rows]]:
             (*cells, f"{rendered['best']:,.0f}", f"{at['error']['rho_stft']:.0e}", f"{at['error']['others']:.0e}")
         )
     result: list[tuple[tuple[str, ...], Rows]] = [
-        (("path", "cores", "candidates/s", "times one core", "rendered alone, sounds/s", *ERRORS), rows)
+        (("SIMD target", "cores", "candidates/s", "times one core", "rendered alone, sounds/s", *ERRORS), rows)
     ]
     if found["stages"]:
         rows, rate = [], found["limit"]["instructions_per_s"]

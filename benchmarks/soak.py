@@ -22,9 +22,9 @@ from inversynth.midi import Receiver
 from inversynth.midi.profiles import default_profile
 
 SOAK_OUTPUTS = 20
-"""Receivers at once: so many times the messages of one."""
+"""How many receivers at once: the messages are multiplied by it."""
 STALLED_BLOCKS = 4
-"""JACK tells its clients of an overflow by another thread, and PortAudio ours with one of the next blocks."""
+"""JACK tells its clients of an overflow by another thread, and PortAudio reports it with one of the next blocks."""
 
 
 def stalled(
@@ -32,7 +32,7 @@ def stalled(
 ) -> dict[str, Any] | None:
     """Of the machine's stalls how many there were, the longest in ms, and how many overflows came with one.
 
-    lost_s: see `Timed`; an overflow is told of at most `STALLED_BLOCKS` blocks late. None where no stall can be seen.
+    lost_s: see `Timed`; an overflow is reported at most `STALLED_BLOCKS` blocks late. None where no stall can be seen.
     """
     if seen is None:
         return None
@@ -51,14 +51,14 @@ def stall_rows(rows: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
 
 
 def soak(load: Load, name: str, period: int, seconds: float, simulate: bool, tell: bool = True) -> dict[str, Any]:
-    """The bridge in follow mode for so long, with `SOAK_OUTPUTS` receivers: memory, messages, overflows.
+    """The bridge in follow mode for this long, with `SOAK_OUTPUTS` receivers: memory, messages, overflows.
 
     And, beside the overflows, how often a processor stood still for half a block or longer (`stalled`).
     """
     model, block_s = load(name), period / RATE_HZ
     synth = synth_of(model, None)
-    with (simulated if simulate else jack)(synth, period) as hear, open_port() as port:
-        source, sink = hear("patches"), TimedSink(port, keep=False)
+    with (simulated if simulate else jack)(synth, period) as open_source, open_port() as port:
+        source, sink = open_source("patches"), TimedSink(port, keep=False)
         stop = threading.Event()
         source.until(stop, seconds, keep=False)
         profile = default_profile(synth)

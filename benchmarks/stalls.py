@@ -1,6 +1,4 @@
-"""Stalls: a look at what no priority helps against, a processor that stands still, as that of a virtual machine does
-while its host needs it.
-"""
+"""Stalls: times when a processor stops, as a virtual machine's does while its host needs it. No priority helps."""
 
 from __future__ import annotations
 
@@ -29,11 +27,11 @@ class Stall(NamedTuple):
 
 @contextlib.contextmanager
 def stalls(least_s: float) -> Iterator[Callable[[], list[Stall] | None]]:
-    """What it gives tells, as long as this lasts, when a processor has stood still for so long since it began.
+    """Gives a function that returns the stalls of at least `least_s` so far.
 
-    A helper process has a thread on each that this one may use, above all others that are real-time, which notes when
-    it woke late from a sleep of `STEP_S`: one that is shorter by less than that may be missed. None where there is no
-    such priority, or it isn't allowed, or the helper has ended.
+    A helper process has a thread on each processor that this one may use, above all other real-time threads. It notes
+    when it woke late from a sleep of `STEP_S`; a stall that is shorter by less than that may be missed. None where
+    there is no such priority, or it isn't allowed, or the helper has ended.
     """
     if not HAS_IDLE_PRIORITY:
         yield lambda: None

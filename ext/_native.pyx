@@ -313,7 +313,7 @@ cdef class Voices:
         PyMem_Free(self.memory)
 
     def push(self, int kind, int index, double value, uint64_t at):
-        """Whether there was room for an event; the interpreter's lock makes of all threads that push one."""
+        """Whether there was room for an event; the interpreter's lock serialises all threads that push."""
         if not 0 <= index < (self.params if kind == EVENT_SET else 128):
             raise ValueError(f"no parameter or note {index}")
         return bool(inversynth_voices_push(self.voices, inversynth_event(at, value, kind, index)))
@@ -332,7 +332,7 @@ cdef class Voices:
         return now.samples, now.blocks, now.underflows, now.sounding
 
     def callback(self):
-        """The addresses of a PaStreamCallback of PortAudio, and of its user data; they are good as long as this is."""
+        """The addresses of a PaStreamCallback of PortAudio, and of its user data; valid while this object is."""
         return <uintptr_t>&inversynth_voices_callback, <uintptr_t>self.voices
 
 
@@ -364,7 +364,7 @@ class FilterRows:
     MULTIPLE = MAX_LANES
     """Their number, with rows of zeros at the end, is a multiple of this."""
     PER_GROUP = ROWS_PER_GROUP_
-    """So many go over the same samples."""
+    """The rows of a group, which read the same samples."""
     TAPS_MULTIPLE = ACCUMULATORS_
     """The taps of each are a multiple of this."""
 
@@ -475,15 +475,15 @@ cdef class SharedRing:
 
     @staticmethod
     def bytes_of(Py_ssize_t samples):
-        """The memory that a ring of so many samples needs."""
+        """The bytes of memory that a ring of `samples` needs."""
         return inversynth_ring_bytes(samples)
 
     def prepare(self):
-        """Empties it, or makes one of new memory; only while nobody writes."""
+        """Empties the ring, or sets it up in new memory; only while nothing writes."""
         inversynth_ring_prepare(self.writer.ring, (self.memory.shape[0] - inversynth_ring_bytes(0)) // sizeof(float))
 
     def callback(self):
-        """The addresses of a PaStreamCallback of PortAudio that writes, and of its user data; good as long as this is."""
+        """The addresses of a PortAudio PaStreamCallback that writes, and of its user data; valid while this object is."""
         return <uintptr_t>&inversynth_ring_callback, <uintptr_t>&self.writer
 
     def waiting(self):
@@ -498,7 +498,7 @@ cdef class SharedRing:
         return inversynth_ring_take(self.writer.ring, &out[0] if out.shape[0] else &nothing)
 
     def want(self, uint64_t samples):
-        """Whether so many wait; else data_ready will be posted at the block with which they do."""
+        """Whether `samples` wait; else data_ready will be posted with the block that completes them."""
         return bool(inversynth_ring_want(self.writer.ring, samples))
 
     def overflows(self):
@@ -530,7 +530,7 @@ cdef class LoopPlayer:
         self.player.turn = (self.player.turn // self.player.count + 1) * self.player.count + sound
 
     def callback(self):
-        """The addresses of a PaStreamCallback of PortAudio, and of its user data; they are good as long as this is."""
+        """The addresses of a PaStreamCallback of PortAudio, and of its user data; valid while this object is."""
         return <uintptr_t>&inversynth_loop_player_callback, <uintptr_t>&self.player
 
 

@@ -186,7 +186,7 @@ class Server:
         return self.started(lambda: self.start(sys.executable, "-c", PLAYER, path), ":out_0", "ready")
 
     def recorder(self) -> Recorder:
-        """A recorder whose input hears nothing until something is connected to `input`."""
+        """A recorder whose input is silent until something is connected to `input`."""
         process, port = self.started(lambda: self.start(sys.executable, "-c", RECORDER), ":in_0", "ready")
         return Recorder(process, port, Path(self._folder.name))
 

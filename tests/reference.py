@@ -12,7 +12,7 @@ WAVEFORMS = ("sin", "saw", "tri", "sqr")
 def waveform(name: str, phase: NDArray[np.float64]) -> NDArray[np.float64]:
     """The ideal waveform at a phase in turns; an edge that falls on a sample comes before it."""
     if name in ("saw", "sqr"):
-        phase = phase + 1e-9  # more than float64 phases are off by, less than anyone hears
+        phase = phase + 1e-9  # more than float64 phases are off by, less than is audible
     fraction = phase - np.floor(phase)
     if name == "sin":
         return np.sin(2 * np.pi * fraction)

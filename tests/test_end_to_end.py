@@ -17,7 +17,7 @@ pytest.importorskip("keras", reason="training needs Keras (the extra `train`)")
 pytest.importorskip("tf2onnx", reason="exporting needs tf2onnx (the extra `train`)")
 
 import inversynth
-from inversynth.audio.onsets import window
+from inversynth.audio.windows import window
 from inversynth.live.tracking import estimate
 from inversynth.predict.model import load_model
 
@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_what_was_learned_is_heard_again(folder: Path) -> None:
+def test_what_was_learned_is_inferred_again(folder: Path) -> None:
     sine = inversynth.synth("sine")
     levels = np.array([[15, 12, 0, 15]])
     sound = sine.render(sine.space.values_of_levels(levels))[0]

@@ -26,7 +26,7 @@ SINE = (6.28318530718, -41.3416748, 81.6009827, -76.5498962, 39.5367069)
 
 @dataclass(frozen=True)
 class Task:
-    """What is rendered: sounds of so many samples, at a sample rate, of notes that end at a time; on so many cores."""
+    """What is rendered: the samples of a sound, the sample rate, the end of the notes, and the number of cores."""
 
     sample_rate: int
     samples: int

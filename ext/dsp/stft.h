@@ -5,7 +5,7 @@
 #include "dsp/spectrum.h"
 #include "simd/lanes.h"
 
-enum { ROW = 2 * (RADIX + 1) + 1 }; /* vectors; odd, lest a column fall on few sets of the first cache */
+enum { ROW = 2 * (RADIX + 1) + 1 }; /* vectors; odd, so that a column uses all sets of the first cache */
 
 /* x r + y s and x r - y s. */
 static inline void sum_difference(vf x, vf r, vf y, vf s, vf *sum, vf *difference)

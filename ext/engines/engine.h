@@ -17,7 +17,7 @@ struct inversynth_note {
 };
 enum { REFERENCE_KEY = 69 };
 
-/* A block of samples is at most so long; a bank is at most so large, and lies at a multiple of 64. */
+/* The most samples of a block, and the most bytes of a bank, which lies at a multiple of 64. */
 enum { MAX_BLOCK = 128, MAX_BANK_BYTES = 16384 };
 
 /* How long a fade takes: from old values to new ones, of a voice that is taken away, after the end of a note of an
@@ -25,8 +25,8 @@ enum { MAX_BLOCK = 128, MAX_BANK_BYTES = 16384 };
 #define FADE_S 0.010
 
 /* The table of functions that every engine fills, for every SIMD target. A bank holds the state of up to `lanes`
- * sounds; lanes that are not used may cost as much as those that are. What a sound is depends on its own values and
- * its own note alone, not on what is beside it nor on how it is cut into calls. */
+ * sounds; lanes that are not used may cost as much as those that are. A sound depends on its own values and its own
+ * note alone, not on the other lanes nor on how it is cut into calls. */
 struct inversynth_engine {
     const char *name;
     const struct inversynth_simd *simd; /* the target that this is compiled for */
@@ -41,16 +41,16 @@ struct inversynth_engine {
     size_t (*block)(void *bank, float *wave, size_t most);
     /* Other values and another bend from the next sample on; the note, phases, filters and the position stay. */
     void (*change)(void *bank, const double *values, double bend);
-    /* Ends the notes that are still held here. */
+    /* Ends the notes that are still held. */
     void (*release)(void *bank);
-    /* Whether nothing more comes that is as loud as 1e-7. */
+    /* Whether all that follows is below 1e-7. */
     int (*silent)(const void *bank);
 };
 
 /* What the frequencies of a patch are multiplied by at a key; 1 at REFERENCE_KEY without a bend. */
 static inline double inversynth_key_ratio(double key, double bend) { return exp2((key - REFERENCE_KEY + bend) / 12.0); }
 
-/* The first sample that is not before a time, given in samples; SIZE_MAX, which no note reaches, for what is never. */
+/* The first sample that is not before a time, given in samples; SIZE_MAX, which no note reaches, for never. */
 static inline size_t inversynth_first_sample(double samples)
 {
     return samples < (double)SIZE_MAX ? (size_t)ceil(samples) : SIZE_MAX;

@@ -2,8 +2,8 @@
  *
  * A note goes by in blocks. Where a block begins, the state of every oscillator is computed in double precision, from
  * rotations by whole blocks, so nothing drifts; within it the recurrences below are exact but for float32 rounding.
- * Blocks lie at multiples of BLOCK of the note's own time, however it is cut into calls, so a sample is the same
- * whatever is asked for before, after and beside it.
+ * Blocks lie at multiples of BLOCK of the note's own time, however it is cut into calls, so a sample doesn't
+ * depend on the calls before and after it, nor on the other lanes.
  *
  * Frequency modulation of f by B sin(2 pi v t) Hz makes the phase, in turns,
  *     p(t) = f t + D (1 - cos(2 pi v t)),  D = B / (2 pi v).
@@ -408,7 +408,7 @@ static void paper_rotate(struct paper_bank *b, double n)
     }
 }
 
-/* From here on the bank plays other values: as if its block had begun with them, at phases that meet the old ones
+/* The bank plays other values from here on: as if its block had started with them, at phases that are continuous
  * here. */
 static void paper_change(void *bank, const double *values, double bend)
 {

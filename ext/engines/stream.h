@@ -1,7 +1,7 @@
 /* The sounds of an engine as a stream, with values that change as it plays: the sound with the old ones fades into
  * that with the new ones over FADE_S, each going on from the same state. A change during a fade waits for its end;
- * the last one counts. All its memory, inversynth_stream_bytes at a multiple of 64, is given to it; nothing else is
- * ever taken. */
+ * the last one counts. All its memory, inversynth_stream_bytes at a multiple of 64, is given to it; it
+ * allocates nothing. */
 #ifndef INVERSYNTH_STREAM_H
 #define INVERSYNTH_STREAM_H
 
@@ -25,7 +25,7 @@ void inversynth_stream_change(struct inversynth_stream *stream, const double *va
 /* Ends the notes that are still held. */
 void inversynth_stream_release(struct inversynth_stream *stream);
 
-/* Whether nothing more comes that is as loud as 1e-7. */
+/* Whether all that follows is below 1e-7. */
 int inversynth_stream_silent(const struct inversynth_stream *stream);
 
 #endif

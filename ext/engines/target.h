@@ -5,7 +5,7 @@
 #include "dsp/spectrum.h"
 #include "engines/engine.h"
 
-/* What a sound scores against a target, over the spectrogram of `frames` frames (one for each HOP samples begun, frame
+/* What a sound scores against a target, over the spectrogram of `frames` frames (one for each HOP samples or part, frame
  * m of the WINDOW samples from HOP m - HOP / 2 on, zeros beyond the sound). Logs are natural ones, of what is at least
  * FLOOR of the target's largest magnitude (of 1, where the target is silent).
  * RHO_STFT: Pearson correlation of the logs; 1 where they are equal, else 0 where one has no variance.

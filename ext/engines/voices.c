@@ -77,7 +77,7 @@ int inversynth_voices_push(struct inversynth_voices *voices, struct inversynth_e
     return 1;
 }
 
-/* The event that comes next, if one has been pushed. */
+/* The next event, if one has been pushed. */
 static const struct inversynth_event *next_event(struct inversynth_voices *voices)
 {
     const size_t taken = atomic_load_explicit(&voices->taken, memory_order_relaxed);

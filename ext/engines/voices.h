@@ -12,7 +12,7 @@
 #include "engines/engine.h"
 
 enum { MAX_VOICES = 64 };
-#define LEAST_S 0.001 /* no note is shorter: one that begins and ends within a block sounds all the same */
+#define LEAST_S 0.001 /* no note is shorter: one that begins and ends within a block is played, too */
 
 /* EVENT_NOTE_ON: the note `index` begins at the level `value`. Held already, it begins again; with all voices
  * sounding, it takes that of the oldest note that is released, or of the oldest. What is taken fades out over FADE_S.
@@ -21,7 +21,7 @@ enum { MAX_VOICES = 64 };
  * EVENT_NOTES_OFF releases all notes, EVENT_SOUND_OFF fades them out. */
 enum { EVENT_NOTE_OFF, EVENT_NOTE_ON, EVENT_SET, EVENT_NOTES_OFF, EVENT_SOUND_OFF, EVENT_BEND };
 
-/* `at`: the sample at which it happens, counted from the first that is played; what comes too late happens at once. */
+/* `at`: the sample at which it happens, counted from the first that is played; a late event happens at once. */
 struct inversynth_event {
     uint64_t at;
     double value;

@@ -11,7 +11,7 @@
 
 struct inversynth_shared_ring;
 
-/* The memory of a ring of so many samples, at a multiple of 8; `prepare` makes an empty one of it. */
+/* The bytes of memory of a ring of `samples`, at a multiple of 8; `prepare` sets up an empty ring in it. */
 size_t inversynth_ring_bytes(size_t samples);
 void inversynth_ring_prepare(struct inversynth_shared_ring *ring, size_t samples);
 

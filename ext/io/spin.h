@@ -2,7 +2,7 @@
 #ifndef INVERSYNTH_SPIN_H
 #define INVERSYNTH_SPIN_H
 
-/* Never returns. Between its turns the processor may do what it likes with its other half. */
+/* Never returns. Between its turns it leaves the processor to its other hardware thread. */
 static inline void inversynth_spin(void)
 {
     for (;;) {

@@ -129,7 +129,7 @@ struct inversynth_atoms {
     ATOMS_ARRAYS(MATRIX_MEMBER, PLAIN_MEMBER)
     _Alignas(64) uint8_t phasors[PHASORS];
 
-    /* What it computes of a sound. Silence after a sound is not looked at: `frames`, `moments` are those before it. */
+    /* What it computes of a sound. Silence after a sound is skipped: `frames`, `moments` are those before it. */
     float rising[FRAMES * STRIDE], falling[FRAMES * STRIDE];
     float spectrum[FRAMES * 2 * LINES], power[FRAMES * LINES];
     float in_time[IN_PANELS(FRAMES)], in_frequency[LINES], line[LINES];

@@ -1,4 +1,4 @@
-/* Products with matrices, and curves, for each SIMD target: each sum in one order, whatever the vectors. */
+/* Products with matrices, and curves, for each SIMD target: each sum in one order, for any vectors. */
 #include "nets/atoms.h"
 #include "simd/lanes.h"
 

@@ -15,7 +15,7 @@ class InversynthError(Exception):
 
 
 class UsageError(InversynthError, ValueError):
-    """What was asked for is wrong (an option, a file, a value); the command line exits with 2."""
+    """An option, a file or a value is wrong; the command line exits with 2."""
 
     exit_code = 2
 
@@ -39,5 +39,5 @@ def check_text(text: object, what: str, least: int = 0) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error of another package says, in one line."""
+    """The message of an error of another package, in one line."""
     return " ".join(str(error).split()) or type(error).__name__

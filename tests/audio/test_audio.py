@@ -87,10 +87,10 @@ def test_what_is_no_recording_is_refused_by_name(write: Any, message: str, tmp_p
 def test_resampling_keeps_a_tone_and_its_length() -> None:
     t = np.arange(48000) / 48000
     tone = np.sin(2 * np.pi * 440 * t).astype(np.float32)
-    heard = resample(tone, 48000, 16384)
-    assert len(heard) == 16384
+    resampled = resample(tone, 48000, 16384)
+    assert len(resampled) == 16384
     expected = np.sin(2 * np.pi * 440 * np.arange(16384) / 16384)
-    np.testing.assert_allclose(heard[200:-200], expected[200:-200], atol=1e-3)
+    np.testing.assert_allclose(resampled[200:-200], expected[200:-200], atol=1e-3)
     assert resample(tone, 48000, 48000) is tone
 
 

@@ -33,24 +33,24 @@ def degraded(name: str, sounds: Sounds) -> Sounds:
     return DEGRADATIONS[name](sounds, RATE, np.random.default_rng(1))
 
 
-def snr_db(clean: np.ndarray, heard: np.ndarray) -> np.ndarray:
-    a, b = clean.astype(np.float64), heard.astype(np.float64)
+def snr_db(clean: np.ndarray, augmented: np.ndarray) -> np.ndarray:
+    a, b = clean.astype(np.float64), augmented.astype(np.float64)
     return np.asarray(10 * np.log10((a**2).mean(axis=1) / ((b - a) ** 2).mean(axis=1)))
 
 
 @pytest.mark.parametrize("name", DEGRADATIONS)
 def test_a_degradation_keeps_shape_and_type_and_leaves_its_argument_alone(name: str, sounds: Sounds) -> None:
     before = sounds.copy()
-    heard = degraded(name, sounds)
+    augmented = degraded(name, sounds)
     np.testing.assert_array_equal(sounds, before)
-    assert heard.shape == sounds.shape
-    assert heard.dtype == np.float32
-    assert np.isfinite(heard).all()
-    np.testing.assert_array_equal(heard, degraded(name, sounds))  # the same generator gives the same
+    assert augmented.shape == sounds.shape
+    assert augmented.dtype == np.float32
+    assert np.isfinite(augmented).all()
+    np.testing.assert_array_equal(augmented, degraded(name, sounds))  # the same generator gives the same
     if name not in ("16 bit", "MP3, 128 kbit/s"):
         alone = np.concatenate([degraded(name, sounds[i : i + 1]) for i in range(5)])
         if "noise" not in name:
-            np.testing.assert_array_equal(heard[:5], alone)
+            np.testing.assert_array_equal(augmented[:5], alone)
 
 
 @pytest.mark.parametrize("truncated", [False, True])
@@ -83,12 +83,12 @@ def test_the_offset_is_a_tenth_of_each_sounds_peak(sounds: Sounds) -> None:
 
 @pytest.mark.parametrize("db", [40, 30, 20])
 def test_noise_is_white_and_has_the_given_ratio(db: int, sounds: Sounds) -> None:
-    heard = degraded(f"white noise, {db} dB SNR", sounds)
-    np.testing.assert_allclose(snr_db(sounds[:5], heard[:5]), db, atol=0.2)
-    noise = (heard - sounds)[0].astype(np.float64)
+    augmented = degraded(f"white noise, {db} dB SNR", sounds)
+    np.testing.assert_allclose(snr_db(sounds[:5], augmented[:5]), db, atol=0.2)
+    noise = (augmented - sounds)[0].astype(np.float64)
     power = np.abs(np.fft.rfft(noise)) ** 2
     assert power[:4096].mean() == pytest.approx(power[4096:].mean(), rel=0.1)
-    np.testing.assert_array_equal(heard[5], 0)  # silence has no power to be relative to
+    np.testing.assert_array_equal(augmented[5], 0)  # silence has no power to be relative to
 
 
 def test_sixteen_bits_are_steps_of_full_scale(sounds: Sounds) -> None:
@@ -100,13 +100,13 @@ def test_sixteen_bits_are_steps_of_full_scale(sounds: Sounds) -> None:
 
 
 def test_an_mp3_is_near_in_time_and_not_exact(sounds: Sounds) -> None:
-    heard = degraded("MP3, 128 kbit/s", sounds)
-    ratios = snr_db(sounds[:5], heard[:5])
+    augmented = degraded("MP3, 128 kbit/s", sounds)
+    ratios = snr_db(sounds[:5], augmented[:5])
     assert (ratios > 10).all()
     assert (ratios < 60).all()
     better = augmentation.mp3(320)(sounds, RATE, np.random.default_rng(1))
     assert snr_db(sounds[:5], better[:5]).mean() > ratios.mean()
-    np.testing.assert_allclose(heard[5], 0, atol=1e-4)
+    np.testing.assert_allclose(augmented[5], 0, atol=1e-4)
 
 
 def test_where_mp3_cannot_be_written_it_is_said(sounds: Sounds, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,9 +117,9 @@ def test_where_mp3_cannot_be_written_it_is_said(sounds: Sounds, monkeypatch: pyt
 
 @pytest.mark.parametrize(("ms", "samples"), [(5, 82), (20, 328), (50, 819), (2000, 16384)])
 def test_a_late_start_is_silence_first(ms: int, samples: int, sounds: Sounds) -> None:
-    heard = augmentation.late(ms)(sounds, RATE, np.random.default_rng(1))
-    assert not heard[:, :samples].any()
-    np.testing.assert_array_equal(heard[:, samples:], sounds[:, : RATE - samples])
+    augmented = augmentation.late(ms)(sounds, RATE, np.random.default_rng(1))
+    assert not augmented[:, :samples].any()
+    np.testing.assert_array_equal(augmented[:, samples:], sounds[:, : RATE - samples])
 
 
 def test_another_rate_is_rendered_there_and_resampled(values: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Where notes begin, and the windows that a model hears, in files and in blocks of any size."""
+"""Where notes begin, and the windows that a model is given, in files and in blocks of any size."""
 
 from __future__ import annotations
 
@@ -9,19 +9,8 @@ import pytest
 
 from inversynth import synths
 from inversynth.audio.files import resample
-from inversynth.audio.onsets import (
-    Capture,
-    Event,
-    Follow,
-    Onset,
-    Past,
-    Release,
-    Segment,
-    clean,
-    fit,
-    fit_part,
-    window,
-)
+from inversynth.audio.onsets import Capture, Event, Follow, Onset, Past, Release, Segment, clean
+from inversynth.audio.windows import fit, fit_part, window
 from inversynth.spec import AudioFormat
 from inversynth.synths import sampling
 from sounds import RATE, Sound, join, silence, tone
@@ -35,11 +24,11 @@ def capture() -> Capture:
     return Capture(RATE, 1.0, THRESHOLD)
 
 
-def heard(ear: Capture | Follow, sound: Sound, size: int = 256) -> list[Sound]:
+def windows_of(capture: Capture | Follow, sound: Sound, size: int = 256) -> list[Sound]:
     windows = []
     for at in range(0, len(sound), size):
-        windows += ear.process(sound[at : at + size])
-    return windows + ear.finish()
+        windows += capture.process(sound[at : at + size])
+    return windows + capture.finish()
 
 
 # -- capture ----------------------------------------------------------------------------------
@@ -47,14 +36,14 @@ def heard(ear: Capture | Follow, sound: Sound, size: int = 256) -> list[Sound]:
 
 def test_a_note_is_the_second_from_where_it_begins() -> None:
     note = tone(1.3)
-    (window,) = heard(capture(), join(silence(0.4), note, silence(0.4)))
+    (window,) = windows_of(capture(), join(silence(0.4), note, silence(0.4)))
     assert window.shape == (RATE,)
     np.testing.assert_array_equal(window[1:], note[: RATE - 1])  # the last sample at rest, then the note
 
 
 def test_a_note_of_the_synth_is_taken_from_its_first_sample() -> None:
     note = PAPER.render(PAPER.space.values_of_levels((PAPER.space.levels // 2)[None]))[0]
-    (window,) = heard(capture(), join(silence(0.37), note, silence(0.2)))
+    (window,) = windows_of(capture(), join(silence(0.37), note, silence(0.2)))
     lead = next(lead for lead in range(20) if np.array_equal(window[: RATE - lead], note[lead:]))
     assert lead <= 2
     assert np.abs(note[:lead]).max(initial=0) < 1e-5
@@ -64,7 +53,7 @@ def test_a_slow_attack_is_taken_from_its_beginning_out_of_noise_too() -> None:
     note = tone(1.0) * np.linspace(0, 1, RATE, dtype=np.float32)
     hiss = np.random.default_rng(3).normal(0, 1e-4, 2 * RATE).astype(np.float32)
     sound = join(silence(0.5), note, silence(0.5)) + hiss
-    (window,) = heard(capture(), sound)
+    (window,) = windows_of(capture(), sound)
     start = int(np.argmin([np.abs(window - sound[at : at + RATE]).max() for at in range(RATE)]))
     assert abs(start - RATE // 2) < 0.005 * RATE
 
@@ -72,11 +61,11 @@ def test_a_slow_attack_is_taken_from_its_beginning_out_of_noise_too() -> None:
 @pytest.mark.parametrize("make", [capture, lambda: Follow(RATE, 1.0, THRESHOLD, 10)], ids=["capture", "follow"])
 def test_the_windows_do_not_depend_on_the_blocks(make: Callable[[], Capture | Follow]) -> None:
     sound = join(silence(0.31), tone(0.4), silence(0.9), tone(1.7, 0.1, 300), silence(0.2), tone(0.3))
-    ears = [make() for _ in range(len(SIZES) + 1)]
-    expected = heard(ears[0], sound, len(sound))
+    captures = [make() for _ in range(len(SIZES) + 1)]
+    expected = windows_of(captures[0], sound, len(sound))
     assert len(expected) > 2
-    for ear, size in zip(ears[1:], SIZES, strict=True):
-        got = heard(ear, sound, size)
+    for capture, size in zip(captures[1:], SIZES, strict=True):
+        got = windows_of(capture, sound, size)
         assert len(got) == len(expected)
         np.testing.assert_array_equal(got, expected)
 
@@ -85,28 +74,28 @@ def test_the_windows_do_not_depend_on_the_blocks(make: Callable[[], Capture | Fo
 def test_a_gater_does_not_begin_a_note_within_another(hz: float) -> None:
     sound = tone(1.0)
     gate = (1 + np.sin(2 * np.pi * hz * np.arange(RATE) / RATE)) / 2
-    assert len(heard(capture(), join(silence(0.2), sound * gate.astype(np.float32), silence(0.3)))) == 1
+    assert len(windows_of(capture(), join(silence(0.2), sound * gate.astype(np.float32), silence(0.3)))) == 1
 
 
 @pytest.mark.parametrize("hz", [4.43, 10, 30])
 def test_a_gated_sound_that_goes_on_is_one_note(hz: float) -> None:
     gate = (1 + np.sin(2 * np.pi * hz * np.arange(4 * RATE) / RATE)) / 2
-    assert len(heard(capture(), join(silence(0.2), tone(4.0) * gate.astype(np.float32)))) == 1
+    assert len(windows_of(capture(), join(silence(0.2), tone(4.0) * gate.astype(np.float32)))) == 1
 
 
 def test_a_long_note_is_one_note_and_the_next_needs_silence() -> None:
-    assert len(heard(capture(), join(tone(3.0), silence(0.2), tone(3.0)))) == 2
-    assert len(heard(capture(), join(tone(3.0), silence(0.02), tone(3.0)))) == 1
+    assert len(windows_of(capture(), join(tone(3.0), silence(0.2), tone(3.0)))) == 2
+    assert len(windows_of(capture(), join(tone(3.0), silence(0.02), tone(3.0)))) == 1
 
 
 def test_a_clear_attack_needs_no_silence() -> None:
-    windows = heard(capture(), join(tone(1.2), tone(0.5, 0.05), tone(1.2, 0.4, 700), silence(0.2)))
+    windows = windows_of(capture(), join(tone(1.2), tone(0.5, 0.05), tone(1.2, 0.4, 700), silence(0.2)))
     assert len(windows) == 2
     np.testing.assert_allclose(windows[1][1:], tone(1.2, 0.4, 700)[: RATE - 1], atol=1e-6)
 
 
 def test_a_note_that_the_end_cuts_short_is_filled_with_silence() -> None:
-    (window,) = heard(capture(), join(silence(0.2), tone(0.3)))
+    (window,) = windows_of(capture(), join(silence(0.2), tone(0.3)))
     assert not window[round(0.3 * RATE) + 1 :].any()
     np.testing.assert_array_equal(window[1 : round(0.3 * RATE)], tone(0.3)[: round(0.3 * RATE) - 1])
 
@@ -124,12 +113,12 @@ def test_a_note_that_the_end_cuts_short_is_filled_with_silence() -> None:
 )
 @pytest.mark.parametrize("size", SIZES)
 def test_what_is_no_sound_is_no_note(sound: Sound, size: int) -> None:
-    assert heard(capture(), sound, size) == []
+    assert windows_of(capture(), sound, size) == []
 
 
 def test_an_offset_is_taken_off_the_window() -> None:
     sound = join(silence(0.5), tone(1.2), silence(0.5))
-    (plain,), (offset,) = heard(capture(), sound), heard(capture(), sound + np.float32(0.25))
+    (plain,), (offset,) = windows_of(capture(), sound), windows_of(capture(), sound + np.float32(0.25))
     np.testing.assert_allclose(offset, plain, atol=1e-6)
 
 
@@ -138,11 +127,11 @@ def test_an_offset_is_taken_off_the_window() -> None:
 STAGES_S = (0.07, 0.25, 0.5)
 
 
-def live(ear: Capture, sound: Sound, size: int = 256) -> list[Event]:
+def live(capture: Capture, sound: Sound, size: int = 256) -> list[Event]:
     events: list[Event] = []
     for at in range(0, len(sound), size):
-        events += ear.push(sound[at : at + size])
-    return events + ear.end()
+        events += capture.push(sound[at : at + size])
+    return events + capture.end()
 
 
 def staged(retrigger: bool = True) -> Capture:
@@ -153,18 +142,18 @@ def stages(events: list[Event]) -> list[Segment]:
     return [event for event in events if isinstance(event, Segment)]
 
 
-def test_a_note_is_heard_in_stages_each_the_beginning_of_the_whole() -> None:
+def test_a_note_is_segmented_in_stages_each_the_beginning_of_the_whole() -> None:
     begins = round(0.4 * RATE) - 1
-    heard = stages(live(staged(), join(silence(0.4), tone(1.3), silence(0.4))))
-    assert [event.at for event in heard] == [begins + round(at * RATE) for at in (*STAGES_S, 1.0)]
-    assert [len(event.sound) for event in heard] == [round(at * RATE) for at in (*STAGES_S, 1.0)]
-    assert [event.whole for event in heard] == [False, False, False, True]
-    for event in heard:
-        np.testing.assert_array_equal(event.sound, heard[-1].sound[: len(event.sound)])
+    segments = stages(live(staged(), join(silence(0.4), tone(1.3), silence(0.4))))
+    assert [event.at for event in segments] == [begins + round(at * RATE) for at in (*STAGES_S, 1.0)]
+    assert [len(event.sound) for event in segments] == [round(at * RATE) for at in (*STAGES_S, 1.0)]
+    assert [event.whole for event in segments] == [False, False, False, True]
+    for event in segments:
+        np.testing.assert_array_equal(event.sound, segments[-1].sound[: len(event.sound)])
 
 
 @pytest.mark.parametrize("make", [staged, lambda: Follow(RATE, 1.0, THRESHOLD, 10, STAGES_S, True)])
-def test_what_is_told_does_not_depend_on_the_blocks(make: Callable[[], Capture]) -> None:
+def test_the_events_do_not_depend_on_the_blocks(make: Callable[[], Capture]) -> None:
     slow = tone(1.0) * np.linspace(0, 1, RATE, dtype=np.float32)
     sound = join(silence(0.31), tone(0.4), silence(0.9), slow, tone(1.7, 0.1, 300), silence(0.2), tone(0.3))
     expected = live(make(), sound, len(sound))
@@ -183,15 +172,15 @@ def test_the_last_stage_is_the_window_of_the_note(make: Callable[[], Capture]) -
     for note in rendered(20):
         sound = join(silence(0.37), note, silence(0.3))
         whole = [event.sound for event in stages(live(make(), sound)) if event.whole]
-        np.testing.assert_array_equal(whole, heard(capture(), sound))
+        np.testing.assert_array_equal(whole, windows_of(capture(), sound))
 
 
 def test_a_note_begins_and_ends_after_ten_milliseconds_and_fifty() -> None:
     events = live(staged(), join(silence(0.2), tone(0.4, 0.25), silence(0.9), tone(1.4), silence(0.3)))
-    told = [event for event in events if not isinstance(event, Segment)]
-    assert [type(event) for event in told] == [Onset, Release, Onset, Release]
-    np.testing.assert_allclose([event.at / RATE for event in told], [0.21, 0.655, 1.51, 2.955], atol=0.006)
-    assert [round(event.level, 2) for event in told if isinstance(event, Onset)] == [0.25, 0.5]
+    others = [event for event in events if not isinstance(event, Segment)]
+    assert [type(event) for event in others] == [Onset, Release, Onset, Release]
+    np.testing.assert_allclose([event.at / RATE for event in others], [0.21, 0.655, 1.51, 2.955], atol=0.006)
+    assert [round(event.level, 2) for event in others if isinstance(event, Onset)] == [0.25, 0.5]
 
 
 def test_a_note_that_the_end_cuts_short_ends_with_it() -> None:
@@ -200,7 +189,7 @@ def test_a_note_that_the_end_cuts_short_ends_with_it() -> None:
     assert events[-1] == Release(len(sound))
 
 
-def test_a_click_is_told_by_nothing() -> None:
+def test_a_click_makes_no_event() -> None:
     assert live(staged(), join(silence(1), np.ones(1, np.float32), silence(2))) == []
 
 
@@ -216,14 +205,14 @@ def test_an_attack_within_a_window_begins_a_new_note_in_live_sound_alone() -> No
 @pytest.mark.parametrize("hz", [0.5, 1, 2, 4.43, 10, 30])
 def test_a_gater_does_not_begin_a_new_note_either(hz: float) -> None:
     gate = (1 + np.sin(2 * np.pi * hz * np.arange(RATE) / RATE)) / 2
-    heard = stages(live(staged(), join(silence(0.2), tone(1.0) * gate.astype(np.float32), silence(0.3))))
-    assert len(heard) == 4
+    segments = stages(live(staged(), join(silence(0.2), tone(1.0) * gate.astype(np.float32), silence(0.3))))
+    assert len(segments) == 4
 
 
 def test_follow_gives_the_latest_second_at_its_rate_while_it_sounds_on() -> None:
     sound = join(silence(1.0), tone(2.0), silence(1.0))
-    heard = stages(live(Follow(RATE, 1.0, THRESHOLD, 4), sound))
-    first, *sliding = heard
+    segments = stages(live(Follow(RATE, 1.0, THRESHOLD, 4), sound))
+    first, *sliding = segments
     assert first.whole
     assert not first.sliding
     assert len(sliding) == 4  # a quarter of a second each, the last one within what a silence needs to be one
@@ -237,19 +226,19 @@ def test_follow_gives_the_latest_second_at_its_rate_while_it_sounds_on() -> None
 @pytest.mark.parametrize(
     "make", [lambda: Capture(RATE, 1.0, THRESHOLD, stages_s=(0.07, 0.25)), lambda: Follow(RATE, 1.0, THRESHOLD, 10)]
 )
-def test_what_is_due_is_told_then_and_no_sooner(make: Callable[[], Capture]) -> None:
-    ear, sound, told = make(), join(silence(0.3), tone(2.0)), 0
-    assert ear.due is None
+def test_a_segment_comes_when_it_is_due_and_no_sooner(make: Callable[[], Capture]) -> None:
+    capture, sound, count = make(), join(silence(0.3), tone(2.0)), 0
+    assert capture.due is None
     at = 0
     while at < len(sound):
-        due = ear.due
+        due = capture.due
         before = at + (due - 1 if due else 63)
-        assert not any(isinstance(event, Segment) for event in ear.push(sound[at:before]))
+        assert not any(isinstance(event, Segment) for event in capture.push(sound[at:before]))
         at = before
         if due and at < len(sound):
-            assert any(isinstance(event, Segment) for event in ear.push(sound[at : at + 1]))
-            at, told = at + 1, told + 1
-    assert told == (10 if isinstance(ear, Follow) else 3)
+            assert any(isinstance(event, Segment) for event in capture.push(sound[at : at + 1]))
+            at, count = at + 1, count + 1
+    assert count == (10 if isinstance(capture, Follow) else 3)
 
 
 @pytest.mark.parametrize("sound", [silence(3), silence(3) + np.float32(0.5)], ids=["silence", "an offset"])
@@ -308,7 +297,7 @@ def rendered(count: int) -> Sound:
     return PAPER.render(PAPER.space.values_of_levels(levels))
 
 
-def test_a_sound_of_the_synth_is_heard_from_its_first_sample() -> None:
+def test_a_sound_of_the_synth_is_segmented_from_its_first_sample() -> None:
     for sound in rendered(100):
         np.testing.assert_array_equal(window(sound, RATE, PAPER.format), sound)
 
@@ -321,13 +310,13 @@ def test_digital_silence_before_a_sound_is_skipped_to_the_sample() -> None:
 
 @pytest.mark.parametrize("offset", [0.0, 0.05])
 @pytest.mark.parametrize("noise", [0.0, 5e-4])
-def test_hiss_and_an_offset_before_a_note_are_not_heard_for_it(noise: float, offset: float) -> None:
+def test_hiss_and_an_offset_before_a_note_are_not_taken_for_it(noise: float, offset: float) -> None:
     rest = np.zeros(RATE, np.float32)
     hiss = noise * np.random.default_rng(1).standard_normal(3 * RATE)
     sound = (np.concatenate([rest, tone(1.0), rest]) + hiss + offset).astype(np.float32)
     got = window(sound, RATE, PAPER.format)
-    begun = int(np.argmax(np.abs(got) > 0.25))  # a sine of 440 Hz is there within a sixth of its period
-    assert begun < 30
+    begin = int(np.argmax(np.abs(got) > 0.25))  # a sine of 440 Hz is there within a sixth of its period
+    assert begin < 30
     assert abs(float(got.mean())) < 0.002
     assert float(np.sqrt(np.mean(got**2))) == pytest.approx(0.5 / np.sqrt(2), rel=0.02)
 

@@ -122,7 +122,7 @@ def test_equal_rates_change_nothing() -> None:
 
 
 @pytest.mark.parametrize(("rate", "to_rate"), [(0, 16384), (-1, 16384), (48000, 10), (10**9, 16384), (5, 5)])
-def test_a_rate_that_is_none_is_told(rate: int, to_rate: int) -> None:
+def test_an_invalid_rate_is_refused(rate: int, to_rate: int) -> None:
     with pytest.raises(UsageError, match=r"sample rate .* is outside 1000..768000"):
         fill(np.zeros(9, np.float32), noise(9), rate, to_rate)
 

@@ -51,7 +51,7 @@ def test_a_full_shared_ring_loses_what_is_newest_and_counts_it() -> None:
     assert (ring.take(), ring.take_overflows()) == ([], 1)
 
 
-def test_a_shared_ring_holds_so_many_blocks_however_short() -> None:
+def test_a_shared_ring_holds_a_number_of_blocks_however_short() -> None:
     ring = SharedRing(1 << 20)
     for _ in range((1 << 14) + 3):
         write(ring, noise(1))

@@ -40,10 +40,10 @@ def test_what_is_finished_is_neither_trained_nor_tested_again(
 
 
 @pytest.mark.parametrize("sounds", [64, 1000, 16000, 16064, 400_000])
-def test_every_network_hears_about_as_many_sounds_as_were_asked_for(benchmark: Any, sounds: int) -> None:
+def test_every_network_is_trained_on_about_as_many_sounds_as_were_asked_for(benchmark: Any, sounds: int) -> None:
     settings = benchmark.settings_of("C1", sounds, "float32")
-    heard = settings.epochs * settings.steps * settings.batch_size
-    assert 0.98 * sounds - 64 <= heard <= sounds
+    trained_on = settings.epochs * settings.steps * settings.batch_size
+    assert 0.98 * sounds - 64 <= trained_on <= sounds
     assert settings.patience >= settings.epochs  # none ends before
 
 

@@ -48,8 +48,8 @@ def test_quality_is_measured_by_renders_and_by_seconds(benchmark: Any, monkeypat
     for figure in ("rho_stft_mean", "log_l1", "exact"):
         assert first[figure] == pytest.approx(alone[figure])
     mode = np.array([[int(row.argmax()) for row in each] for each in rows])
-    heard = audible(PAPER, levels)
-    assert first["exact"] == pytest.approx((mode == levels)[heard].mean())
+    counted = audible(PAPER, levels)
+    assert first["exact"] == pytest.approx((mode == levels)[counted].mean())
     assert last["log_l1"] < first["log_l1"]
     assert found["by_seconds"][0]["longest_s"] >= 0.05
     assert f"{100 * last['rho_stft_mean']:.2f}" in benchmark.markdown(found)

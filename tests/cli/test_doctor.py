@@ -86,10 +86,10 @@ def test_with_a_jack_server_it_can(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        ("import os; os.abort()", "looking at it crashes (signal 6)"),
+        ("import os; os.abort()", "it crashes when probed (signal 6)"),
         ("raise OSError('PortAudio library not found')", "audio devices need the PortAudio library"),
         ("raise KeyError('odd')", "'odd'"),
-        ("import sys; sys.exit(3)", "looking at it crashes (exit code 3)"),
+        ("import sys; sys.exit(3)", "it crashes when probed (exit code 3)"),
     ],
 )
 def test_a_library_that_crashes_is_a_finding(
@@ -108,13 +108,13 @@ def test_the_command_bears_a_crash_and_a_terminal_of_ascii(tmp_path: Path) -> No
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     code, lines = run(tmp_path, **NO_SERVER, PYTHONPATH=path, PYTHONIOENCODING="ascii")
     assert code == 1
-    assert lines["PortAudio"].startswith("x  looking at it crashes (signal 6)  ->  ")
+    assert lines["PortAudio"].startswith("x  it crashes when probed (signal 6)  ->  ")
     assert {line[0] for line in lines.values()} <= set("+-!x")
 
 
 def test_a_library_that_hangs_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, "PROBE_S", 0.01)
-    assert probes.probed("network") == {"error": "looking at it hangs (given up after 0.01 s)"}
+    assert probes.probed("network") == {"error": "it hangs when probed (given up after 0.01 s)"}
 
 
 def test_a_look_that_fails_ends_none_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

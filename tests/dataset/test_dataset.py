@@ -322,18 +322,18 @@ def test_an_interrupted_rendering_goes_on_to_the_same_bytes(whole: Path, tmp_pat
     assert not (folder / MANIFEST).exists()
     with pytest.raises(UsageError, match="not finished"):
         open_dataset(folder)
-    told: list[tuple[int, ...]] = []
-    render_dataset(SMALL, folder, report=lambda *numbers: told.append(numbers))
-    assert told[-1][:2] == (50, 50)
-    assert 0 < told[-1][2] <= 50 - 8 * shards
+    reports: list[tuple[int, ...]] = []
+    render_dataset(SMALL, folder, report=lambda *numbers: reports.append(numbers))
+    assert reports[-1][:2] == (50, 50)
+    assert 0 < reports[-1][2] <= 50 - 8 * shards
     assert contents(folder) == contents(whole)
 
 
 def test_a_finished_dataset_is_left_as_it_is(copy: Path) -> None:
     before = {file.name: file.stat().st_mtime_ns for file in copy.glob("*.npy")}
-    told: list[tuple[int, ...]] = []
-    render_dataset(SMALL, copy, report=lambda *numbers: told.append(numbers))
-    assert told[-1] == (50, 50, 0)
+    reports: list[tuple[int, ...]] = []
+    render_dataset(SMALL, copy, report=lambda *numbers: reports.append(numbers))
+    assert reports[-1] == (50, 50, 0)
     assert {file.name: file.stat().st_mtime_ns for file in copy.glob("*.npy")} == before
 
 
@@ -353,7 +353,7 @@ def test_an_interrupted_extension_goes_on_to_the_same_bytes(whole: Path, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "message"),
     [
         ({"seed": 10}, "seed 9, not 10"),
         ({"synth": synths.load("sine")}, "synth paper, not sine"),
@@ -367,13 +367,13 @@ def test_an_interrupted_extension_goes_on_to_the_same_bytes(whole: Path, tmp_pat
     ],
 )
 @pytest.mark.parametrize("state", ["finished", "interrupted"])
-def test_other_settings_are_refused_by_name(copy: Path, other: dict[str, Any], told: str, state: str) -> None:
+def test_other_settings_are_refused_by_name(copy: Path, other: dict[str, Any], message: str, state: str) -> None:
     if state == "interrupted":
         (copy / MANIFEST).rename(copy / PARTIAL)
     before = contents(copy)
     with pytest.raises(MismatchError) as error:
         render_dataset(changed(SMALL, **other), copy)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert contents(copy) == before
 
 
@@ -425,9 +425,9 @@ def test_two_renderings_into_one_folder_at_a_time_are_refused(copy: Path, capsys
     before = contents(copy)
     with locked(copy):
         assert main(command(SMALL, copy, "--overwrite")) == 1
-        told = capsys.readouterr().err
+        output = capsys.readouterr().err
         assert contents(copy) == before
-    assert f"error: another process is at work in {copy}; wait until it is done" in told
+    assert f"error: another process is at work in {copy}; wait until it is done" in output
     assert main(command(SMALL, copy)) == 0
 
 
@@ -485,8 +485,8 @@ def test_a_rendering_killed_at_any_moment_goes_on_to_the_same_bytes(tmp_path: Pa
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(random.uniform(0, longest_s))
         process.kill()
-        told = process.communicate()[1]
-        assert process.returncode in (0, -signal.SIGKILL), told
+        output = process.communicate()[1]
+        assert process.returncode in (0, -signal.SIGKILL), output
         killed += process.returncode != 0
         if process.returncode == 0:
             assert contents(tmp_path / "ds") == undisturbed
@@ -503,10 +503,10 @@ def test_ctrl_c_exits_with_130_leaves_no_scraps_and_can_be_gone_on_from(tmp_path
     while process.poll() is None and not (tmp_path / "ds" / "levels-000020.npy").exists():
         time.sleep(0.002)
     process.send_signal(signal.SIGINT)
-    out, told = process.communicate()
+    out, output = process.communicate()
     assert (process.returncode, out) == (130, "")
-    assert told.splitlines()[-1] == "inversynth: interrupted; the same command goes on from here"
-    assert "Traceback" not in told
+    assert output.splitlines()[-1] == "inversynth: interrupted; the same command goes on from here"
+    assert "Traceback" not in output
     assert (tmp_path / "ds" / PARTIAL).exists()
     assert list((tmp_path / "ds").glob(".*")) == []
     assert len(Manifest.read(store(tmp_path / "ds"), PARTIAL).files) >= 2
@@ -525,10 +525,10 @@ def limited(size: int) -> Callable[[], None]:
 @posix
 def test_a_disk_that_takes_no_more_gives_one_line_and_nothing_half_written(whole: Path, tmp_path: Path) -> None:
     process = started(command(SMALL, tmp_path / "ds"), preexec_fn=limited(30_000))
-    out, told = process.communicate()
+    out, output = process.communicate()
     assert (process.returncode, out) == (1, "")
-    assert told.count("\n") == 1
-    assert told.startswith(f"inversynth: error: cannot write {tmp_path / 'ds' / 'audio-00000'}")
+    assert output.count("\n") == 1
+    assert output.startswith(f"inversynth: error: cannot write {tmp_path / 'ds' / 'audio-00000'}")
     assert {file.name for file in (tmp_path / "ds").iterdir()} <= {PARTIAL, "levels-000006.npy", "audio-000006.npy"}
     render_dataset(SMALL, tmp_path / "ds")
     assert contents(tmp_path / "ds") == contents(whole)
@@ -579,10 +579,10 @@ def test_a_folder_that_cannot_be_made_gives_one_line(
     (tmp_path / "taken").write_text("")
     out = {"file": tmp_path / "taken", "below a file": tmp_path / "taken" / "ds"}.get(place, Path(place))
     assert main(command(SMALL, out)) == 1
-    told = capsys.readouterr().err
-    assert told.startswith("inversynth: error: ")
-    assert str(out) in told
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith("inversynth: error: ")
+    assert str(out) in output
+    assert output.count("\n") == 1
 
 
 def test_more_than_the_disk_holds_is_refused_before_anything_is_rendered(tmp_path: Path) -> None:
@@ -592,7 +592,7 @@ def test_more_than_the_disk_holds_is_refused_before_anything_is_rendered(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--num-examples", "0"], "0 examples"),
         (["--num-examples", "-5"], "-5 examples"),
@@ -615,7 +615,7 @@ def test_more_than_the_disk_holds_is_refused_before_anything_is_rendered(tmp_pat
     ],
 )
 def test_an_impossible_option_is_refused_in_one_line(
-    words: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     try:
         code = main(["render", "--out", str(tmp_path / "ds"), *words])
@@ -623,7 +623,7 @@ def test_an_impossible_option_is_refused_in_one_line(
         code = int(stop.code or 0)
     error = capsys.readouterr().err
     assert code == 2
-    assert told in error
+    assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "ds").exists()
 
@@ -662,9 +662,9 @@ def test_verifying_names_every_damaged_file(copy: Path, capsys: pytest.CaptureFi
     damaged = ["audio-000001.npy", "audio-000002.npy", "levels-000003.npy", "levels-000004.npy"]
     assert [line.split()[0] for line in verify(copy)] == [str(copy / name) for name in damaged]
     assert main(["data", "verify", str(copy)]) == 1
-    told = capsys.readouterr().err
-    assert all(str(copy / name) in told for name in damaged)
-    assert told.count("error:") == 4
+    output = capsys.readouterr().err
+    assert all(str(copy / name) in output for name in damaged)
+    assert output.count("error:") == 4
 
 
 @pytest.mark.parametrize("name", ["audio-000001.npy", "levels-000006.npy", "peaks-000000.npy"])
@@ -678,9 +678,9 @@ def test_harm_to_any_file_is_named_keeps_training_away_and_is_repaired(
         open_dataset(copy_int16).read(np.arange(50))
     with pytest.raises(UsageError, match=name):
         list(itertools.islice(sounds(copy_int16).batches(0), 6))
-    told: list[tuple[int, ...]] = []
-    render_dataset(SMALL_INT16, copy_int16, report=lambda *numbers: told.append(numbers))
-    assert told[-1] == (50, 50, 2 if "000006" in name else 8)
+    reports: list[tuple[int, ...]] = []
+    render_dataset(SMALL_INT16, copy_int16, report=lambda *numbers: reports.append(numbers))
+    assert reports[-1] == (50, 50, 2 if "000006" in name else 8)
     assert contents(copy_int16) == contents(whole_int16)
 
 
@@ -695,7 +695,7 @@ def test_a_flipped_byte_is_found_before_anything_of_its_shard_is_used(copy: Path
 
 @pytest.mark.parametrize("manifest", [MANIFEST, PARTIAL])
 @pytest.mark.parametrize("harm", [flip, cut, Path.unlink])
-def test_a_lost_or_damaged_manifest_is_named_and_made_anew_with_all_it_told_of(
+def test_a_lost_or_damaged_manifest_is_named_and_made_again_with_all_it_held(
     copy_int16: Path, whole_int16: Path, manifest: str, harm: Callable[[Path], None]
 ) -> None:
     (copy_int16 / MANIFEST).rename(copy_int16 / manifest)
@@ -709,14 +709,14 @@ def test_a_lost_or_damaged_manifest_is_named_and_made_anew_with_all_it_told_of(
     assert contents(copy_int16) == contents(whole_int16)
 
 
-def test_a_manifest_that_is_missing_beside_shards_is_told_by_the_commands(
+def test_a_manifest_that_is_missing_beside_shards_is_named_by_the_commands(
     copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (copy / MANIFEST).unlink()
     for words in (["data", "verify"], ["data", "info"], ["train", "--out", str(copy.parent / "run"), "--data"]):
         assert main([*words, str(copy)]) == 2
-        told = capsys.readouterr().err
-        assert f"{copy / MANIFEST} is missing, though shards are there; render it again with its own command" in told
+        output = capsys.readouterr().err
+        assert f"{copy / MANIFEST} is missing, though shards are there; render it again with its own command" in output
 
 
 def test_no_byte_of_a_manifest_changes_unnoticed(copy: Path) -> None:
@@ -743,9 +743,9 @@ def test_a_manifest_of_another_version_is_refused_and_left_alone(copy: Path) -> 
 def test_rendering_again_repairs_what_is_damaged_and_only_that(copy: Path, whole: Path) -> None:
     flip(copy / "audio-000001.npy")
     (copy / "levels-000003.npy").unlink()
-    told: list[tuple[int, ...]] = []
-    render_dataset(SMALL, copy, report=lambda *numbers: told.append(numbers))
-    assert told[-1] == (50, 50, 16)
+    reports: list[tuple[int, ...]] = []
+    render_dataset(SMALL, copy, report=lambda *numbers: reports.append(numbers))
+    assert reports[-1] == (50, 50, 16)
     assert contents(copy) == contents(whole)
 
 
@@ -825,9 +825,9 @@ def test_the_command_renders_what_the_function_renders(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(command(SMALL, tmp_path / "ds", "--workers", "1")) == 0
-    told = capsys.readouterr()
-    assert told.out == f"{tmp_path / 'ds'}: 50 sounds of paper, seed 9, 0.1 s at 16384 Hz\n"
-    assert "rendering: 50 of 50" in told.err
+    output = capsys.readouterr()
+    assert output.out == f"{tmp_path / 'ds'}: 50 sounds of paper, seed 9, 0.1 s at 16384 Hz\n"
+    assert "rendering: 50 of 50" in output.err
     assert contents(tmp_path / "ds") == contents(whole)
     assert main(command(changed(SMALL, seed=1), tmp_path / "ds")) == 2
     assert main(command(changed(SMALL, seed=1), tmp_path / "ds", "--overwrite", "--normalise")) == 0
@@ -841,9 +841,9 @@ def test_the_defaults_of_the_command_are_those_of_the_settings(tmp_path: Path) -
 
 def test_info_says_what_a_dataset_holds(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "info", str(whole)]) == 0
-    told = capsys.readouterr().out
-    assert all(word in told for word in ("paper", "50 in 7 shards", "0.1 s at 16384 Hz", "seed         9"))
-    assert all(param.name in told for param in synths.load("paper").space)
+    output = capsys.readouterr().out
+    assert all(word in output for word in ("paper", "50 in 7 shards", "0.1 s at 16384 Hz", "seed         9"))
+    assert all(param.name in output for param in synths.load("paper").space)
     assert main(["data", "info", str(whole / "nowhere")]) == 2
 
 

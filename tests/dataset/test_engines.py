@@ -99,7 +99,7 @@ def test_what_is_done_first_comes_first() -> None:
     assert order == [1, 2, 0]
 
 
-def test_so_many_tasks_run_at_a_time() -> None:
+def test_as_many_tasks_run_at_a_time_as_there_are_workers() -> None:
     together = threading.Barrier(3)
     assert len(list(LocalEngine(3).run(lambda number: together.wait(10), range(6)))) == 6
     with pytest.raises(threading.BrokenBarrierError):
@@ -125,7 +125,7 @@ def test_what_runs_is_ended_and_nothing_more_begun_when_the_caller_stops(tmp_pat
     assert len(task.marks("begun")) <= 5
 
 
-def test_a_task_that_looks_is_ended_in_its_middle(tmp_path: Path) -> None:
+def test_a_task_that_calls_checkpoint_is_ended_in_its_middle(tmp_path: Path) -> None:
     def task(number: int) -> None:
         if number:
             Marked(tmp_path, 3600)(number)
@@ -443,16 +443,16 @@ def test_each_engine_goes_on_and_repairs_what_the_other_left(
     for folder, name in (("ray", "local"), ("local", "ray")):
         damaged = next((tmp_path / folder).glob("audio-*.npy"))
         damaged.write_bytes(damaged.read_bytes()[:-1] + b"\x7f")
-        told: list[int] = []
+        reports: list[int] = []
         place = render_dataset(
             SMALL,
             tmp_path / folder,
-            report=lambda done, total, rendered, told=told: told.append(rendered),  # type: ignore[misc]
+            report=lambda done, total, rendered, reports=reports: reports.append(rendered),  # type: ignore[misc]
             engine=name,
             address=addresses[name],
         ).store
         assert contents(place) == whole
-        assert told[-1] < SMALL.count
+        assert reports[-1] < SMALL.count
 
 
 def test_a_node_that_does_not_see_the_place_is_named(cluster: Any) -> None:

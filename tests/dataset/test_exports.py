@@ -139,9 +139,9 @@ def test_what_is_held_at_a_time_changes_nothing(
     name = "ds.h5" if form == "hdf5" else "ds"
     EXPORTS[form](dataset, tmp_path / "a" / name, None)
     monkeypatch.setattr(exports, "BLOCK_BYTES", 3 * 4 * 1638)
-    told: list[tuple[int, ...]] = []
-    EXPORTS[form](dataset, tmp_path / "b" / name, lambda *numbers: told.append(numbers))
-    assert told == [(n, 50, n) for n in [*range(3, 50, 3), 50]]
+    reports: list[tuple[int, ...]] = []
+    EXPORTS[form](dataset, tmp_path / "b" / name, lambda *numbers: reports.append(numbers))
+    assert reports == [(n, 50, n) for n in [*range(3, 50, 3), 50]]
     if form == "hdf5":
         h5py = pytest.importorskip("h5py")
         with h5py.File(tmp_path / "a" / name) as a, h5py.File(tmp_path / "b" / name) as b:
@@ -241,9 +241,9 @@ def test_ctrl_c_exits_with_130_and_leaves_no_scraps(tmp_path: Path) -> None:
     while process.poll() is None and not (tmp_path / "wav" / "000002.wav").exists():
         time.sleep(0.001)
     process.send_signal(signal.SIGINT)
-    told = process.communicate()[1]
+    output = process.communicate()[1]
     assert process.returncode == 130
-    assert told.splitlines()[-1] == "inversynth: interrupted"
+    assert output.splitlines()[-1] == "inversynth: interrupted"
     assert not (tmp_path / "wav" / PATCHES).exists()
     assert list((tmp_path / "wav").glob(".*")) == []
 
@@ -255,9 +255,9 @@ def test_the_command_exports_what_the_function_exports(
         EXPORTS[form](dataset, tmp_path / "mine" / form, None)
         out = tmp_path / form
         assert main(["data", "export", str(dataset.path), "--format", form, "--out", str(out)]) == 0
-        told = capsys.readouterr()
-        assert told.out == f"{out}: 50 sounds of paper\n"
-        assert f"{form}: 50 of 50" in told.err
+        output = capsys.readouterr()
+        assert output.out == f"{out}: 50 sounds of paper\n"
+        assert f"{form}: 50 of 50" in output.err
         assert contents(out) == contents(tmp_path / "mine" / form)
 
 

@@ -74,9 +74,9 @@ def test_a_finished_one_is_split_and_trained_on(finished: Path) -> None:
 @as_theirs
 def test_a_finished_one_is_left_as_it_is_but_for_its_manifest(finished: Path) -> None:
     before = {file.name: file.read_bytes() for file in finished.glob("*.npy")}
-    told: list[tuple[int, ...]] = []
-    render_dataset(FINISHED, finished, report=lambda *numbers: told.append(numbers))
-    assert told[-1] == (20, 20, 0)
+    reports: list[tuple[int, ...]] = []
+    render_dataset(FINISHED, finished, report=lambda *numbers: reports.append(numbers))
+    assert reports[-1] == (20, 20, 0)
     assert {file.name: file.read_bytes() for file in finished.glob("*.npy")} == before
     told_now = told_by(finished / MANIFEST)
     assert told_now["format"] == "inversynth dataset 3"
@@ -87,9 +87,9 @@ def test_a_finished_one_is_left_as_it_is_but_for_its_manifest(finished: Path) ->
 def test_a_finished_one_is_extended_to_the_bytes_of_a_longer_one(finished: Path, tmp_path: Path) -> None:
     longer = DatasetSettings(FINISHED.synth, 30, seed=9, seconds=0.005, shard_size=8, dtype="int16")
     render_dataset(longer, finished)
-    render_dataset(longer, tmp_path / "anew")
+    render_dataset(longer, tmp_path / "again")
     assert {file.name: file.read_bytes() for file in finished.iterdir()} == {
-        file.name: file.read_bytes() for file in (tmp_path / "anew").iterdir()
+        file.name: file.read_bytes() for file in (tmp_path / "again").iterdir()
     }
 
 
@@ -98,9 +98,9 @@ def test_one_that_was_stopped_is_gone_on_with(partial: Path) -> None:
     with pytest.raises(UsageError, match="not finished"):
         open_dataset(partial)
     before = {file.name: file.read_bytes() for file in partial.glob("*.npy")}
-    told: list[tuple[int, ...]] = []
-    dataset = render_dataset(PARTLY, partial, report=lambda *numbers: told.append(numbers))
-    assert told[-1] == (20, 20, 4)
+    reports: list[tuple[int, ...]] = []
+    dataset = render_dataset(PARTLY, partial, report=lambda *numbers: reports.append(numbers))
+    assert reports[-1] == (20, 20, 4)
     assert before.items() <= {file.name: file.read_bytes() for file in partial.glob("*.npy")}.items()
     assert told_by(partial / MANIFEST)["format"] == "inversynth dataset 3"
     assert not (partial / PARTIAL).exists()

@@ -187,9 +187,9 @@ def test_exports_of_one_note_say_it_once(shaken: Dataset, tmp_path: Path) -> Non
 
 def test_info_tells_of_notes(played: Dataset, shaken: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "info", str(played.path)]) == 0
-    told = capsys.readouterr().out
-    assert "by the prior played" in told
-    assert "each sound has its own" in told
+    output = capsys.readouterr().out
+    assert "by the prior played" in output
+    assert "each sound has its own" in output
     assert main(["data", "info", str(shaken.path)]) == 0
     assert "key 60, velocity 100, held 0.03 s" in capsys.readouterr().out
 
@@ -243,7 +243,7 @@ def test_a_synth_that_cannot_fail_has_none_that_failed(played: Dataset, tmp_path
     assert not played.failed.any()
 
 
-def test_what_failed_is_not_tried_again_unless_all_is_begun_anew(tmp_path: Path) -> None:
+def test_what_failed_is_not_tried_again_unless_all_is_started_again(tmp_path: Path) -> None:
     calls: list[int] = []
 
     def counted(values: Any, notes: Any, rate: int, samples: int) -> Any:
@@ -281,13 +281,13 @@ def failing(why: Callable[[int], str]) -> DatasetSettings:
 def test_a_rendering_of_which_everything_fails_is_an_error(tmp_path: Path) -> None:
     settings = failing(lambda call: "no sound")
     for _ in range(2):
-        with pytest.raises(InversynthError, match=r"60 of 60 failed: RuntimeError: no sound \(60 times\); mend"):
+        with pytest.raises(InversynthError, match=r"60 of 60 failed: RuntimeError: no sound \(60 times\); correct"):
             render_dataset(settings, tmp_path)
         assert (tmp_path / PARTIAL).exists()
         assert not (tmp_path / MANIFEST).exists()
 
 
-def test_so_many_reasons_are_kept_and_told_and_no_more(tmp_path: Path) -> None:
+def test_the_most_frequent_reasons_are_kept_and_shown(tmp_path: Path) -> None:
     with pytest.raises(InversynthError) as error:
         render_dataset(changed(failing(lambda call: f"number {call} " + 500 * "x"), shard_size=COUNT), tmp_path)
     manifest = Manifest.read(store(tmp_path), PARTIAL)
@@ -296,7 +296,7 @@ def test_so_many_reasons_are_kept_and_told_and_no_more(tmp_path: Path) -> None:
     assert len(str(error.value)) < 20 * 210 + 200
 
 
-def test_one_reason_is_told_once_with_how_often_it_came() -> None:
+def test_one_reason_is_shown_once_with_its_count() -> None:
     manifest = Manifest.of(SHAKY)
     manifest.files = {
         "failed-000000.npy": {"reasons": {"too slow": 1, "unstable": 2}},
@@ -367,8 +367,8 @@ def test_the_commands_tell_of_failures(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["data", "info", str(out)]) == 0
     assert line in capsys.readouterr().out
     assert main(["data", "export", str(out), "--format", "wav", "--out", str(tmp_path / "wav")]) == 0
-    told = f"{tmp_path / 'wav'}: {60 - failed} sounds of mine; {failed} that failed are left out\n"
-    assert capsys.readouterr().out == told
+    output = f"{tmp_path / 'wav'}: {60 - failed} sounds of mine; {failed} that failed are left out\n"
+    assert capsys.readouterr().out == output
     assert main(["data", "split", str(out), "--parts", "train=0.5,test=0.5"]) == 0
     train, test, none, _ = capsys.readouterr().out.splitlines()
     assert none == f"in no part   {failed} that failed"
@@ -379,7 +379,9 @@ def test_the_command_ends_with_one_where_everything_failed(tmp_path: Path, capsy
     synth = tmp_path / "loud.py"
     synth.write_text(MINE.replace("LIMIT", "-1"))
     assert main(["render", "--synth", str(synth), "--num-examples", "5", "--out", str(tmp_path / "ds")]) == 1
-    assert "error: 5 of 5 failed: ArithmeticError: too loud (5 times); mend the synth mine" in capsys.readouterr().err
+    assert (
+        "error: 5 of 5 failed: ArithmeticError: too loud (5 times); correct the synth mine" in capsys.readouterr().err
+    )
 
 
 def test_a_function_is_called_by_one_thread_at_a_time(tmp_path: Path) -> None:

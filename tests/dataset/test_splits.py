@@ -68,12 +68,12 @@ def test_every_item_is_in_one_part_and_the_shares_hold_on_average(dataset: Datas
 
 def test_no_patch_is_in_two_parts(repeating: Dataset) -> None:
     made = splits.split(repeating, {"train": 0.5, "test": 0.5})
-    heard = repeating.space.canonical(repeating.levels)
-    train, test = ({tuple(row) for row in heard[made.items(name)].tolist()} for name in ("train", "test"))
+    canonical = repeating.space.canonical(repeating.levels)
+    train, test = ({tuple(row) for row in canonical[made.items(name)].tolist()} for name in ("train", "test"))
     assert train.isdisjoint(test)
     assert len(train | test) == 24
     drawn = {tuple(row) for row in repeating.levels.tolist()}
-    assert len(drawn) == 32  # patches that differ only in what is not heard were drawn
+    assert len(drawn) == 32  # patches that differ only in what is not active were drawn
 
 
 def test_an_extended_dataset_keeps_every_item_in_its_part(dataset: Dataset) -> None:
@@ -185,7 +185,7 @@ def test_a_damaged_index_is_refused(dataset: Dataset, data: bytes | None) -> Non
 
 
 @pytest.mark.parametrize(
-    ("shares", "told"),
+    ("shares", "message"),
     [
         ({"train": 0.8}, r"train=0\.8 don't add up to 1"),
         ({"train": 0.8, "test": 0.3}, "don't add up to 1"),
@@ -199,16 +199,16 @@ def test_a_damaged_index_is_refused(dataset: Dataset, data: bytes | None) -> Non
     ],
 )
 def test_impossible_shares_are_refused_and_nothing_is_written(
-    dataset: Dataset, shares: dict[str, float], told: str
+    dataset: Dataset, shares: dict[str, float], message: str
 ) -> None:
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=message):
         splits.split(dataset, shares)
     assert not (dataset.path / SPLITS).exists()
     assert not (dataset.path / INDEX).exists()
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--parts", "train"], "invalid split 'train'; give it as train=0.8"),
         (["--parts", "train=much"], "invalid split 'train=much'"),
@@ -218,11 +218,11 @@ def test_impossible_shares_are_refused_and_nothing_is_written(
     ],
 )
 def test_a_wrong_option_is_refused_in_one_line(
-    dataset: Dataset, words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    dataset: Dataset, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["data", "split", str(dataset.path), *words]) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert message in error
     assert error.count("\n") == 1
 
 
@@ -284,5 +284,5 @@ def test_parts_that_are_not_there_or_too_small_are_refused(dataset: Dataset) -> 
         sounds(dataset, split="test", batch_size=1000)
     with pytest.raises(UsageError, match="what a run is measured on"):
         sounds(dataset, split="validation")
-    with pytest.raises(UsageError, match="a part 'train' of no dataset"):
+    with pytest.raises(UsageError, match="--split train needs a dataset"):
         Settings(split="train")

@@ -69,8 +69,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return store(f"memory://{uuid.uuid4()}")
 
 
-def begun(place: Store) -> Store:
-    with place.begun():
+def made(place: Store) -> Store:
+    with place.exclusive():
         pass
     return place
 
@@ -83,7 +83,7 @@ def blocks(*sizes: int) -> list[memoryview]:
 
 
 def test_what_is_written_is_read_back(place: Store) -> None:
-    with place.begun():
+    with place.exclusive():
         entry = place.write("a.npy", blocks(1, 1000, 0, 199_000))
     data = DATA[:200_001]
     assert entry == {"bytes": 200_001, "sha256": hashlib.sha256(data).hexdigest()}
@@ -94,18 +94,18 @@ def test_what_is_written_is_read_back(place: Store) -> None:
 
 
 def test_a_map_outlives_the_file_it_was_fetched_to(place: Store) -> None:
-    begun(place).write("a", [DATA])
+    made(place).write("a", [DATA])
     mapped = [place.map("a") for _ in range(3)]
     assert all(bytes(array) == DATA for array in mapped)
 
 
 def test_json_is_read_as_it_was_written(place: Store) -> None:
-    begun(place).write_json("a.json", {"ä": [1, 2.5, None]})
+    made(place).write_json("a.json", {"ä": [1, 2.5, None]})
     assert place.read_json("a.json", "a thing") == {"ä": [1, 2.5, None]}
 
 
 def test_json_that_is_none_or_not_there_is_named(place: Store) -> None:
-    begun(place).write("b.json", [b"\xff{"])
+    made(place).write("b.json", [b"\xff{"])
     with pytest.raises(DamageError, match=r"b\.json is damaged: it should be a thing, as JSON") as error:
         place.read_json("b.json", "a thing")
     assert str(error.value).startswith(place.name("b.json"))
@@ -120,7 +120,7 @@ def test_a_place_that_is_not_there_holds_nothing(place: Store) -> None:
 
 
 def test_a_place_knows_its_files(place: Store) -> None:
-    with place.begun():
+    with place.exclusive():
         for name in ("b", "a", "c"):
             place.write(name, [DATA])
         place.remove("c")
@@ -132,7 +132,7 @@ def test_a_place_knows_its_files(place: Store) -> None:
 
 def test_what_another_writes_is_seen_at_once(place: Store) -> None:
     other = store(str(place))
-    with place.begun():
+    with place.exclusive():
         place.write("a", [DATA])
         assert (list(other.sizes()), other.has("b")) == (["a"], False)
         place.write("b", [DATA])
@@ -141,7 +141,7 @@ def test_what_another_writes_is_seen_at_once(place: Store) -> None:
 
 
 def test_a_new_name_replaces_what_had_it(place: Store) -> None:
-    begun(place).write("old", [b"1"])
+    made(place).write("old", [b"1"])
     place.write("new", [b"22"])
     place.rename("old", "new")
     assert (list(place.sizes()), bytes(place.map("new"))) == (["new"], b"1")
@@ -153,7 +153,7 @@ def test_a_failure_in_the_middle_leaves_what_was_there(place: Store, error: Base
         yield DATA
         raise error
 
-    begun(place).write("a", [b"before"])
+    made(place).write("a", [b"before"])
     with pytest.raises(InversynthError if isinstance(error, OSError) else type(error)):
         place.write("a", fail())
     assert bytes(place.map("a")) == b"before"
@@ -162,14 +162,14 @@ def test_a_failure_in_the_middle_leaves_what_was_there(place: Store, error: Base
 
 @pytest.mark.parametrize("how", ["size", "sha256", "map"])
 def test_reading_what_is_missing_is_a_plain_error(place: Store, how: str) -> None:
-    begun(place).write("a", [DATA])
+    made(place).write("a", [DATA])
     with pytest.raises(FileNotFoundError) as error:
         getattr(place, how)("b")
     assert "\n" not in str(error.value.strerror)
 
 
 def test_an_empty_file_has_nothing_to_map(place: Store) -> None:
-    begun(place).write("a", [])
+    made(place).write("a", [])
     assert place.size("a") == 0
     with pytest.raises(OSError, match="empty"):
         place.map("a")
@@ -185,7 +185,7 @@ def test_paths_and_file_urls_are_folders_and_names_with_colons_too(tmp_path: Pat
 
 
 def test_a_folder_is_mapped_in_place(tmp_path: Path) -> None:
-    place = begun(store(tmp_path))
+    place = made(store(tmp_path))
     place.write("a", [DATA])
     array = place.map("a")
     with open(tmp_path / "a", "rb+") as file:
@@ -202,7 +202,7 @@ def test_a_folder_knows_the_room_left_before_it_is_made(tmp_path: Path) -> None:
 def test_what_killed_processes_left_is_swept_away_first_and_last(tmp_path: Path) -> None:
     left = tmp_path / ".audio-000001.4711.tmp.npy"
     left.touch()
-    with store(tmp_path).begun():
+    with store(tmp_path).exclusive():
         assert not left.exists()
         left.touch()
     assert not left.exists()
@@ -211,27 +211,31 @@ def test_what_killed_processes_left_is_swept_away_first_and_last(tmp_path: Path)
 def test_two_cannot_begin_in_one_folder(tmp_path: Path) -> None:
     pytest.importorskip("fcntl", reason="needs the locks of POSIX")
     place = store(tmp_path)
-    with place.begun(), pytest.raises(InversynthError, match="another process is at work"), store(tmp_path).begun():
+    with (
+        place.exclusive(),
+        pytest.raises(InversynthError, match="another process is at work"),
+        store(tmp_path).exclusive(),
+    ):
         pass
-    begun(place)
+    made(place)
 
 
 # -- elsewhere ----------------------------------------------------------------------------------
 
 
-def test_nobody_knows_the_room_elsewhere(s3: str) -> None:
+def test_the_free_space_of_a_remote_store_is_not_known(s3: str) -> None:
     assert store(s3).free_bytes() is None
 
 
 def test_a_large_file_goes_up_in_parts_and_is_whole(s3: str) -> None:
-    place = begun(store(f"{s3}/large"))
+    place = made(store(f"{s3}/large"))
     entry = place.write("a", [DATA] * 450)  # s3fs puts up to 100 MB at once
     assert entry["bytes"] == 115_200_000
     assert place.sha256("a") == entry["sha256"]
 
 
 def test_an_upload_that_fails_is_one_line_and_leaves_what_was_there(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = begun(store(f"{s3}/fails"))
+    place = made(store(f"{s3}/fails"))
     place.write("a", [b"before"])
     assert isinstance(place, RemoteStore)
 
@@ -249,7 +253,7 @@ def test_an_upload_that_fails_is_one_line_and_leaves_what_was_there(s3: str, mon
 def test_a_bucket_that_is_not_there_is_named(s3: str) -> None:
     place = store("s3://no-such-bucket/ds")
     with pytest.raises(InversynthError, match=r"cannot write s3://no-such-bucket/ds/a: .*bucket") as error:
-        begun(place).write("a", [DATA])
+        made(place).write("a", [DATA])
     assert "\n" not in str(error.value)
     assert not place.exists()
 
@@ -257,7 +261,7 @@ def test_a_bucket_that_is_not_there_is_named(s3: str) -> None:
 def test_half_done_uploads_are_swept_away_first_and_last(plain: str, tmp_path: Path) -> None:
     left = tmp_path / f".audio-000001.npy.{uuid.uuid4().hex}.tmp"
     left.touch()
-    with store(f"{plain}{tmp_path}").begun():
+    with store(f"{plain}{tmp_path}").exclusive():
         assert not left.exists()
         left.touch()
     assert not left.exists()
@@ -267,7 +271,7 @@ def test_nothing_stays_in_the_folder_of_temporary_files(
     s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    place = begun(store(f"{s3}/temporary"))
+    place = made(store(f"{s3}/temporary"))
     place.write("a", [DATA])
     place.sha256("a")
     mapped = place.map("a")
@@ -311,9 +315,9 @@ def test_a_dataset_goes_on_in_every_place(place: Store, whole: dict[str, bytes])
         open_dataset(str(place))
     before = {name: place.sizes()[name] for name in place.sizes() if name.endswith(".npy")}
     assert before
-    told: list[int] = []
-    render_dataset(SMALL, str(place), report=lambda done, total, rendered: told.append(rendered))
-    assert told[-1] < SMALL.count
+    reports: list[int] = []
+    render_dataset(SMALL, str(place), report=lambda done, total, rendered: reports.append(rendered))
+    assert reports[-1] < SMALL.count
     assert contents(place) == whole
 
 
@@ -342,7 +346,7 @@ def test_a_dataset_elsewhere_is_split_and_trained_on(s3: str) -> None:
     dataset = open_dataset(url)
     assert splits.read(dataset).counts == made.counts
     assert {splits.SPLITS, splits.INDEX} <= dataset.store.sizes().keys()
-    with pytest.raises(UsageError, match="s3://bucket/split is no folder of this machine"):
+    with pytest.raises(UsageError, match="s3://bucket/split is not a folder of this machine"):
         _ = dataset.path
     sounds = DatasetSounds(
         dataset, synths.load("sine"), Settings("sine", data=url, split="train", batch_size=16, validation=32)

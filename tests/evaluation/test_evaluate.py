@@ -130,14 +130,14 @@ def test_the_resamples_are_2000_draws_with_replacement() -> None:
     assert shares.mean() == pytest.approx(1 - np.exp(-1), abs=0.005)
 
 
-def test_the_interval_of_a_parameter_that_is_never_heard_is_none() -> None:
+def test_the_interval_of_a_parameter_that_is_never_audible_is_none() -> None:
     each, mean = metrics.mean_intervals([[1.0, 5.0], [3.0, 5.0]], [[True, False], [True, False]])
     assert each[0] == [1.0, 3.0]
     assert np.isnan(each[1]).all()
     assert mean == [1.0, 3.0]
 
 
-def test_the_interval_of_a_masked_mean_resamples_what_is_heard() -> None:
+def test_the_interval_of_a_masked_mean_resamples_what_counts() -> None:
     random = np.random.default_rng(2)
     values = random.normal(50, 10, (500, 2))
     use = np.stack([np.ones(500, bool), np.arange(500) < 100], axis=1)
@@ -160,7 +160,7 @@ def test_the_calibration_error_is_that_of_a_case_by_hand() -> None:
     depth = np.stack([top, 1 - top], axis=1)
     right = np.concatenate([np.repeat([0, 1], [6, 4]), np.repeat([0, 1], [9, 1])])
     levels = np.stack([right, np.zeros(20, int)], axis=1)
-    first, second = metrics.calibration(PAIR, [depth, depth], levels, heard=True)
+    first, second = metrics.calibration(PAIR, [depth, depth], levels, counted=True)
     assert first["ece"] == pytest.approx(0.5 * 0.3 + 0.5 * 0.15)
     assert second["ece"] == pytest.approx(0.5 * 0.1 + 0.5 * 0.25)
     assert [i for i, count in enumerate(first["count"]) if count] == [11, 13]  # fifteenths, above and up to
@@ -171,7 +171,7 @@ def test_the_calibration_error_is_that_of_a_case_by_hand() -> None:
     assert both["ece"] == pytest.approx(0.5 * 0.1 + 0.5 * 0.2)
 
 
-def test_calibration_counts_a_parameter_where_it_is_heard() -> None:
+def test_calibration_counts_a_parameter_where_it_counts() -> None:
     certain = np.tile([1.0, 0.0], (4, 1))
     rows = metrics.calibration(PAIR, [certain, certain], [[0, 1], [0, 1], [1, 0], [1, 1]])
     assert [sum(row["count"]) for row in rows] == [4, 2]
@@ -235,7 +235,7 @@ def test_each_baseline_is_measured_on_the_same_sounds(tiny_file: Path, found: Ev
 # -- conditions ----------------------------------------------------------------------------------
 
 
-def test_each_condition_is_heard_as_a_match_hears_it_and_compared_with_the_clean_sound(
+def test_each_condition_is_segmented_as_in_a_match_and_compared_with_the_clean_sound(
     tiny_file: Path, found: Evaluation, levels: np.ndarray
 ) -> None:
     rows = evaluate(tiny_file, num_examples=COUNT, seed=SEED, conditions=True).facts["conditions"]
@@ -249,8 +249,8 @@ def test_each_condition_is_heard_as_a_match_hears_it_and_compared_with_the_clean
     assert rows[0]["rho_stft"] == found.facts["sound"]["rho_stft"]
     late = {row["name"]: row for row in rows}["50 ms late"]
     sounds = rendered(levels)
-    heard = np.pad(sounds[:, :-819], ((0, 0), (0, 819)))  # from the onset on
-    predicted = np.stack([(heard @ matrix).argmax(axis=1) for matrix in onnx_file.weights(SINE)], axis=1)
+    segments = np.pad(sounds[:, :-819], ((0, 0), (0, 819)))  # from the onset on
+    predicted = np.stack([(segments @ matrix).argmax(axis=1) for matrix in onnx_file.weights(SINE)], axis=1)
     rho = metrics.sound_measures(sounds, rendered(predicted))["rho_stft"]
     assert late["rho_stft"]["mean"] == pytest.approx(rho.mean())
 
@@ -458,7 +458,7 @@ def test_a_wrong_call_is_one_line(
     assert error.count("\n") == 1
 
 
-def test_what_is_not_installed_is_told_before_anything_is_evaluated(
+def test_a_missing_package_is_named_before_anything_is_evaluated(
     tiny_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(what: str) -> NoReturn:

@@ -177,7 +177,7 @@ def test_a_stream_in_blocks_of_any_size_is_the_sound_at_once(engine: str, simd: 
 
 
 @each_engine
-def test_a_change_to_the_same_values_changes_nothing_that_can_be_heard(engine: str) -> None:
+def test_a_change_to_the_same_values_changes_nothing_audible(engine: str) -> None:
     values, played = patches(engine), notes((75, 100, 0.3))
     stream = _native.Stream(engine, values, played, RATE, 0)
     before = play(stream, 5000)

@@ -181,7 +181,7 @@ def says() -> dict[str, Any]:
     return {}
 
 
-def test_what_the_process_that_measures_says_is_heard_and_what_libraries_say_is_not(
+def test_what_the_process_that_measures_says_is_shown_and_what_libraries_say_is_not(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     assert apart.apart(says) == {}
@@ -221,7 +221,7 @@ def test_the_budgets_are_printed_each_beside_its_figure(measured: tuple[str, str
         assert f" {budget.most:g}" in line
         shown = "-" if figure is None else f"{budget.shown(figure)} {'✓' if budget.met(figure) else '✗'}"
         assert f" {shown} " in line
-    assert f"heard through: {row['device']}; sent to: {row['midi']}" in printed
+    assert f"audio in: {row['device']}; MIDI out: {row['midi']}" in printed
     assert ("simulated device" in row["device"]) is (how == "simulated")
     assert ("virtual MIDI port" in row["midi"]) or how == "simulated"
 
@@ -237,7 +237,7 @@ def test_the_figures_agree_with_each_other(measured: tuple[str, str, dict[str, A
     assert {"cpu", "python"} <= set(measured[2]["machine"])
 
 
-def test_a_player_is_heard_from_the_beginning_of_each_sound() -> None:
+def test_a_player_plays_from_the_beginning_of_each_sound() -> None:
     made = [noise(5, 0), noise(7, 1)]
     player = _native.LoopPlayer(np.concatenate(made), np.cumsum([5, 7]))
 

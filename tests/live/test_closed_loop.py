@@ -45,7 +45,7 @@ def rho_stft(target: NDArray[np.float32], sound: NDArray[np.float32]) -> float:
     return float(sound_measures(target[None], louder * sound[None])["rho_stft"][0])
 
 
-def as_heard(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+def as_segmented(sound: NDArray[np.float32]) -> NDArray[np.float32]:
     """What the server plays at the synth's own rate: which has other aliases than what is rendered there."""
     return resample(sound, RATE, PAPER.format.sample_rate)
 
@@ -60,16 +60,16 @@ def test_what_the_instrument_plays_is_as_near_the_target_as_a_match_of_it(
     levels[0, PAPER.space.index("attack")] = 0  # a note whose beginning is told to the sample
     values = PAPER.space.values_of_levels(levels)
     sound = PAPER.render(values, RATE)[0]
-    target = as_heard(sound)
+    target = as_segmented(sound)
     rest = np.zeros(RATE // 4, np.float32)
     path = tmp_path / "target.wav"
     soundfile.write(path, np.concatenate([rest, sound / np.abs(sound).max() / 2, rest]), RATE, subtype="FLOAT")
     matched = np.array([[setting.value for setting in inversynth.match(path).patch]])
-    wanted = rho_stft(target, as_heard(PAPER.render(matched, RATE)[0])) - 0.02
+    wanted = rho_stft(target, as_segmented(PAPER.render(matched, RATE)[0])) - 0.02
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
 
-    profile = tmp_path / "fine.toml"  # in 14 bits: 7 would detune what the network has heard to the level
+    profile = tmp_path / "fine.toml"  # in 14 bits: 7 would detune what the network has inferred, to the level
     profile.write_text(to_toml(nrpn_profile(PAPER), PAPER.name))
 
     command = [sys.executable, "-m", "inversynth"]
@@ -92,9 +92,9 @@ def test_what_the_instrument_plays_is_as_near_the_target_as_a_match_of_it(
         keys.send(messages.note_on(1, KEY, 127), 0)
         time.sleep(NOTE.hold_s)
         keys.send(messages.note_off(1, KEY), 0)
-        heard = recorder.result(recording)
-        heard = heard[int(np.argmax(heard != 0)) :][:RATE]  # from the first sample of the note on
-        reached.append(rho_stft(target, as_heard(heard)))
+        recorded = recorder.result(recording)
+        recorded = recorded[int(np.argmax(recorded != 0)) :][:RATE]  # from the first sample of the note on
+        reached.append(rho_stft(target, as_segmented(recorded)))
         if reached[-1] >= wanted:
             break
         for message in messages.silence(1):

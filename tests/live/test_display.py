@@ -61,10 +61,10 @@ def test_each_parameter_has_its_name_its_bar_its_value_and_its_confidence() -> N
         assert found[4] == certain
 
 
-def test_what_is_sure_is_told_by_the_threshold_of_the_bridge() -> None:
+def test_what_is_sure_is_decided_by_the_threshold_of_the_bridge() -> None:
     strict, lenient = (lines(status(), sure=sure, look=ASCII)[3:] for sure in (0.9, 0.2))
     assert not any("#" in text for text in strict)
-    assert ["=" in text for text in lenient] == [False, True, False, False]  # what isn't heard is never sure
+    assert ["=" in text for text in lenient] == [False, True, False, False]  # what isn't active is never sure
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_the_picture_fits_any_terminal(width: int, height: int) -> None:
     assert len(shown) <= max(height - 1, 4)
 
 
-def test_a_low_terminal_gets_more_columns_and_a_small_one_is_told_what_it_hides() -> None:
+def test_a_low_terminal_gets_more_columns_and_a_small_one_says_what_it_hides() -> None:
     wide = lines(status(PAPER), 100, 12, PAPER)
     assert all(any(name in text for text in wide) for name in PAPER.names)
     small = lines(status(PAPER), 30, 12, PAPER)
@@ -213,7 +213,7 @@ def test_colours_can_be_off(environment: dict[str, str], coloured: bool) -> None
 
 
 @pytest.mark.usefixtures("still")
-def test_a_resized_terminal_is_drawn_anew() -> None:
+def test_a_resized_terminal_is_drawn_again() -> None:
     stream = Terminal()
     terminal = console(stream)
     shown = Display(SINE, status, console=terminal)
@@ -296,5 +296,5 @@ def test_it_draws_at_most_ten_times_a_second(monkeypatch: pytest.MonkeyPatch) ->
     assert not reads.acquire(blocking=False)
 
 
-def test_the_looks_tell_apart_what_is_sure() -> None:
+def test_bars_distinguish_what_is_sure() -> None:
     assert len({BLOCKS.sure, BLOCKS.unsure, BLOCKS.rest}) == len({ASCII.sure, ASCII.unsure, ASCII.rest}) == 3

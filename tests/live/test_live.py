@@ -1,4 +1,4 @@
-"""The live bridge: when it listens, what it hears, what it sends, and how it ends."""
+"""The live bridge: when it listens, what it infers, what it sends, and how it ends."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def messages(lines: list[str]) -> list[tuple[float, str]]:
 
 def test_a_note_is_sent_as_it_becomes_known_at_the_pace_of_the_wire() -> None:
     lines, summary = printed(Blocks([silence(0.5), tone(1.25), silence(0.25)]))
-    # The peak is 0.5: level 8. The last sample is not heard yet, and then the tone's 16383rd, 0.47: level 7.
+    # The peak is 0.5: level 8. The last sample is not resampled yet, and then the tone's 16383rd, 0.47: level 7.
     assert lines == ["00:00:00.570 ch 1 cc 20 68", "00:00:00.571 ch 1 cc 21 0", "00:00:01.500 ch 1 cc 21 59"]
     assert (summary.predictions, summary.notes, summary.sent, summary.superseded) == (4, 1, 3, 0)
     assert summary.blocks == 3
@@ -101,7 +101,7 @@ def test_a_note_is_sent_as_it_becomes_known_at_the_pace_of_the_wire() -> None:
 
 
 def test_the_first_message_is_sent_within_100_ms_of_the_onset_whatever_the_source(tmp_path: Path) -> None:
-    """In the sound's own time: a period of 1024 samples at 48 kHz may pass until it is heard."""
+    """In the sound's own time: a period of 1024 samples at 48 kHz may pass until it is inferred from."""
     sound = resample(join(silence(0.5), tone(1.25)), RATE, 48000)
     soundfile.write(tmp_path / "a.wav", sound, 48000, subtype="FLOAT")
     lines, _ = printed(FileSource(tmp_path / "a.wav", StreamClock(), 1024))
@@ -139,28 +139,32 @@ def test_in_real_time_what_a_window_takes_is_run_once_shortly_before(tmp_path: P
             self._source, self.at = source, list[tuple[str, int]]()
 
         def predict_one(self, window: Sound) -> list[Sound]:
-            self.at.append(("heard", self._source.blocks))
+            self.at.append(("infer", self._source.blocks))
             return super().predict_one(window)
 
         def warm_up(self, runs: int = 20) -> None:
-            self.at.append(("rehearsed" if runs == 1 else "warmed up", self._source.blocks))
+            self.at.append(("rehearse" if runs == 1 else "warmed up", self._source.blocks))
 
-    def heard(clock: WallClock | StreamClock) -> list[tuple[str, int]]:
+    def inferred(clock: WallClock | StreamClock) -> list[tuple[str, int]]:
         source = FileSource(tmp_path / "a.wav", clock, 64)
         model = Rehearsed(source)
         live.Bridge(source, model, [], Settings()).run(threading.Event())
         return model.at
 
     soundfile.write(tmp_path / "a.wav", join(silence(0.2), tone(0.4), silence(0.2)), RATE, subtype="FLOAT")
-    found = heard(WallClock())
-    assert [what for what, _ in found] == ["warmed up", *3 * ["rehearsed", "heard"], "heard"]  # at the end of the file
+    found = inferred(WallClock())
+    assert [what for what, _ in found] == [
+        "warmed up",
+        *3 * ["rehearse", "infer"],
+        "infer",
+    ]  # at the end of the file
     blocks = [block for _, block in found[1:-1]]
     assert all(0 < after - before <= 3 for before, after in zip(blocks[::2], blocks[1::2], strict=True))  # of 4 ms
-    assert [what for what, _ in heard(StreamClock())] == ["warmed up", *4 * ["heard"]]
+    assert [what for what, _ in inferred(StreamClock())] == ["warmed up", *4 * ["infer"]]
 
 
 @pytest.mark.parametrize("notes", [None, "fixed"])
-def test_only_in_silence_samples_gather_before_they_are_heard(notes: str | None) -> None:
+def test_only_in_silence_samples_gather_before_they_are_processed(notes: str | None) -> None:
     patiences: list[int] = []
 
     class Watched(Blocks):
@@ -258,7 +262,7 @@ def test_the_velocity_is_that_of_the_level() -> None:
         assert abs(int(on.split()[-1]) - velocity) <= 1
 
 
-def test_with_a_gain_a_soft_input_is_heard_as_a_loud_one_is() -> None:
+def test_with_a_gain_a_soft_input_is_inferred_as_a_loud_one_is() -> None:
     sound = join(silence(0.5), tone(0.4, 0.5), silence(0.5))
     loud, _ = printed(Blocks([sound]), Settings(notes="fixed"))
     soft, _ = printed(Blocks([sound / np.float32(16)]), Settings(notes="fixed", gain_db=20 * math.log10(16)))
@@ -298,16 +302,16 @@ class Nothing(Gate):
     def warm_up(self) -> None:
         pass
 
-    def __call__(self, heard: Sound, estimates: Sequence[Estimate]) -> tuple[Estimate, str | None]:
-        assert len(heard) in (round(0.07 * RATE), RATE // 4, RATE // 2, RATE)
-        assert len(estimates) == (2 if len(heard) == RATE else 1)
+    def __call__(self, window: Sound, estimates: Sequence[Estimate]) -> tuple[Estimate, str | None]:
+        assert len(window) in (round(0.07 * RATE), RATE // 4, RATE // 2, RATE)
+        assert len(estimates) == (2 if len(window) == RATE else 1)
         return estimates[0], UNLIKE
 
 
 class Last(Nothing):
     """Lets all move, and takes the last estimate."""
 
-    def __call__(self, heard: Sound, estimates: Sequence[Estimate]) -> tuple[Estimate, str | None]:
+    def __call__(self, window: Sound, estimates: Sequence[Estimate]) -> tuple[Estimate, str | None]:
         return estimates[-1], None
 
 
@@ -350,7 +354,7 @@ def test_the_summary_says_of_how_many_notes_something_moved_and_why_the_rest_was
 
         seen = 0
 
-        def __call__(self, heard: Sound, estimates: Sequence[Estimate]) -> tuple[Estimate, str | None]:
+        def __call__(self, window: Sound, estimates: Sequence[Estimate]) -> tuple[Estimate, str | None]:
             self.seen += 1
             return estimates[0], None if self.seen == 1 else (UNLIKE if self.seen < 4 else UNSURE)
 
@@ -366,8 +370,8 @@ def test_the_summary_says_of_how_many_notes_something_moved_and_why_the_rest_was
 class Later(Nothing):
     """Refuses all of a note but the whole."""
 
-    def __call__(self, heard: Sound, estimates: Sequence[Estimate]) -> tuple[Estimate, str | None]:
-        return estimates[0], None if len(heard) == RATE else UNLIKE
+    def __call__(self, window: Sound, estimates: Sequence[Estimate]) -> tuple[Estimate, str | None]:
+        return estimates[0], None if len(window) == RATE else UNLIKE
 
 
 @pytest.mark.parametrize("notes", ["fixed", "pitch"])
@@ -384,7 +388,7 @@ def test_a_note_that_is_known_later_sounds_from_then_on(notes: str) -> None:
 # -- the status ---------------------------------------------------------------------------------
 
 
-def test_the_status_tells_what_is_heard_and_sent() -> None:
+def test_the_status_tells_what_is_inferred_and_sent() -> None:
     out, seen = io.StringIO(), list[live.Status]()
     model = Loudness()
     receiver = Receiver(profile_of("sine", model.space), TextSink(out))
@@ -451,7 +455,7 @@ class Pausing(Source):
         return self._ring.read()
 
 
-def test_a_source_that_stops_for_a_while_ends_the_note_and_is_heard_anew() -> None:
+def test_a_source_that_stops_for_a_while_ends_the_note_and_begins_a_new_one() -> None:
     out, lines = io.StringIO(), list[str]()
     source = Pausing(join(silence(0.1), tone(0.4, 0.28)), join(tone(0.4, 0.95), silence(0.1)))
     run(source, [TextSink(out)], Settings(notes="fixed"), say=lines.append)
@@ -514,7 +518,7 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "target.wav"
 
 
-def test_a_file_becomes_a_midi_file_with_the_levels_that_the_model_hears(
+def test_a_file_becomes_a_midi_file_with_the_levels_that_the_model_infers(
     target: Path, tiny_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out.mid"
@@ -596,7 +600,7 @@ def test_osc_and_a_din_wire_get_what_a_midi_file_gets(target: Path, tiny_file: P
         ("--file {file} --dry-run --confidence 2", "a confidence of 2 is outside 0..1"),
         ("--file {file} --dry-run --smooth -1", "-1 s to smooth are outside"),
         ("--replay {folder}", "is not a session"),
-        ("--replay {folder} --mode follow", "--mode is for sound that is new"),
+        ("--replay {folder} --mode follow", "--mode is for new sound"),
         ("--file {file} --sample-rate 48000 --dry-run", "--sample-rate is for --in"),
         ("--file {file} --rate 5 --dry-run", "--rate is for --mode follow"),
         ("--file {file} --dry-run --mode follow --rate 1000", "1000 predictions a second"),

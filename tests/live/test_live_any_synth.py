@@ -22,7 +22,7 @@ FAKE = synths.load(Path(fake_synth.__file__))
 RATE = FAKE.format.sample_rate
 
 
-class Heard(Blocks):
+class Given(Blocks):
     """Blocks at the fake synth's sample rate."""
 
     def __init__(self, blocks: list[Sound]) -> None:
@@ -70,7 +70,12 @@ def test_it_is_driven_and_what_has_steps_is_never_between_them(mode: str, sound:
     blocks = [sound[at : at + 100] for at in range(0, len(sound), 100)]
     settings = Settings(mode, smooth=0.05, confidence=0.0, notes="fixed", note=round(FAKE.note.key))
     bridge = live.Bridge(
-        Heard(blocks), Random(), [receiver], settings, space=FAKE.space, report=lambda *_: seen.append(bridge.status())
+        Given(blocks),
+        Random(),
+        [receiver],
+        settings,
+        space=FAKE.space,
+        report=lambda *_: seen.append(bridge.status()),
     )
     summary = bridge.run(threading.Event())
     assert summary.notes == 4
@@ -85,7 +90,7 @@ def test_it_is_driven_and_what_has_steps_is_never_between_them(mode: str, sound:
 
 
 def test_a_gate_takes_patches_that_fail_for_such_as_are_like_nothing(sound: Sound) -> None:
-    bridge = live.Bridge(Heard([sound]), Failing(), [], Settings(), Gate(FAKE, FAKE.format), space=FAKE.space)
+    bridge = live.Bridge(Given([sound]), Failing(), [], Settings(), Gate(FAKE, FAKE.format), space=FAKE.space)
     summary = bridge.run(threading.Event())
     assert summary.predictions >= 4
     assert summary.refused == summary.predictions

@@ -25,7 +25,7 @@ NOTES = join(silence(0.3), tone(1.2), silence(0.2), tone(0.6, 0.9), silence(0.3)
 
 
 class Peak:
-    """A model of four parameters of 16 levels that hears loudness: of the window, of its halves, and at its end."""
+    """A model of four parameters of 16 levels that infers loudness: of the window, of its halves, and at its end."""
 
     def __init__(self) -> None:
         self.name, self.audio, self.space = "peak", AudioFormat(RATE, 1.0), SPACE
@@ -75,7 +75,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Run:
     """What a run said and sent."""
 
     summary: Summary
@@ -88,11 +88,11 @@ class Heard:
         return [(each.control, each.value) for each in parsed if each.type == "control_change"]
 
 
-def hear(blocks: Iterable[Sound] | Source, settings: Settings | None = None, sinks: Sequence[Sink] = ()) -> Heard:
+def run(blocks: Iterable[Sound] | Source, settings: Settings | None = None, sinks: Sequence[Sink] = ()) -> Run:
     source = blocks if isinstance(blocks, Source) else Blocks(blocks)
     kept = Kept()
     receivers = [Receiver(profile_of("peak", SPACE), sink) for sink in (kept, *sinks)]
-    return Heard(live.run(source, Peak(), receivers, settings or Settings(), threading.Event()), kept.messages)
+    return Run(live.run(source, Peak(), receivers, settings or Settings(), threading.Event()), kept.messages)
 
 
 def cut(sound: Sound, *sizes: int) -> Iterator[Sound]:
@@ -120,16 +120,16 @@ modes = pytest.mark.parametrize("settings", MODES, ids=live.MODES)
 def test_late_short_and_oversized_blocks_send_what_regular_ones_send(
     settings: Settings, sizes: tuple[int, ...]
 ) -> None:
-    regular, irregular = hear(cut(NOTES, 256), settings), hear(cut(NOTES, *sizes), settings)
+    regular, irregular = run(cut(NOTES, 256), settings), run(cut(NOTES, *sizes), settings)
     assert regular.messages
     assert [message for _, message in irregular.messages] == [message for _, message in regular.messages]
     assert irregular.summary.overflows == 0
 
 
-def test_a_block_that_the_ring_cant_hold_is_counted_and_what_follows_is_heard() -> None:
-    heard, regular = hear([silence(60.0), *cut(NOTES, 256)]), hear(cut(NOTES, 256))
-    assert heard.summary.overflows == 1
-    assert [message for _, message in heard.messages] == [message for _, message in regular.messages]
+def test_a_block_that_the_ring_cant_hold_is_counted_and_what_follows_is_processed() -> None:
+    result, regular = run([silence(60.0), *cut(NOTES, 256)]), run(cut(NOTES, 256))
+    assert result.summary.overflows == 1
+    assert [message for _, message in result.messages] == [message for _, message in regular.messages]
 
 
 class Losing(Blocks):
@@ -144,15 +144,15 @@ class Losing(Blocks):
 
 
 @modes
-def test_lost_blocks_are_counted_and_the_notes_are_still_heard(settings: Settings) -> None:
+def test_lost_blocks_are_counted_and_the_notes_are_still_inferred(settings: Settings) -> None:
     blocks = list(cut(NOTES, 256))
-    heard = hear(Losing(blocks), settings)
-    assert heard.summary.overflows == len(blocks) // 5
-    assert heard.summary.blocks == len(blocks)
-    whole = dict(hear(cut(NOTES, 256), settings).values)
+    result = run(Losing(blocks), settings)
+    assert result.summary.overflows == len(blocks) // 5
+    assert result.summary.blocks == len(blocks)
+    whole = dict(run(cut(NOTES, 256), settings).values)
     peak = SPACE[0].midi
     assert peak is not None
-    assert abs(dict(heard.values)[peak] - whole[peak]) <= 8  # the loudness is the same, to a level
+    assert abs(dict(result.values)[peak] - whole[peak]) <= 8  # the loudness is the same, to a level
 
 
 # -- what is no sound, or no note -----------------------------------------------------------------
@@ -174,30 +174,30 @@ NOTHING = {
 @modes
 @pytest.mark.parametrize("name", NOTHING)
 def test_what_is_no_sound_moves_nothing(settings: Settings, name: str) -> None:
-    heard = hear(cut(NOTHING[name], 256), settings)
-    assert heard.messages == []
+    result = run(cut(NOTHING[name], 256), settings)
+    assert result.messages == []
     damaged = not (np.abs(NOTHING[name]) < 1000).all()
-    assert heard.summary.damaged == (4 * RATE if damaged else 0)
+    assert result.summary.damaged == (4 * RATE if damaged else 0)
 
 
 @modes
-def test_nan_within_a_note_is_heard_as_silence_there(settings: Settings) -> None:
+def test_nan_within_a_note_is_taken_as_silence_there(settings: Settings) -> None:
     holed, damaged = NOTES.copy(), NOTES.copy()
     at = slice(round(0.5 * RATE), round(0.6 * RATE))
     holed[at], damaged[at] = 0, np.nan
-    heard = hear(cut(damaged, 256), settings)
-    assert heard.messages == hear(cut(holed, 256), settings).messages
-    assert heard.summary.damaged == at.stop - at.start
+    result = run(cut(damaged, 256), settings)
+    assert result.messages == run(cut(holed, 256), settings).messages
+    assert result.summary.damaged == at.stop - at.start
 
 
 @modes
 def test_a_clipped_note_is_a_note(settings: Settings) -> None:
     clipped = np.clip(20 * NOTES, -1, 1)
-    heard = hear(cut(clipped, 256), settings)
-    assert heard.summary.damaged == 0
-    assert heard.summary.predictions >= 3
+    result = run(cut(clipped, 256), settings)
+    assert result.summary.damaged == 0
+    assert result.summary.predictions >= 3
     peak = SPACE[0].midi
-    assert dict(heard.values)[int(peak or 0)] == 127
+    assert dict(result.values)[int(peak or 0)] == 127
 
 
 def test_clipping_is_shown() -> None:
@@ -214,14 +214,14 @@ def test_whatever_is_played_no_stretch_of_time_holds_more_than_the_wire_carries(
     rng = np.random.default_rng(5)
     steps = np.repeat(rng.random(100) ** 3, RATE // 20)
     noise = (steps * rng.standard_normal(len(steps))).astype(np.float32)
-    heard = hear(cut(noise, 480), Settings("follow", rate=100, confidence=0.0, smooth=0.5))
-    times = np.array([at_s for at_s, _ in heard.messages])
-    ends = np.cumsum([len(message) for _, message in heard.messages])
+    result = run(cut(noise, 480), Settings("follow", rate=100, confidence=0.0, smooth=0.5))
+    times = np.array([at_s for at_s, _ in result.messages])
+    ends = np.cumsum([len(message) for _, message in result.messages])
     assert len(times) > 200
     assert (np.diff(times) >= 0).all()
     byte_s = 10 / BAUD
     for first in range(0, len(times), 7):  # from the start of each message to that of each later one
-        carried = ends[first:-1] - ends[first] + len(heard.messages[first][1])
+        carried = ends[first:-1] - ends[first] + len(result.messages[first][1])
         assert (times[first + 1 :] - times[first] >= carried * byte_s - 1e-9).all()
 
 
@@ -271,11 +271,11 @@ class Stuck(Kept):
 def test_a_receiver_that_never_takes_a_message_stalls_neither_the_sound_nor_the_others_nor_the_end() -> None:
     source, stuck = Ticking(np.tile(join(tone(0.1), tone(0.1, 0.9)), 10)), Stuck()
     try:
-        heard = hear(source, Settings("follow", duration=1.5), [stuck])
+        result = run(source, Settings("follow", duration=1.5), [stuck])
         assert len(stuck.messages) == 1
-        assert len(heard.messages) > 2  # the other receiver's
-        assert heard.summary.overflows == 0
-        assert heard.summary.predictions > 2  # the sound was followed on
+        assert len(result.messages) > 2  # the other receiver's
+        assert result.summary.overflows == 0
+        assert result.summary.predictions > 2  # the sound was followed on
     finally:
         stuck.let_go.set()
         source.close()
@@ -293,7 +293,7 @@ def test_a_sink_that_breaks_ends_the_run_with_its_error_and_not_without(clock: s
     source: Source = Ticking(NOTES) if clock == "wall" else Blocks(cut(NOTES, 256))
     try:
         with pytest.raises(OSError, match="the queue is full"):
-            hear(source, Settings(duration=5.0), [Full()])
+            run(source, Settings(duration=5.0), [Full()])
     finally:
         source.close()
 
@@ -336,11 +336,11 @@ def test_a_hundred_thousand_patches_leave_nothing_waiting() -> None:
     kept = Kept()
     sender = live.Sender(Receiver(profile_of("peak", SPACE), kept))
     rng = np.random.default_rng(2)
-    x, heard = np.zeros(len(SPACE)), np.ones(len(SPACE), bool)
+    x, active = np.zeros(len(SPACE)), np.ones(len(SPACE), bool)
     for turn in range(TWO_DAYS_S // 2):
         if turn % 100 == 0:
             x = rng.integers(0, 128, len(SPACE)) / 127
-        sender.offer(2.0 * turn, x, heard)
+        sender.offer(2.0 * turn, x, active)
         sender.reach(2.0 * turn + 1)
         sender.advance()
         if turn % 1000 == 0:

@@ -92,7 +92,7 @@ def sending(server: Server, model: str) -> tuple[Process, str, Process, str]:
     return live, listening, monitor, port
 
 
-def heard(live: Process, monitor: Process, text: str) -> dict[int, int]:
+def after_note(live: Process, monitor: Process, text: str) -> dict[int, int]:
     """The whole patch, once the bridge has said `text`."""
     live.wait_for(text)
     until(lambda: len(values(monitor)) == COUNT, "the whole patch")
@@ -100,12 +100,12 @@ def heard(live: Process, monitor: Process, text: str) -> dict[int, int]:
     return values(monitor)
 
 
-def test_a_killed_server_is_waited_for_and_heard_at_its_new_rate_and_gets_the_whole_patch(
+def test_a_killed_server_is_waited_for_and_read_at_its_new_rate_and_gets_the_whole_patch(
     server: Server, model: str, tmp_path: Path
 ) -> None:
     live, listening, monitor, port = sending(server, model)
     player = play(server, note(tmp_path, 48000), listening)
-    before = heard(live, monitor, "note 1")
+    before = after_note(live, monitor, "note 1")
 
     server.jackd.process.kill()
     server.jackd.stop()
@@ -129,7 +129,7 @@ def test_a_receiver_that_was_killed_gets_the_whole_patch_when_it_is_back(
 ) -> None:
     live, listening, monitor, port = sending(server, model)
     play(server, note(tmp_path, 48000), listening)
-    before = heard(live, monitor, "note 1")
+    before = after_note(live, monitor, "note 1")
     monitor.process.kill()
     until(lambda: port not in server.ports(), "the receiver to leave")
     time.sleep(LOOK_S + 0.2)  # one that is back sooner isn't missed
@@ -155,7 +155,7 @@ def test_a_reader_that_has_stopped_stalls_nothing(server: Server, model: str, tm
     assert int(re.search(r"(\d+) messages sent", summary)[1]) >= COUNT  # type: ignore[index]
 
 
-def test_commands_that_nobody_reads_stall_neither_the_sound_nor_the_end(model: str, tmp_path: Path) -> None:
+def test_commands_that_are_not_read_stall_neither_the_sound_nor_the_end(model: str, tmp_path: Path) -> None:
     words = ["--file", note(tmp_path, 16384, 0.5, times=6), "--model", model, "--anything", "--mode", "follow"]
     command = [
         sys.executable,

@@ -38,7 +38,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def trained() -> str:
-    """The shipped model of the paper's synth, which hears the same patch in sounds that differ little."""
+    """The shipped model of the paper's synth, which infers the same patch in sounds that differ little."""
     folder = shipped().get(default_model(synths.load("paper")))
     if folder is None:
         pytest.skip("this copy ships no model of the paper's synth")
@@ -87,20 +87,20 @@ def test_what_is_played_into_the_server_arrives_as_the_control_changes_of_the_fi
         time.sleep(0.3)
     assert live.leave() == 0
     player.tell()
-    heard = received(monitor.lines)
+    messages = received(monitor.lines)
     monitor.leave()
 
     summary = "\n".join(live.lines)
     assert "Traceback" not in summary
     assert "2 notes" in summary
-    assert f"{len(heard)} messages sent" in summary
+    assert f"{len(messages)} messages sent" in summary
     assert "JACK Audio Connection Kit, 48000 Hz" in live.lines[0]
 
     words = [sys.executable, "-m", "inversynth", "live", "--file", recording, "--fast", "--dry-run", "--model", trained]
     words += EVERYTHING
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=True, timeout=60)
     from_file = [(int(number), int(value)) for number, value in re.findall(r"cc (\d+) (\d+)", done.stdout)]
-    got = np.rint(15 / 127 * np.array(last_values(heard)))
+    got = np.rint(15 / 127 * np.array(last_values(messages)))
     expected = np.rint(15 / 127 * np.array(last_values(from_file)))
     assert np.abs(got - expected).max() <= 1, f"{got} but {expected} from the file"
 
@@ -140,7 +140,7 @@ def test_devices_and_ports_are_listed_and_what_is_not_there_is_one_line(
     monitor.leave()
 
 
-def test_a_server_that_goes_away_is_waited_for_and_heard_again_at_another_rate(
+def test_a_server_that_goes_away_is_waited_for_and_read_again_at_another_rate(
     trained: str, recording: Path, tmp_path: Path
 ) -> None:
     server = Server("inversynth-going")

@@ -115,7 +115,7 @@ def test_a_thread_sends_the_same_at_the_pace_of_the_wire(prompt: bool) -> None:
         offer(sender, at_s, *patch)
     sender.flush()
     sender.advance()
-    again, heard = made(prompt)
+    again, sink_again = made(prompt)
 
     def feed() -> None:
         for at_s, patch in offers:
@@ -124,11 +124,11 @@ def test_a_thread_sends_the_same_at_the_pace_of_the_wire(prompt: bool) -> None:
             time.sleep(0.02)
 
     in_a_thread(again, feed)
-    assert heard.messages == sink.messages
-    assert len(heard.walls) == 7  # the second of 0.12 s is superseded
-    assert heard.walls[1] - heard.walls[0] >= 0.9 * WIRE_S
+    assert sink_again.messages == sink.messages
+    assert len(sink_again.walls) == 7  # the second of 0.12 s is superseded
+    assert sink_again.walls[1] - sink_again.walls[0] >= 0.9 * WIRE_S
     here = threading.current_thread().name
-    assert (here in heard.threads) is prompt
+    assert (here in sink_again.threads) is prompt
 
 
 def test_without_a_thread_a_prompt_sink_waits_for_its_time_as_well() -> None:

@@ -1,4 +1,4 @@
-"""Sessions: what was heard and sent is kept, and run again gives the same messages, bytes and times."""
+"""Sessions: what was recorded and sent is kept, and run again gives the same messages, bytes and times."""
 
 from __future__ import annotations
 
@@ -116,8 +116,8 @@ def test_a_session_run_again_gives_the_same_messages_at_the_same_times(
         receivers = [
             Receiver(profile_of("sine", model.space), sink, baud) for sink, baud in zip(again, bauds, strict=True)
         ]
-        heard, same = SessionSource(session, StreamClock(), size), Settings(**session.facts["settings"])
-        Bridge(heard, model, receivers, same, session=session).run(threading.Event())
+        played, same = SessionSource(session, StreamClock(), size), Settings(**session.facts["settings"])
+        Bridge(played, model, receivers, same, session=session).run(threading.Event())
         assert [sink.result() for sink in again] == [None, None]
 
 
@@ -129,8 +129,8 @@ def test_a_session_that_was_stopped_within_a_note_stops_there_again(at_s: float,
     class Stopped(Live):
         def deliver(self, block: Sound) -> None:
             super().deliver(block)
-            self.heard = getattr(self, "heard", 0) + len(block)
-            if self.heard > at_s * RATE:
+            self.read_samples = getattr(self, "read_samples", 0) + len(block)
+            if self.read_samples > at_s * RATE:
                 stop.set()
 
     bridge = Bridge(

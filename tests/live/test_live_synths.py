@@ -1,4 +1,4 @@
-"""Real synths on a real JACK server: what is offered to a receiver is heard in their sound, there and back."""
+"""Real synths on a real JACK server: what is offered to a receiver changes their sound, there and back."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def centroid_hz(sound: NDArray[np.float32]) -> float:
 
 
 class Driven:
-    """A synth's MIDI port, the receiver that sends to it, and the recorder that hears it. All begins at x = 0."""
+    """A synth's MIDI port, the receiver that sends to it, and the recorder of its sound. All begins at x = 0."""
 
     def __init__(self, port: str, receiver: Receiver, recorder: Recorder) -> None:
         self.port, self.receiver, self.recorder = port, receiver, recorder
@@ -62,13 +62,13 @@ class Driven:
         self.send()
 
     def strike(self) -> None:
-        """The note, anew if it sounds."""
+        """The note, again if it sounds."""
         self.receiver.note_off(NOTE)
         self.send()
         self.receiver.note_on(NOTE, VELOCITY)
         self.send()
 
-    def heard_hz(self, expected_hz: float, tolerance: float = 0.01) -> float:
+    def measured_hz(self, expected_hz: float, tolerance: float = 0.01) -> float:
         """The centroid as soon as it is the expected one, but for that share; else what it is after a while."""
         for count in range(10):
             found = centroid_hz(self.recorder.record(RECORDED_S))
@@ -98,7 +98,7 @@ def recorder(server: Server) -> Recorder:
 def driving(
     server: Server, recorder: Recorder, profile: Profile, start: Callable[[], tuple[Process, str]], output: str
 ) -> Iterator[Driven]:
-    """A process that is driven by a profile, and the audio port of its that is heard.
+    """A process that is driven by a profile, and the audio output port.
 
     Csound is two JACK clients in one process, and after some of its starts JACK 1.9.21 runs none of them any more,
     nor who listens to them: then it is started again.
@@ -164,21 +164,21 @@ def test_an_fm_instrument_follows_in_pitch_and_brightness(fm: Driven) -> None:
     for x in (0, 0.31, 0.5, 1, 0):
         fm.set(sin_frequency=x)
         expected_hz = float(pitch.value_of_x(x))
-        assert fm.heard_hz(expected_hz, 3e-4) == pytest.approx(expected_hz, rel=3e-4)
+        assert fm.measured_hz(expected_hz, 3e-4) == pytest.approx(expected_hz, rel=3e-4)
     # Modulated by 1500 Hz at 30 Hz.
     t = np.arange(RATE) / RATE
     broad_hz = centroid_hz(np.sin(2 * np.pi * 440 * t + 1500 / 30 * np.sin(2 * np.pi * 30 * t)).astype(np.float32))
     assert broad_hz > 2 * 440
     for x, expected_hz in ((1, broad_hz), (0, 440)):
         fm.set(sin_mod_frequency=1, sin_mod_amplitude=x)
-        assert fm.heard_hz(expected_hz, 0.1) == pytest.approx(expected_hz, rel=0.1)
+        assert fm.measured_hz(expected_hz, 0.1) == pytest.approx(expected_hz, rel=0.1)
     fm.receiver.panic()
     fm.send()
-    assert fm.heard_hz(0) == 0
+    assert fm.measured_hz(0) == 0
 
 
 @needs(shutil.which("csound"), "csound")
-def test_the_instrument_sounds_with_a_recording_that_live_hears(
+def test_the_instrument_sounds_with_a_recording_that_live_follows(
     server: Server, fm: Driven, profile: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
@@ -240,7 +240,7 @@ def test_an_organ_sounds_with_the_drawbar_that_is_pulled(organ: Driven) -> None:
         assert isinstance(address, ControlChange)
         organ.set(**{name: float(name == pulled) for name in drawbars})
         expected_hz = HARMONICS[address.number] * NOTE_HZ
-        assert organ.heard_hz(expected_hz) == pytest.approx(expected_hz, rel=0.01)
+        assert organ.measured_hz(expected_hz) == pytest.approx(expected_hz, rel=0.01)
 
 
 # -- hexter ------------------------------------------------------------------------------------
@@ -274,7 +274,7 @@ COARSE = {
     "sqr": ("sqr_frequency", 80),
     "sqr_mod": ("sqr_mod_frequency", 81),
 }
-"""Of each operator of hexter's, from 1 to 6, by whose amplitude it is heard: its frequency, and the control change."""
+"""The operators of hexter, 1 to 6: the parameter that is an operator's frequency, and its control change."""
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +288,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def hexter(server: Server, recorder: Recorder, host: Path) -> Iterator[Driven]:
-    """hexter with a key down, and operator 1 alone to be heard: all others of the patch are at their lowest level."""
+    """hexter with a key down, and operator 1 alone audible: all others of the patch are at their lowest level."""
     profile = profiles.load("hexter", PAPER)
     others = {other.name: other.address for other in profile.others}
     held = tuple(Setting(name, others[name], value) for name, value in HELD.items())
@@ -307,31 +307,31 @@ def test_hexter_follows_in_pitch_by_control_changes_and_in_brightness_by_nrpn(he
     # 32 ratios of its frequency: a half, and 1 to 31.
     for x, ratio in ((0, 0.5), (0.25, 8), (0.5, 16), (1, 31), (0, 0.5)):
         hexter.set(sin_frequency=x)
-        assert hexter.heard_hz(ratio * NOTE_HZ) == pytest.approx(ratio * NOTE_HZ, rel=0.01)
+        assert hexter.measured_hz(ratio * NOTE_HZ) == pytest.approx(ratio * NOTE_HZ, rel=0.01)
     # Operator 2 modulates operator 1.
     hexter.set(sin_frequency=0.04, sin_mod_frequency=0.04)
     for x, ratio in ((0, 1), (1, 10), (0, 1)):
         hexter.set(sin_mod_amplitude=x)
         hexter.strike()
-        assert hexter.heard_hz(ratio * NOTE_HZ) == pytest.approx(ratio * NOTE_HZ, rel=0.01)
+        assert hexter.measured_hz(ratio * NOTE_HZ) == pytest.approx(ratio * NOTE_HZ, rel=0.01)
 
 
 @needs(HEXTER.exists(), "hexter")
 @needs(shutil.which("gcc"), "gcc")
 @needs(Path("/usr/include/dssi.h").exists(), "dssi-dev")
 @needs(Path("/usr/include/jack/jack.h").exists(), "libjack-jackd2-dev")
-def test_each_of_hexters_control_changes_is_heard_there_and_back(hexter: Driven) -> None:
+def test_each_of_hexters_control_changes_is_audible_there_and_back(hexter: Driven) -> None:
     driven = {control.param.name: control.address for control in hexter.receiver.profile.driven}
     hexter.set(**{name: 0.04 for name, _ in COARSE.values()})  # once the key's frequency
     hexter.set(**{f"{operator}_amplitude": 0.8 for operator in COARSE})
     hexter.strike()
     for name, number in COARSE.values():
         assert driven[name] == ControlChange(number)
-        heard_hz = []
+        measured_hz = []
         for x in (0.04, 0.2, 0.04):
             hexter.set(**{name: x})
             hexter.strike()
-            heard_hz.append(hexter.steady_hz())
-        there, back = heard_hz[1] / heard_hz[0], heard_hz[2] / heard_hz[0]
+            measured_hz.append(hexter.steady_hz())
+        there, back = measured_hz[1] / measured_hz[0], measured_hz[2] / measured_hz[0]
         assert abs(there - 1) > 0.2
         assert back == pytest.approx(1, abs=0.08)

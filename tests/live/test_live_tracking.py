@@ -33,7 +33,7 @@ def sure(*levels: int, space: ParamSpace = SPACE, share: float = 1.0) -> Rows:
     return rows
 
 
-def hear(tracker: Tracker, rows: Rows, at_s: float, settle: bool = False, sliding: bool = False) -> None:
+def observe(tracker: Tracker, rows: Rows, at_s: float, settle: bool = False, sliding: bool = False) -> None:
     space = PAPER if len(rows) == len(PAPER) else SPACE
     tracker.update(estimate(space, rows), at_s, settle, sliding)
 
@@ -45,26 +45,26 @@ def levels(tracker: Tracker, at_s: float = 1e9) -> list[float]:
 def test_the_first_note_is_taken_whole_however_unsure_it_is() -> None:
     tracker = Tracker(SPACE, 0.9, 0.0)
     assert not tracker.known
-    hear(tracker, sure(3, 2, 100, share=0.6), 0.0)
+    observe(tracker, sure(3, 2, 100, share=0.6), 0.0)
     assert tracker.known
     assert levels(tracker, 0.0) == [3, 2, 100]
-    hear(tracker, sure(9, 1, 20, share=0.6), 1.0)
+    observe(tracker, sure(9, 1, 20, share=0.6), 1.0)
     assert levels(tracker, 1.0) == [9, 1, 20]
-    hear(tracker, sure(10, 1, 21, share=0.6), 2.0, settle=True)
+    observe(tracker, sure(10, 1, 21, share=0.6), 2.0, settle=True)
     assert levels(tracker, 2.0) == [10, 1, 21]
-    hear(tracker, sure(3, 2, 100, share=0.6), 3.0, sliding=True)
+    observe(tracker, sure(3, 2, 100, share=0.6), 3.0, sliding=True)
     tracker.begin()
-    hear(tracker, sure(3, 2, 100, share=0.6), 4.0)
-    hear(tracker, sure(3, 2, 100, share=0.6), 5.0, settle=True)
+    observe(tracker, sure(3, 2, 100, share=0.6), 4.0)
+    observe(tracker, sure(3, 2, 100, share=0.6), 5.0, settle=True)
     assert levels(tracker, 5.0) == [10, 1, 21]
 
 
 def test_the_first_note_is_over_when_another_begins() -> None:
     tracker = Tracker(SPACE, 0.9, 0.0)
     tracker.begin()
-    hear(tracker, sure(3, 2, 100, share=0.6), 0.0)
+    observe(tracker, sure(3, 2, 100, share=0.6), 0.0)
     tracker.begin()
-    hear(tracker, sure(9, 1, 20, share=0.6), 0.4)
+    observe(tracker, sure(9, 1, 20, share=0.6), 0.4)
     assert levels(tracker, 0.4) == [3, 2, 100]
 
 
@@ -111,53 +111,53 @@ def test_rows_of_another_space_are_refused() -> None:
 
 def test_a_parameter_moves_only_where_the_network_is_sure() -> None:
     tracker = Tracker(SPACE, 0.5, 0.0)
-    hear(tracker, sure(3, 2, 100), 0.0, settle=True)
+    observe(tracker, sure(3, 2, 100), 0.0, settle=True)
     unsure, certain = sure(9, 1, 20, share=0.2), sure(9, 1, 20, share=0.6)
-    hear(tracker, [unsure[0], certain[1], unsure[2]], 1.0)
+    observe(tracker, [unsure[0], certain[1], unsure[2]], 1.0)
     assert levels(tracker) == [3, 1, 100]
-    hear(tracker, certain, 2.0)
+    observe(tracker, certain, 2.0)
     assert levels(tracker) == [9, 1, 20]
 
 
 def test_the_neighbours_of_a_level_count_but_not_those_of_a_choice() -> None:
     tracker = Tracker(SPACE, 0.9, 0.0)
-    hear(tracker, sure(3, 2, 100), 0.0, settle=True)
+    observe(tracker, sure(3, 2, 100), 0.0, settle=True)
     rows = sure(9, 1, 20)
     rows[0][[8, 9, 10]] = 0.3, 0.4, 0.3
     rows[1][:] = 0.3, 0.4, 0.3, 0
-    hear(tracker, rows, 1.0)
+    observe(tracker, rows, 1.0)
     assert levels(tracker) == [9, 2, 20]
     np.testing.assert_allclose(tracker.confidence, [1.0, 0.4, 1.0], atol=1e-6)
 
 
 def test_a_parameter_moves_by_one_and_a_half_of_its_steps_at_least_and_a_choice_by_one() -> None:
     tracker = Tracker(SPACE, 0.5, 0.0)
-    hear(tracker, sure(3, 2, 100), 0.0)
-    hear(tracker, sure(4, 1, 101), 1.0)
+    observe(tracker, sure(3, 2, 100), 0.0)
+    observe(tracker, sure(4, 1, 101), 1.0)
     assert levels(tracker) == [3, 1, 100]
-    hear(tracker, sure(5, 1, 102), 2.0)
+    observe(tracker, sure(5, 1, 102), 2.0)
     assert levels(tracker) == [5, 1, 102]
 
 
 def test_what_settles_a_note_moves_however_near() -> None:
     tracker = Tracker(SPACE, 0.5, 0.0)
-    hear(tracker, sure(3, 2, 100), 0.0)
-    hear(tracker, sure(4, 2, 101), 1.0, settle=True)
+    observe(tracker, sure(3, 2, 100), 0.0)
+    observe(tracker, sure(4, 2, 101), 1.0, settle=True)
     assert levels(tracker) == [4, 2, 101]
 
 
 def test_a_network_that_wavers_between_neighbours_moves_nothing_for_an_hour() -> None:
     tracker, random = Tracker(SPACE, 0.5, 0.1), np.random.default_rng(1)
-    hear(tracker, sure(7, 2, 60), 0.0)
+    observe(tracker, sure(7, 2, 60), 0.0)
     for second in range(1, 3600):
-        hear(tracker, sure(7 + int(random.integers(-1, 2)), 2, 60 + int(random.integers(-1, 2))), second)
+        observe(tracker, sure(7 + int(random.integers(-1, 2)), 2, 60 + int(random.integers(-1, 2))), second)
         assert levels(tracker, second + 0.5) == [7, 2, 60]
 
 
 def test_a_move_is_a_straight_line_that_ends_exactly_at_the_goal_in_time() -> None:
     tracker = Tracker(SPACE, 0.5, 0.5)
-    hear(tracker, sure(0, 0, 0), 0.0)
-    hear(tracker, sure(15, 3, 127), 1.0)
+    observe(tracker, sure(0, 0, 0), 0.0)
+    observe(tracker, sure(15, 3, 127), 1.0)
     for at_s in np.linspace(1.0, 1.5, 11):
         x = tracker.x(at_s)
         np.testing.assert_allclose(x[[0, 2]], 2 * (at_s - 1.0), atol=1e-12)
@@ -168,42 +168,42 @@ def test_a_move_is_a_straight_line_that_ends_exactly_at_the_goal_in_time() -> No
 
 def test_a_goal_that_changes_on_the_way_is_reached_from_there() -> None:
     tracker = Tracker(SPACE, 0.5, 1.0)
-    hear(tracker, sure(0, 0, 0), 0.0)
-    hear(tracker, sure(15, 0, 127), 1.0)
-    hear(tracker, sure(0, 0, 127), 1.5)
+    observe(tracker, sure(0, 0, 0), 0.0)
+    observe(tracker, sure(15, 0, 127), 1.0)
+    observe(tracker, sure(0, 0, 127), 1.5)
     assert tracker.x(1.5)[0] == pytest.approx(0.5)
     assert tracker.x(2.0)[0] == pytest.approx(0.25)
     np.testing.assert_array_equal(tracker.x(2.5), [0.0, 0.0, 1.0])
     assert not tracker.moving(2.5)
 
 
-def test_hearing_the_goal_again_does_not_delay_it() -> None:
+def test_inferring_the_goal_again_does_not_delay_it() -> None:
     tracker = Tracker(SPACE, 0.5, 1.0)
-    hear(tracker, sure(0, 0, 0), 0.0)
+    observe(tracker, sure(0, 0, 0), 0.0)
     for at_s in np.linspace(1.0, 2.0, 50):
-        hear(tracker, sure(15, 0, 127), at_s)
+        observe(tracker, sure(15, 0, 127), at_s)
     np.testing.assert_array_equal(tracker.x(2.0), [1.0, 0.0, 1.0])
 
 
 def test_without_the_beginning_of_a_note_its_envelope_stays() -> None:
     tracker, middle = Tracker(PAPER, 0.5, 0.0), PAPER.levels // 2
-    hear(tracker, sure(*middle, space=PAPER), 0.0)
-    hear(tracker, sure(*np.zeros(len(PAPER), int), space=PAPER), 1.0, sliding=True)
+    observe(tracker, sure(*middle, space=PAPER), 0.0)
+    observe(tracker, sure(*np.zeros(len(PAPER), int), space=PAPER), 1.0, sliding=True)
     moved = {name for name, x in zip(PAPER.names, tracker.x(1.0), strict=True) if x == 0}
     assert set(PAPER.names) - moved == {"attack", "decay", "sustain", "release"}
 
 
 def test_it_says_what_has_no_effect_in_the_patch() -> None:
     tracker = Tracker(PAPER, 0.5, 0.0)
-    heard = PAPER.levels // 2
-    heard[PAPER.index("saw_mod_amplitude")] = 0
-    hear(tracker, sure(*heard, space=PAPER), 0.0)
+    levels = PAPER.levels // 2
+    levels[PAPER.index("saw_mod_amplitude")] = 0
+    observe(tracker, sure(*levels, space=PAPER), 0.0)
     assert [name for name, at in zip(PAPER.names, tracker.active, strict=True) if not at] == ["saw_mod_frequency"]
 
 
 def test_a_patch_that_was_found_otherwise_is_moved_to_between_levels_too() -> None:
     tracker = Tracker(SPACE, 0.9, 0.2)
-    hear(tracker, sure(3, 2, 100), 0.0)
+    observe(tracker, sure(3, 2, 100), 0.0)
     found = np.array([0.234, 2 / 3, 0.5])
     tracker.settle(found, 1.0)
     assert tracker.x(1.1)[0] == pytest.approx((0.2 + 0.234) / 2)
@@ -229,7 +229,7 @@ def test_a_switch_of_two_levels_moves_too() -> None:
     assert tracker.x(1.0).tolist() == [1.0]
 
 
-def test_what_belongs_to_the_envelope_is_told_by_its_role_and_not_by_its_name() -> None:
+def test_the_envelope_is_found_by_roles_and_not_by_names() -> None:
     roles = {"attack": None, "rise": "envelope time", "hold": "envelope level", "pitch": "pitch"}
     space = ParamSpace([Param(name, name, 0, 1, role=role) for name, role in roles.items()])
     tracker = Tracker(space, 0.5, 0.0)

@@ -112,7 +112,7 @@ def test_a_held_note_sounds_on_and_a_released_one_is_over_to_the_last_bit() -> N
     assert not after[RATE // 2 :].any()
 
 
-def test_notes_that_begin_and_end_in_one_block_are_heard() -> None:
+def test_notes_that_begin_and_end_in_one_block_are_audible() -> None:
     voices = quiet(sine(attack=0.001, release=0.5))
     voices.note_on(69)
     voices.note_off(69)
@@ -355,41 +355,41 @@ def test_voices_refuse_what_they_cannot_play() -> None:
 
 
 class Taken:
-    """Stands for voices: keeps what it is told."""
+    """Stands for voices: keeps its calls."""
 
     def __init__(self) -> None:
-        self.synth, self.told = PAPER, list[tuple[Any, ...]]()
+        self.synth, self.calls = PAPER, list[tuple[Any, ...]]()
         self.values = initial_patch(PAPER)
 
     def note_on(self, note: int, velocity: int, at: int = 0) -> None:
-        self.told.append(("on", note, velocity, at))
+        self.calls.append(("on", note, velocity, at))
 
     def note_off(self, note: int, at: int = 0) -> None:
-        self.told.append(("off", note, at))
+        self.calls.append(("off", note, at))
 
     def bend(self, semitones: float, at: int = 0) -> None:
-        self.told.append(("bend", semitones))
+        self.calls.append(("bend", semitones))
 
     def notes_off(self, at: int = 0) -> None:
-        self.told.append(("notes off", at))
+        self.calls.append(("notes off", at))
 
     def sound_off(self, at: int = 0) -> None:
-        self.told.append(("sound off", at))
+        self.calls.append(("sound off", at))
 
     def set(self, index: int, value: float, at: int = 0) -> None:
-        self.told.append((SPACE.names[index], value))
+        self.calls.append((SPACE.names[index], value))
 
 
-def told(*given: messages.Message, profile: str | Path = "paper", channel: int = 1) -> list[tuple[Any, ...]]:
+def calls_of(*given: messages.Message, profile: str | Path = "paper", channel: int = 1) -> list[tuple[Any, ...]]:
     taken = Taken()
     player = Player(taken, load(profile, PAPER, channel))  # type: ignore[arg-type]
     for message in given:
         player.receive(message, 7)
-    return taken.told
+    return taken.calls
 
 
 def test_messages_of_the_channel_are_notes_and_what_ends_them() -> None:
-    assert told(
+    assert calls_of(
         messages.note_on(1, 60, 100),
         messages.note_on(2, 61, 100),
         messages.note_off(1, 60),
@@ -401,12 +401,12 @@ def test_messages_of_the_channel_are_notes_and_what_ends_them() -> None:
         messages.control_change(1, 126, 1),  # mono, which implies all notes off
         messages.control_change(2, 123, 0),
     ) == [("on", 60, 100, 7), ("off", 60, 7), ("off", 64, 7), ("notes off", 7), ("sound off", 7), ("notes off", 7)]
-    assert told(messages.note_on(2, 61, 99), channel=2) == [("on", 61, 99, 7)]
+    assert calls_of(messages.note_on(2, 61, 99), channel=2) == [("on", 61, 99, 7)]
 
 
 def test_the_damper_pedal_holds_what_is_released_until_it_goes_up() -> None:
     pedal = messages.DAMPER
-    assert told(
+    assert calls_of(
         messages.control_change(1, pedal, 127),
         messages.note_on(1, 60, 100),
         messages.note_off(1, 60),
@@ -422,23 +422,23 @@ def test_the_damper_pedal_holds_what_is_released_until_it_goes_up() -> None:
 def test_what_ends_all_notes_ends_those_of_the_pedal_too() -> None:
     held = (messages.control_change(1, messages.DAMPER, 127), messages.note_on(1, 60, 100), messages.note_off(1, 60))
     up = messages.control_change(1, messages.DAMPER, 0)
-    assert told(*held, *messages.silence(1), up)[1:] == [("notes off", 7), ("sound off", 7)]
-    assert told(*held, messages.control_change(1, messages.RESET, 0))[1:] == [("off", 60, 7), ("bend", 0.0)]
+    assert calls_of(*held, *messages.silence(1), up)[1:] == [("notes off", 7), ("sound off", 7)]
+    assert calls_of(*held, messages.control_change(1, messages.RESET, 0))[1:] == [("off", 60, 7), ("bend", 0.0)]
 
 
 def test_the_pitch_wheel_bends_by_two_semitones_at_its_ends() -> None:
     wheel = [b"\xe0\x00\x00", b"\xe0\x00\x40", b"\xe0\x00\x60", b"\xe0\x7f\x7f", b"\xe1\x00\x00"]
-    assert told(*wheel) == [("bend", -2.0), ("bend", 0.0), ("bend", 1.0), ("bend", pytest.approx(2, abs=3e-4))]
+    assert calls_of(*wheel) == [("bend", -2.0), ("bend", 0.0), ("bend", 1.0), ("bend", pytest.approx(2, abs=3e-4))]
 
 
 def test_the_bend_range_is_that_of_registered_parameter_0() -> None:
     entry, down = messages.DATA_ENTRY, b"\xe0\x00\x00"
     octave = (*messages.select_rpn(1, 0, 0), messages.control_change(1, entry, 12))
-    assert told(*octave, down) == [("bend", -12.0)]
-    assert told(down, *octave) == [("bend", -2.0), ("bend", -12.0)]
-    assert told(*octave, messages.control_change(1, messages.DATA_ENTRY_LSB, 50), down) == [("bend", -12.5)]
+    assert calls_of(*octave, down) == [("bend", -12.0)]
+    assert calls_of(down, *octave) == [("bend", -2.0), ("bend", -12.0)]
+    assert calls_of(*octave, messages.control_change(1, messages.DATA_ENTRY_LSB, 50), down) == [("bend", -12.5)]
     reset = messages.control_change(1, messages.RESET, 0)  # lets go of the wheel and of the selection, not of the range
-    assert told(*octave, reset, messages.control_change(1, entry, 5), down) == [("bend", 0.0), ("bend", -12.0)]
+    assert calls_of(*octave, reset, messages.control_change(1, entry, 5), down) == [("bend", 0.0), ("bend", -12.0)]
 
 
 def test_parameters_are_set_by_number_as_midi_says() -> None:
@@ -446,11 +446,11 @@ def test_parameters_are_set_by_number_as_midi_says() -> None:
     selected = messages.select_nrpn(1, 0, index)
     msb, lsb, up = (messages.control_change(1, number, 64) for number in (6, 38, 96))
     x = (64 * 128 + 64) / 16383
-    assert told(*selected, msb)[-1] == ("cutoff", pytest.approx(float(param.value_of_x(8192 / 16383))))
-    assert told(*selected, msb, lsb)[-1] == ("cutoff", pytest.approx(float(param.value_of_x(x))))
-    assert told(*selected, lsb, msb) == [("cutoff", pytest.approx(float(param.value_of_x(x))))]
+    assert calls_of(*selected, msb)[-1] == ("cutoff", pytest.approx(float(param.value_of_x(8192 / 16383))))
+    assert calls_of(*selected, msb, lsb)[-1] == ("cutoff", pytest.approx(float(param.value_of_x(x))))
+    assert calls_of(*selected, lsb, msb) == [("cutoff", pytest.approx(float(param.value_of_x(x))))]
     before = float(param.x_of_value(initial_patch(PAPER)[index])) * 16383
-    assert told(*selected, up) == [("cutoff", pytest.approx(float(param.value_of_x((round(before) + 1) / 16383))))]
+    assert calls_of(*selected, up) == [("cutoff", pytest.approx(float(param.value_of_x((round(before) + 1) / 16383))))]
 
 
 def test_a_profile_may_have_another_use_for_the_pedal(tmp_path: Path) -> None:
@@ -458,7 +458,7 @@ def test_a_profile_may_have_another_use_for_the_pedal(tmp_path: Path) -> None:
     file.write_text('name = "pedal"\nunreserved = [64]\n[parameters.sustain]\ncc = 64\n')
     down = messages.control_change(1, 64, 127)
     notes = (messages.note_on(1, 60, 100), messages.note_off(1, 60))
-    assert told(down, *notes, profile=file) == [("sustain", 1.0), ("on", 60, 100, 7), ("off", 60, 7)]
+    assert calls_of(down, *notes, profile=file) == [("sustain", 1.0), ("on", 60, 100, 7), ("off", 60, 7)]
 
 
 def test_all_notes_may_have_one_velocity() -> None:
@@ -466,7 +466,7 @@ def test_all_notes_may_have_one_velocity() -> None:
     player = Player(taken, load("paper", PAPER), 127)  # type: ignore[arg-type]
     player.receive(messages.note_on(1, 60, 3))
     player.receive(b"\x90\x3c\x00")
-    assert taken.told == [("on", 60, 127, 0), ("off", 60, 0)]
+    assert taken.calls == [("on", 60, 127, 0), ("off", 60, 0)]
     with pytest.raises(UsageError, match=r"a velocity of 128 is outside 1..127"):
         Player(taken, load("paper", PAPER), 128)  # type: ignore[arg-type]
 
@@ -499,7 +499,7 @@ def test_a_receiver_and_a_player_of_the_same_profile_mean_the_same_patch(tmp_pat
         now: float | None = 0.0
         while now is not None:
             now = receiver.pump(now)
-        values = {name: value for name, value in taken.told}
+        values = {name: value for name, value in taken.calls}
         got = SPACE.x_of_values([[values[name] for name in SPACE.names]])[0]
         assert np.abs(got - x).max() <= step / 2 + 1e-9
 
@@ -507,7 +507,7 @@ def test_a_receiver_and_a_player_of_the_same_profile_mean_the_same_patch(tmp_pat
 def test_both_ends_of_a_controller_are_those_of_the_range() -> None:
     for param in SPACE:
         assert param.midi is not None
-        ends = told(messages.control_change(1, param.midi, 0), messages.control_change(1, param.midi, 127))
+        ends = calls_of(messages.control_change(1, param.midi, 0), messages.control_change(1, param.midi, 127))
         assert [value for _, value in ends] == pytest.approx([param.low, param.high])
 
 
@@ -688,7 +688,7 @@ def test_without_audio_or_midi_one_line_says_so(words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--play --fast", "--play is heard in real time"),
+        ("--play --fast", "--play plays in real time"),
         ("--dry-run --out system", "--out is the audio output of --play"),
         ("--play --profile paper", "--play has a profile, a channel and a speed of its own"),
     ],
@@ -774,7 +774,7 @@ def test_another_synth_with_voices_is_played(tmp_path: Path) -> None:
     assert np.abs(sound - voices.process(len(sound))[:, 0]).max() < 1e-6
 
 
-def test_a_silent_beginning_is_hardly_heard(tmp_path: Path) -> None:
+def test_a_silent_beginning_is_hardly_audible(tmp_path: Path) -> None:
     words = ["play", "--midi-file", str(midi_file(tmp_path / "in.mid")), "--out-file", str(tmp_path / "out.wav")]
     assert main([*words, "--silent"]) == 0
     assert 0 < np.abs(soundfile.read(tmp_path / "out.wav")[0]).max() < 1e-3

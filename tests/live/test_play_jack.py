@@ -1,4 +1,4 @@
-"""The instrument on a real JACK server without hardware: what is sent to its MIDI port is heard at its audio output."""
+"""The instrument on a real JACK server without hardware: what is sent to its MIDI port changes its audio output."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def recorder(server: Server, output: str) -> Recorder:
 
 
 def centroid_hz(sound: NDArray[np.float32]) -> float:
-    """Of the octaves that the patch sounds in: a gap in a busy machine's recording is heard above them."""
+    """Of the octaves that the patch sounds in: a gap in a busy machine's recording is measured above them."""
     spectrum, hz = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))), np.fft.rfftfreq(len(sound), 1 / RATE)
     return float((hz * spectrum)[hz < 5000].sum() / spectrum[hz < 5000].sum())
 
@@ -65,7 +65,7 @@ def level_at(sound: NDArray[np.float32], hz: float) -> float:
     return float(spectrum[np.abs(np.fft.rfftfreq(len(sound), 1 / RATE) - hz) < 5].max())
 
 
-def test_notes_and_controllers_that_are_sent_to_its_port_are_heard(server: Server) -> None:
+def test_notes_and_controllers_that_are_sent_to_its_port_are_audible(server: Server) -> None:
     player, output = instrument(server, "--virtual", "keys")
     sound = recorder(server, output)
     sink = PortSink("keys")  # by its short name, as `live --midi-out keys`
@@ -123,7 +123,7 @@ def test_what_is_not_there_is_one_line_with_what_is(server: Server) -> None:
     sink.close()
 
 
-def test_a_port_that_vanishes_releases_its_notes_and_is_heard_again_when_it_is_back(server: Server) -> None:
+def test_a_port_that_vanishes_releases_its_notes_and_plays_again_when_it_is_back(server: Server) -> None:
     source = PortSink("piano", virtual=True)
     player, output = instrument(server, "--midi-in", "piano")
     sound = recorder(server, output)
@@ -133,11 +133,11 @@ def test_a_port_that_vanishes_releases_its_notes_and_is_heard_again_when_it_is_b
     until(lambda: np.abs(sound.record(0.05)).max() == 0, "the end of the note")
     source = PortSink("piano", virtual=True)
 
-    def heard() -> bool:
+    def sounds() -> bool:
         source.send(messages.note_on(1, 69, 127), 0)
         return bool(np.abs(sound.record(0.2)).max() > 0.01)
 
-    until(heard, "the note of the port that is back")
+    until(sounds, "the note of the port that is back")
     source.close()
     assert player.leave() == 0
 
@@ -177,7 +177,7 @@ def test_a_process_of_its_own_plays_patches_in_14_bits_and_is_started_again_when
     assert sink._process.returncode is not None
 
 
-def test_live_plays_what_it_hears(server: Server, tmp_path: Path) -> None:
+def test_live_plays_what_it_infers(server: Server, tmp_path: Path) -> None:
     """A sine of 659 Hz in a file comes out of the audio output as a sine of 659 Hz, of our synth."""
     pytest.importorskip("onnxruntime", reason="models need onnxruntime (the extra `cpu` or `gpu`)")
     if default_model(synths.load("paper")) not in shipped():
@@ -195,8 +195,8 @@ def test_live_plays_what_it_hears(server: Server, tmp_path: Path) -> None:
     live, output = server.started(
         lambda: server.start(*command, "--play", "--out", "system", error=True), ":out_0", "sending to a process"
     )
-    heard = recorder(server, output)
-    until(lambda: level_at(heard.record(0.25), 440 * 2 ** (7 / 12)) > 0.01, "the sine")
+    recording = recorder(server, output)
+    until(lambda: level_at(recording.record(0.25), 440 * 2 ** (7 / 12)) > 0.01, "the sine")
     assert live.process.wait(20) == 0
     live.stop()
     assert any(line.endswith("8 voices; profile nrpn, channel 1") for line in live.lines)

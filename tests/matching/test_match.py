@@ -120,10 +120,10 @@ def test_a_file_of_another_rate_with_two_channels_and_a_pause_in_front_is_the_sa
     loud = np.concatenate([np.zeros(RATE // 2, np.float32), note])
     there = resample(loud, RATE, 44100)
     soundfile.write(tmp_path / "a.flac", np.stack([0.5 * there, 1.5 * there], axis=1) * 0.5, 44100, subtype="PCM_24")
-    heard = match(tmp_path / "a.flac", SINE, tiny_file).target
-    assert len(heard) == RATE
-    assert np.corrcoef(np.abs(np.fft.rfft(heard)), np.abs(np.fft.rfft(note)))[0, 1] > 0.999
-    assert np.abs(heard).max() == pytest.approx(0.5 * np.abs(note).max(), rel=0.02)
+    target = match(tmp_path / "a.flac", SINE, tiny_file).target
+    assert len(target) == RATE
+    assert np.corrcoef(np.abs(np.fft.rfft(target)), np.abs(np.fft.rfft(note)))[0, 1] > 0.999
+    assert np.abs(target).max() == pytest.approx(0.5 * np.abs(note).max(), rel=0.02)
 
 
 def test_normalising_scales_the_peak_to_one(tiny_file: Path, note: np.ndarray) -> None:
@@ -148,10 +148,10 @@ def test_the_report_tells_the_command_that_does_it_again(folder: Path, tiny_file
     Path("good.wav").rename("it's mine/-good.wav")
     words = ["match", "it's mine/-good.wav", "--synth", "sine", "--model", str(tiny_file), "--out", "my matches"]
     assert command([*words, "--renders", "200", "--seed", "4"]) == 0
-    told = re.search(r"<pre>(.*?)</pre>", Path("my matches/-good/report.html").read_text())
-    assert told
+    shown = re.search(r"<pre>(.*?)</pre>", Path("my matches/-good/report.html").read_text())
+    assert shown
     before = Path("my matches/-good/patch.json").rename("before.json").read_text()
-    again = shlex.split(html.unescape(told[1]))
+    again = shlex.split(html.unescape(shown[1]))
     assert again[0] == "inversynth"
     assert command(again[1:]) == 0
     assert Path("my matches/-good/patch.json").read_text() == before
@@ -388,7 +388,7 @@ def test_the_command_matches_each_target_and_shows_it(
     assert sorted(path.name for path in (folder / "out" / "good").iterdir()) == FILES
 
 
-def test_the_table_names_notes_and_what_is_not_heard_in_the_patch(
+def test_the_table_names_notes_and_what_is_not_active_in_the_patch(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("paper.onnx").write_bytes(onnx_file.model(PAPER))
@@ -400,7 +400,7 @@ def test_the_table_names_notes_and_what_is_not_heard_in_the_patch(
         octave, step = divmod(69 + patch[f"{wave}_frequency"]["level"], 12)
         assert f"Hz, {NOTES[step]}{octave - 1} " in lines[f"{wave}_frequency"]
         still = patch[f"{wave}_mod_amplitude"]["level"] == 0
-        assert ("unheard" in lines[f"{wave}_mod_frequency"]) == still
+        assert ("inactive" in lines[f"{wave}_mod_frequency"]) == still
         assert f"{patch[f'{wave}_amplitude']['confidence']:4.0%}" in lines[f"{wave}_amplitude"]
     assert patch["sin_mod_amplitude"]["level"] == 0
 
@@ -431,7 +431,11 @@ def test_a_narrow_terminal_shows_names_and_values_whole(found: Match, width: int
 
 @pytest.mark.parametrize(
     ("gain", "why"),
-    [(1e-3, "is too quiet to be heard well; try --normalise"), (1e3, "too loud"), (1.0, "beyond what sine can make")],
+    [
+        (1e-3, "is too quiet to predict well; try --normalise"),
+        (1e3, "too loud"),
+        (1.0, "beyond what sine can make"),
+    ],
 )
 def test_the_warning_says_what_may_help(found: Match, gain: float, why: str) -> None:
     poor = dataclasses.replace(found, target=gain * found.target, measures=found.measures | {"rho_stft": 0.1})
@@ -512,7 +516,7 @@ def test_a_name_that_would_move_the_cursor_is_shown_escaped(
 
 
 @pytest.mark.parametrize("settings", ["text.usetex: True", "axes.facecolor: black\nfont.size: 30"])
-def test_the_picture_is_the_same_whatever_the_users_matplotlib_is_told(
+def test_the_picture_does_not_depend_on_the_users_matplotlib_settings(
     found: Match, tmp_path: Path, settings: str
 ) -> None:
     import matplotlib
@@ -543,11 +547,11 @@ def test_ctrl_c_ends_a_search_and_what_would_follow_and_leaves_what_was_found(
 ) -> None:
     for name in ("second.wav", "third.wav"):
         Path(name).write_bytes(Path("good.wav").read_bytes())
-    begun = []
+    started = []
 
     def interrupted(self: object, *_: object) -> None:
-        begun.append(self)
-        if len(begun) == 2:
+        started.append(self)
+        if len(started) == 2:
             raise KeyboardInterrupt
 
     monkeypatch.setattr("inversynth.search.refine._Search.run", interrupted)

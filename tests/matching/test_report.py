@@ -90,7 +90,7 @@ def refined(match: Match, variations: int) -> Match:
     return dataclasses.replace(match, refinement=found, variations=others)
 
 
-# Of the paper's synth: sin without modulation, so that its modulation frequency isn't heard.
+# Of the paper's synth: sin without modulation, so that its modulation frequency isn't active.
 LEVELS = [3, 7, 15, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 3, 12, 2, 15, 4, 3]
 
 
@@ -232,10 +232,10 @@ def test_every_parameter_is_a_knob_with_its_value_unit_and_confidence() -> None:
         assert float(sure) == pytest.approx(setting.confidence, abs=0.006)
         assert float(shown.split()[0]) == pytest.approx(setting.value, rel=0.006)
         assert shown.split()[1:] == setting.unit.split()
-        assert ("unheard" in kind) == (setting.name == "sin_mod_frequency")
+        assert ("inactive" in kind) == (setting.name == "sin_mod_frequency")
 
 
-def test_pitches_are_told_as_notes() -> None:
+def test_pitches_are_shown_as_notes() -> None:
     match = patched(PAPER, LEVELS)
     between = dataclasses.replace(match.patch[0], value=440 * 2 ** (2.9 / 12))
     notes = re.findall(
@@ -313,10 +313,10 @@ def test_without_a_network_nothing_is_said_of_one() -> None:
 
 
 @pytest.mark.parametrize(("rho", "word"), [(0.999, "nearly the same"), (0.95, "very close"), (0.1, "hardly alike")])
-def test_the_measures_are_told_in_words(rho: float, word: str) -> None:
+def test_the_measures_are_described_in_words(rho: float, word: str) -> None:
     match = patched(SINE, [3, 8, 12, 1])
     whole = page(dataclasses.replace(match, measures={**match.measures, "rho_stft": rho}))
-    assert [told for _, told in verdicts(0.7) if f"<span>{told}<" in whole] == [word]
+    assert [verdict for _, verdict in verdicts(0.7) if f"<span>{verdict}<" in whole] == [word]
     text = Elements(whole).text
     assert f"{rho:.3f}" in text
     assert "6.0 dB" in text  # half the amplitude
@@ -329,7 +329,7 @@ def test_the_page_says_what_made_it_and_how_to_do_it_again() -> None:
     assert "synth sine, model a-model on cpu; 2026-11-24 15:05+00:00" in text
 
 
-def test_a_search_is_told_with_what_it_gained_and_its_variations() -> None:
+def test_a_search_is_shown_with_what_it_gained_and_its_variations() -> None:
     match = refined(patched(PAPER, LEVELS), variations=4)
     elements = Elements(page(match))
     for text in (
@@ -361,7 +361,7 @@ def test_the_curve_of_a_search_rises_on_a_logarithmic_axis() -> None:
 
 
 @pytest.mark.parametrize("steps", [(), (Progress(0.0, 1, 0.0, 1.0),)])
-def test_a_search_that_found_nothing_is_told_too(steps: tuple[Progress, ...]) -> None:
+def test_a_search_that_found_nothing_is_shown_too(steps: tuple[Progress, ...]) -> None:
     match = refined(patched(SINE, [3, 8, 12, 1]), 0)
     assert match.refinement
     nothing = dataclasses.replace(match.refinement, progress=steps, seconds=0.0, renders=1)
@@ -413,16 +413,16 @@ LISTEN = """
 const connect = AudioNode.prototype.connect;
 AudioNode.prototype.connect = function (to, ...more) {
   if (to === this.context.destination) {
-    window.heard ??= new AnalyserNode(this.context, {fftSize: 8192, smoothingTimeConstant: 0});
-    connect.call(this, window.heard);
+    window.analyser ??= new AnalyserNode(this.context, {fftSize: 8192, smoothingTimeConstant: 0});
+    connect.call(this, window.analyser);
   }
   return connect.call(this, to, ...more);
 };
 window.pitch = () => {
-  const magnitudes = new Float32Array(heard.frequencyBinCount);
-  heard.getFloatFrequencyData(magnitudes);
+  const magnitudes = new Float32Array(analyser.frequencyBinCount);
+  analyser.getFloatFrequencyData(magnitudes);
   const top = magnitudes.indexOf(Math.max(...magnitudes));
-  return magnitudes[top] < -60 ? 0 : top * heard.context.sampleRate / heard.fftSize;
+  return magnitudes[top] < -60 ? 0 : top * analyser.context.sampleRate / analyser.fftSize;
 };
 """
 
@@ -491,7 +491,7 @@ def test_the_report_opens_in_a_browser(browser: Any, tmp_path: Path, width: int,
     assert browser.execute_script(fetched) == 0
 
 
-def test_target_and_match_play_in_step_and_a_switch_changes_which_is_heard(
+def test_target_and_match_play_in_step_and_a_switch_changes_which_is_played(
     browser: Any, tmp_path: Path, pitched: Match
 ) -> None:
     opened(browser, pitched, tmp_path)
@@ -499,7 +499,7 @@ def test_target_and_match_play_in_step_and_a_switch_changes_which_is_heard(
     def at() -> float:
         return float(browser.execute_script("return Number(document.getElementById('place').value)"))
 
-    def hears(hz: float) -> Callable[[], bool]:
+    def plays(hz: float) -> Callable[[], bool]:
         return lambda: abs(browser.execute_script("return pitch()") - hz) < 20
 
     def press(*keys: str) -> None:
@@ -512,16 +512,16 @@ def test_target_and_match_play_in_step_and_a_switch_changes_which_is_heard(
         browser.find_elements("css selector", ".choices button"),
     )
     play.click()
-    wait(hears(500), "the target isn't heard")
+    wait(plays(500), "the target isn't played")
     sound.click()
-    wait(hears(2000), "the match isn't heard")
+    wait(plays(2000), "the match isn't played")
     assert [each.get_attribute("aria-pressed") for each in (target, sound)] == ["false", "true"]
     press("x")
-    wait(hears(500), "the target isn't heard again")
+    wait(plays(500), "the target isn't played again")
     press("b")
-    wait(hears(2000), "the match isn't heard again")
+    wait(plays(2000), "the match isn't played again")
     play.click()
-    wait(hears(0), "it doesn't stop")
+    wait(plays(0), "it doesn't stop")
     before = at()
     press("a")
     assert at() == pytest.approx(before)

@@ -34,7 +34,7 @@ def test_rank_is_the_number_of_classes_that_score_above_the_right_one() -> None:
 def test_parameter_measures_worked_out_by_hand() -> None:
     depth = np.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]])
     rate = np.array([[0.4, 0.3, 0.2, 0.1], [0.4, 0.3, 0.2, 0.1]])
-    first, second = metrics.parameter_measures(SPACE, [depth, rate], [[1, 0], [2, 3]], heard=True, top=4)
+    first, second = metrics.parameter_measures(SPACE, [depth, rate], [[1, 0], [2, 3]], counted=True, top=4)
     assert first["mpr"] == pytest.approx(100 * (1 - (1 / 3 + 0) / 2))
     assert first["top"] == [0.5, 1.0, 1.0, 1.0]
     assert first["mae"] == 0.5
@@ -44,12 +44,12 @@ def test_parameter_measures_worked_out_by_hand() -> None:
     assert metrics.mean_mpr([first, second]) == pytest.approx((first["mpr"] + second["mpr"]) / 2)
 
 
-def test_masked_measures_leave_out_what_is_not_heard() -> None:
+def test_masked_measures_leave_out_what_is_not_active() -> None:
     depth = np.eye(3)[[0, 2]]
     rate = np.array([[0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0]])
-    levels = [[0, 1], [2, 1]]  # in the first patch the depth is 0, so its rate is not heard
+    levels = [[0, 1], [2, 1]]  # in the first patch the depth is 0, so its rate is not active
     masked = metrics.parameter_measures(SPACE, [depth, rate], levels)
-    everything = metrics.parameter_measures(SPACE, [depth, rate], levels, heard=True)
+    everything = metrics.parameter_measures(SPACE, [depth, rate], levels, counted=True)
     assert [row["count"] for row in masked] == [2, 1]
     assert masked[1]["top"][0] == 1.0
     assert [row["count"] for row in everything] == [2, 2]
@@ -133,7 +133,7 @@ def test_the_spectrogram_is_that_of_the_definition(patches: np.ndarray, samples:
         np.testing.assert_allclose(picture, reference.spectrogram(sound), atol=1e-9)
 
 
-def test_a_click_at_the_centre_of_a_frame_is_heard_there_at_full_height() -> None:
+def test_a_click_at_the_centre_of_a_frame_is_there_at_full_height() -> None:
     for frame in (0, 5, 63):
         click = np.zeros((1, 16384))
         click[0, 256 * frame + 128] = 1.0

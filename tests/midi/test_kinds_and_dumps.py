@@ -114,7 +114,7 @@ def test_a_message_without_room_for_all_choices_is_refused(tmp_path: Path) -> No
     assert Control.of(many, ControlChange14(3)).exact
     file = tmp_path / "a.toml"
     for text, message in (
-        ("cc = 20", "CC 20 has not a value for each of the 200 choices of many"),
+        ("cc = 20", "CC 20 doesn't have a value for each of the 200 choices of many"),
         ("cc14 = 3\ntable = [1, 2]", "is not 200 integers, one for each choice of many"),
         ("cc14 = 3\nrange = [0, 5]", "is not for many, whose choices have no order"),
     ):

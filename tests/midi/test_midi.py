@@ -333,7 +333,7 @@ def test_with_nulls_a_parameter_is_selected_each_time() -> None:
 @pytest.mark.parametrize("bits", [7, 14])
 def test_with_nulls_parameters_of_equal_values_reach_a_device_that_drops_repeated_controllers(bits: int) -> None:
     to, wire = receiver(3, *(Nrpn(0, n, bits) for n in (5, 6, 7)), nrpn_null=True)
-    held, heard = {99: 127, 98: 127}, dict[int, tuple[int, int]]()
+    held, received = {99: 127, 98: 127}, dict[int, tuple[int, int]]()
     for now, values in enumerate([[10, 10, 10], [0, 0, 10], [10, 0, 0]]):
         offer(to, values)
         drain(to, now)
@@ -341,10 +341,10 @@ def test_with_nulls_parameters_of_equal_values_reach_a_device_that_drops_repeate
             if held.get(number, 0) != value:  # as hexter does, whose controllers begin at 0
                 held[number] = value
                 if number in (6, 38) and held[99] != 127:
-                    heard[held[98]] = held.get(6, 0), held.get(38, 0)
+                    received[held[98]] = held.get(6, 0), held.get(38, 0)
         top = (1 << bits) - 1
         expected = [round(top * value / 127) for value in values]
-        assert heard == {
+        assert received == {
             n: (value, 0) if bits == 7 else divmod(value, 128) for n, value in zip((5, 6, 7), expected, strict=True)
         }
 
@@ -527,31 +527,31 @@ def test_without_a_midi_system_one_line_says_what_to_do(
 
 # -- OSC --------------------------------------------------------------------------------------
 
-Heard = list[tuple[str, list[object]]]
+Received = list[tuple[str, list[object]]]
 
 
 @pytest.fixture
-def osc_server() -> Iterator[tuple[str, Callable[[], Heard]]]:
-    """Where python-osc's server, which is not ours, listens, and what it has heard since it was asked last."""
-    heard: Heard = []
+def osc_server() -> Iterator[tuple[str, Callable[[], Received]]]:
+    """Where python-osc's server, an independent one, listens, and what it has received since it was asked last."""
+    received: Received = []
     dispatcher = Dispatcher()
-    dispatcher.set_default_handler(lambda address, *values: heard.append((address, list(values))))
+    dispatcher.set_default_handler(lambda address, *values: received.append((address, list(values))))
     server = BlockingOSCUDPServer(("127.0.0.1", 0), dispatcher)
     server.timeout = 0.2
 
-    def take() -> Heard:
+    def take() -> Received:
         before = -1
-        while before != len(heard):
-            before = len(heard)
+        while before != len(received):
+            before = len(received)
             server.handle_request()
-        found, heard[:] = list(heard), []
+        found, received[:] = list(received), []
         return found
 
     yield f"127.0.0.1:{server.server_address[1]}", take
     server.server_close()
 
 
-def test_a_patch_goes_out_by_osc_in_its_units_and_as_x(osc_server: tuple[str, Callable[[], Heard]]) -> None:
+def test_a_patch_goes_out_by_osc_in_its_units_and_as_x(osc_server: tuple[str, Callable[[], Received]]) -> None:
     to, take = osc_server
     sink = OscSink(to)
     receiver = Receiver(profiles.load("osc", SYNTH), sink, OSC_BAUD)
@@ -562,14 +562,14 @@ def test_a_patch_goes_out_by_osc_in_its_units_and_as_x(osc_server: tuple[str, Ca
     receiver.note_off(60)
     receiver.panic()
     drain(receiver, 1.0)
-    heard = take()
-    found = dict(heard)
+    received = take()
+    found = dict(received)
     for param, at in zip(PAPER, x, strict=True):
         assert found[f"/inversynth/{param.name}"] == [pytest.approx(float(param.value_of_x(at)), rel=2e-5, abs=1e-3)]
         assert found[f"/inversynth/{param.name}/x"] == [pytest.approx(at, abs=1e-6)]
-    assert [values for address, values in heard if address == "/inversynth/note"] == [[60, 100], [60, 0]]
-    assert [address for address, _ in heard[-2:]] == ["/inversynth/panic"] * 2
-    assert len(heard) == 2 * len(PAPER) + 4
+    assert [values for address, values in received if address == "/inversynth/note"] == [[60, 100], [60, 0]]
+    assert [address for address, _ in received[-2:]] == ["/inversynth/panic"] * 2
+    assert len(received) == 2 * len(PAPER) + 4
     sink.close()
 
 
@@ -588,14 +588,14 @@ def test_an_osc_receiver_that_comes_back_gets_everything_again(monkeypatch: pyte
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as there:
         there.bind(("127.0.0.1", port))
         there.settimeout(0.05)
-        heard = b""
+        received = b""
         for _ in range(20):
             now = drain(receiver, now + 1.0)
             time.sleep(0.03)
             with contextlib.suppress(TimeoutError):
                 while True:
-                    heard += there.recv(4096)
-    assert [name for name in PAPER.names if f"/inversynth/{name}/x\0".encode() not in heard] == []
+                    received += there.recv(4096)
+    assert [name for name in PAPER.names if f"/inversynth/{name}/x\0".encode() not in received] == []
     sink.close()
 
 

@@ -67,7 +67,7 @@ def random_profile(random: np.random.Generator) -> Profile:
 
 
 def random_patch(profile: Profile, random: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """x of random levels, and which of them are heard."""
+    """x of random levels, and which of them are active."""
     levels = profile.space.levels
     return random.integers(0, levels) / (levels - 1), random.random(len(levels)) < 0.8
 
@@ -170,8 +170,8 @@ def test_a_reader_knows_the_offered_levels_however_they_were_overtaken(random: n
     to, now = Receiver(profile, wire), 0.0
     reader, ours = PatchReader(profile), dict[int, float]()
     for _ in range(200):
-        x, heard = random_patch(profile, random)
-        to.offer(x, heard)
+        x, active = random_patch(profile, random)
+        to.offer(x, active)
         for _ in range(random.integers(20)):
             now += random.exponential(BYTE_S * 20)
             to.pump(now)
@@ -198,8 +198,8 @@ def test_two_days_pass_as_a_minute_does() -> None:
     sizes = []
     try:
         for i, began in enumerate(np.linspace(0, 48 * 3600, 1000)):
-            x, heard = random_patch(profile, random)
-            to.offer(x, heard)
+            x, active = random_patch(profile, random)
+            to.offer(x, active)
             to.note_on(60, 100)
             if i % 2:
                 to.note_off(60)

@@ -24,35 +24,35 @@ def test_a_number_chooses_where_names_do_not() -> None:
 def test_a_device_that_is_back_under_another_number_is_found_and_its_twin_is_not_taken_for_it() -> None:
     twin, ours = "Synth:in 24:0", "Synth:in 20:0"
     followed = Followed([twin, "Through 14:0", ours], 2)
-    assert not followed.look([twin, "Through 14:0"])
+    assert not followed.update([twin, "Through 14:0"])
     assert followed.at is None
-    assert not followed.look([twin, "Through 14:0", "Other:in 28:0"])
+    assert not followed.update([twin, "Through 14:0", "Other:in 28:0"])
     assert followed.at is None
-    assert followed.look(["Synth:in 32:0", twin])
+    assert followed.update(["Synth:in 32:0", twin])
     assert followed.name == "Synth:in 32:0"
-    assert not followed.look([twin, "Synth:in 32:0"])
+    assert not followed.update([twin, "Synth:in 32:0"])
     assert followed.at == 1
 
 
 def test_an_audio_device_is_followed_by_its_name_without_alsas_card_number() -> None:
     followed = Followed(["USB Audio: - (hw:1,0) (ALSA)", "default (ALSA)"], 0)
-    assert not followed.look(["default (ALSA)"])
-    assert followed.look(["default (ALSA)", "USB Audio: - (hw:2,0) (ALSA)"])
+    assert not followed.update(["default (ALSA)"])
+    assert followed.update(["default (ALSA)", "USB Audio: - (hw:2,0) (ALSA)"])
     assert followed.at == 1
 
 
 def test_of_equal_names_the_place_counts_and_while_one_is_missing_it_is_in_doubt() -> None:
     followed = Followed(["USB", "other", "USB"], 2)
-    assert not followed.look(["other", "USB", "USB"])
+    assert not followed.update(["other", "USB", "USB"])
     assert followed.at == 2
-    assert not followed.look(["USB", "other"])
+    assert not followed.update(["USB", "other"])
     assert followed.at == 0  # perhaps: the messages of one that is gone go to nobody
-    assert followed.look(["USB", "other", "USB"])  # to be opened again
+    assert followed.update(["USB", "other", "USB"])  # to be opened again
     assert followed.at == 2
-    assert not followed.look([])
-    assert not followed.look(["USB"])  # this may be the other one
+    assert not followed.update([])
+    assert not followed.update(["USB"])  # this may be the other one
     assert followed.at is None
-    assert followed.look(["USB", "USB"])
+    assert followed.update(["USB", "USB"])
     assert followed.at == 1
 
 

@@ -1,4 +1,4 @@
-"""What the networks hear: the spectrogram, the hand-made features, and what is fitted to sounds."""
+"""The input of the networks: the spectrogram, the hand-made features, and what is fitted to sounds."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def sounds(count: int) -> np.ndarray:
 
 @pytest.mark.parametrize("samples", [16384, 16000, 16383, 300, 256])
 def test_the_spectrogram_is_the_log_of_the_reference(samples: int) -> None:
-    heard = sounds(3)[:, :samples]
-    made = np.asarray(LogSpectrogram()(heard))
+    audio = sounds(3)[:, :samples]
+    made = np.asarray(LogSpectrogram()(audio))
     assert made.shape == (3, -(-samples // 256), 257, 1)
-    for sound, picture in zip(heard, made, strict=True):
+    for sound, picture in zip(audio, made, strict=True):
         magnitudes = np.maximum(reference.spectrogram(sound.astype(np.float64)), frontends.LOG_FLOOR)
         # float32 sums of 512 terms are right to about 1e-6 of the largest: 1e-3 bounds their effect near the floor
         clear = magnitudes > 1e-3 * magnitudes.max()
@@ -45,9 +45,9 @@ def test_the_spectrogram_is_the_log_of_the_reference(samples: int) -> None:
 
 @pytest.mark.parametrize(("window", "samples"), [(64, 200), (128, 1000), (2048, 5000)])
 def test_a_spectrogram_of_another_window_is_that_of_the_measures(window: int, samples: int) -> None:
-    heard = sounds(2)[:, :samples]
-    made = np.asarray(LogSpectrogram(window)(heard))[..., 0]
-    magnitudes = np.maximum(metrics.spectrogram(heard, window), frontends.LOG_FLOOR)
+    audio = sounds(2)[:, :samples]
+    made = np.asarray(LogSpectrogram(window)(audio))[..., 0]
+    magnitudes = np.maximum(metrics.spectrogram(audio, window), frontends.LOG_FLOOR)
     assert made.shape == magnitudes.shape == (2, -(-samples // (window // 2)), window // 2 + 1)
     clear = magnitudes > 1e-3 * magnitudes.max()
     np.testing.assert_allclose(made[clear], 0.25 * np.log(magnitudes[clear]) + 1.0, atol=1e-3)
@@ -100,13 +100,13 @@ def slow_frames(sound: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("samples", [16384, 3000])
 def test_the_features_of_the_frames_are_those_of_the_definitions(samples: int) -> None:
-    heard = sounds(4)[:, :samples] + np.random.default_rng(0).normal(0, 1e-2, (4, samples)).astype(np.float32)
+    audio = sounds(4)[:, :samples] + np.random.default_rng(0).normal(0, 1e-2, (4, samples)).astype(np.float32)
     layer = HandMadeFeatures(RATE)
-    picture = LogSpectrogram()(heard)
-    layer(heard, picture)
-    made = np.asarray(layer.frames(heard, picture))
+    picture = LogSpectrogram()(audio)
+    layer(audio, picture)
+    made = np.asarray(layer.frames(audio, picture))
     assert made.shape == (4, -(-samples // 256), 60)
-    for sound, features in zip(heard, made, strict=True):
+    for sound, features in zip(audio, made, strict=True):
         np.testing.assert_allclose(features, slow_frames(sound), rtol=2e-3, atol=2e-3)
 
 
@@ -160,10 +160,10 @@ def test_segments_have_their_means_and_deviations(frames: int) -> None:
 
 
 def test_the_features_of_a_sound_are_the_statistics_of_frames_and_of_their_derivatives() -> None:
-    heard = sounds(2)
-    layer, picture = HandMadeFeatures(RATE), LogSpectrogram()(heard)
-    made = np.asarray(layer(heard, picture))
-    each = np.asarray(layer.frames(heard, picture))
+    audio = sounds(2)
+    layer, picture = HandMadeFeatures(RATE), LogSpectrogram()(audio)
+    made = np.asarray(layer(audio, picture))
+    each = np.asarray(layer.frames(audio, picture))
     padded = np.pad(each, ((0, 0), (1, 1), (0, 0)), mode="edge")
     both = np.concatenate([each, (padded[:, 2:] - padded[:, :-2]) / 2], axis=2)
     np.testing.assert_allclose(made, segment_statistics(both), rtol=1e-5, atol=1e-5)

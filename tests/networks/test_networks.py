@@ -51,9 +51,9 @@ def test_each_network_has_about_as_many_weights_as_the_paper_says(model: str, mi
 def test_each_network_takes_sounds_of_any_rate_and_length(model: str, format: AudioFormat) -> None:
     window = metrics.window_samples(format.sample_rate)
     network = networks.build(model, UNEVEN, format, window=window, note=True)
-    heard = np.random.default_rng(1).normal(0, 0.1, (2, format.samples)).astype(np.float32)
+    audio = np.random.default_rng(1).normal(0, 0.1, (2, format.samples)).astype(np.float32)
     note = np.tile(np.array(Note().row, np.float32), (2, 1))
-    logits = np.asarray(network.predict_on_batch([heard, note]))
+    logits = np.asarray(network.predict_on_batch([audio, note]))
     assert logits.shape == (2, int(UNEVEN.levels.sum()))
     assert np.isfinite(logits).all()
 
@@ -93,16 +93,16 @@ def test_the_fully_connected_networks_have_the_papers_layers_on_a_thousand_input
 
 
 def test_fitted_layers_are_fitted_in_turn_each_to_what_it_gets() -> None:
-    heard = sounds(40)
+    audio = sounds(40)
     network = networks.build("FC1", PAPER.space, PAPER.format)
-    networks.adapt(network, lambda: [heard[:30], heard[30:]])
-    frames = np.asarray(LogSpectrogram()(heard)).reshape(-1, 257)
+    networks.adapt(network, lambda: [audio[:30], audio[30:]])
+    frames = np.asarray(LogSpectrogram()(audio)).reshape(-1, 257)
     layer = network.get_layer("principal_components")
     made = np.asarray(layer(frames))
     np.testing.assert_allclose(layer.mean, frames.mean(axis=0), atol=1e-5)
     variances = np.linalg.eigvalsh(np.cov(frames.T))[:-65:-1]
     np.testing.assert_allclose(np.var(made, axis=0), variances / variances.mean(), rtol=0.05)
-    counts = np.asarray(keras.Model(network.inputs, network.get_layer("words").output).predict_on_batch(heard))
+    counts = np.asarray(keras.Model(network.inputs, network.get_layer("words").output).predict_on_batch(audio))
     np.testing.assert_array_equal(counts.sum(axis=1), 64)
     assert np.count_nonzero(counts.sum(axis=0)) > 900  # of the 1000 words, to which these 2560 frames gave rise
 
@@ -115,8 +115,8 @@ def test_mixed_precision_keeps_weights_and_logits_in_float32(model: str) -> None
     for a, b in zip(whole.get_weights(), mixed.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
         assert b.dtype == np.float32
-    heard = sounds(8)
-    exact, rough = (np.asarray(network.predict_on_batch(heard)) for network in (whole, mixed))
+    audio = sounds(8)
+    exact, rough = (np.asarray(network.predict_on_batch(audio)) for network in (whole, mixed))
     assert rough.dtype == np.float32
     assert not np.array_equal(exact, rough)
     np.testing.assert_allclose(rough, exact, atol=0.05 * np.abs(exact).max())
@@ -155,7 +155,7 @@ def test_probabilities_are_one_distribution_a_parameter(sigmoid: bool) -> None:
 
 
 @pytest.mark.parametrize("sigmoid", [False, True])
-def test_the_loss_is_the_mean_cross_entropy_of_what_is_heard(sigmoid: bool) -> None:
+def test_the_loss_is_the_mean_cross_entropy_of_what_is_active(sigmoid: bool) -> None:
     each = []
     for i, row in enumerate(rows(LOGITS)):
         for scores, level in zip(row, LEVELS[:, i], strict=True):
@@ -172,7 +172,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_what_is_heard(sigmoid: bool) -> N
 
 
 @pytest.mark.parametrize("sigmoid", [False, True])
-def test_what_is_not_heard_has_no_part_in_the_loss(sigmoid: bool) -> None:
+def test_what_is_not_active_has_no_part_in_the_loss(sigmoid: bool) -> None:
     heads = networks.Heads(UNEVEN, sigmoid)
     levels = np.array([[-1, 2, 0]], np.int32)
     once = float(heads.loss(levels, LOGITS[:1]))
@@ -183,7 +183,7 @@ def test_what_is_not_heard_has_no_part_in_the_loss(sigmoid: bool) -> None:
     assert abs(float(heads.loss(levels, other)) - once) > 1e-3
 
 
-def test_a_patch_of_which_nothing_is_heard_costs_nothing() -> None:
+def test_a_patch_of_which_nothing_is_active_costs_nothing() -> None:
     assert float(networks.Heads(UNEVEN).loss(np.full((1, 3), -1, np.int32), LOGITS[:1])) == 0.0
 
 

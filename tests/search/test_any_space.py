@@ -50,7 +50,7 @@ SPACE = ParamSpace(
 )
 FORMAT = AudioFormat(8000, 0.1)
 RIGHT = np.array([1, 7, 9, 2, 12, 4, 3, 0, 1])
-MISHEARD = np.array([2, 10, 5, *RIGHT[3:]])
+WRONG = np.array([2, 10, 5, *RIGHT[3:]])
 
 
 def play(values: Floats, notes: Floats, sample_rate: int, samples: int) -> Floats:
@@ -361,7 +361,7 @@ def test_a_renderer_with_noise_is_searched_to_the_end() -> None:
         return play(values, notes, sample_rate, samples) + noise.normal(0, 0.01, (len(values), samples))
 
     found = refine(
-        from_function("noisy", SPACE, FORMAT, noisy), sound(RIGHT), around(MISHEARD), renders=6000, variations=2
+        from_function("noisy", SPACE, FORMAT, noisy), sound(RIGHT), around(WRONG), renders=6000, variations=2
     )
     assert found.renders == 6000
     assert found.best[0].rho_stft > found.start.rho_stft
@@ -390,7 +390,7 @@ def test_a_slow_renderer_is_searched_in_the_seconds_given(
     clock = Clock(1 / renders_a_second)
     monkeypatch.setattr(evaluator, "time", SimpleNamespace(perf_counter=lambda: clock.now))
     target = sound(RIGHT, note=Note(69.2))  # no patch reaches it
-    found = refine(clock.slowed(MIXED), target, around(MISHEARD), seconds=2, variations=variations)
+    found = refine(clock.slowed(MIXED), target, around(WRONG), seconds=2, variations=variations)
     assert 1.4 * renders_a_second <= found.renders <= 2 * renders_a_second + 1
     assert 2 <= found.seconds <= 2.3
     assert found.progress[-1].distance < 0.8 * found.progress[0].distance

@@ -53,8 +53,8 @@ def hidden() -> NDArray[np.int64]:
 
 
 @pytest.fixture(scope="module")
-def misheard(hidden: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The same, as a network might hear it: two oscillators have each other's note, other levels are near."""
+def wrong(hidden: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same, as a network might infer it: two oscillators have each other's note, other levels are near."""
     levels = hidden.copy()
     a, b = PAPER.space.index("saw_frequency"), PAPER.space.index("sqr_frequency")
     levels[[a, b]] = levels[[b, a]]
@@ -65,8 +65,8 @@ def misheard(hidden: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 @pytest.fixture(scope="module")
-def found(hidden: NDArray[np.int64], misheard: NDArray[np.int64]) -> Refinement:
-    return refine.refine(PAPER, sound(PAPER, hidden), around(PAPER, misheard), renders=6000, variations=4, seed=1)
+def found(hidden: NDArray[np.int64], wrong: NDArray[np.int64]) -> Refinement:
+    return refine.refine(PAPER, sound(PAPER, hidden), around(PAPER, wrong), renders=6000, variations=4, seed=1)
 
 
 # -- what it finds -------------------------------------------------------------------------------
@@ -77,11 +77,11 @@ def test_a_patch_of_a_small_synth_is_found_from_nothing() -> None:
     np.testing.assert_array_equal(found.best[0].levels, RIGHT)
     assert found.best[0].log_l1 == pytest.approx(0, abs=1e-6)
     assert found.renders < 5000
-    assert "can't be told" in found.stopped
+    assert "can't be distinguished" in found.stopped
     assert found.method == "search"
 
 
-def test_what_the_network_misheard_is_mended(found: Refinement, hidden: NDArray[np.int64]) -> None:
+def test_what_the_network_inferred_wrongly_is_mended(found: Refinement, hidden: NDArray[np.int64]) -> None:
     np.testing.assert_array_equal(found.best[0].levels, hidden)
     np.testing.assert_allclose(found.best[0].values, PAPER.space.values_of_levels(hidden[None])[0])
     assert found.best[0].residual_db < -80
@@ -101,8 +101,8 @@ def test_scores_are_those_of_the_measures(found: Refinement, hidden: NDArray[np.
         np.testing.assert_array_equal(candidate.levels, PAPER.space.levels_of_values(candidate.values[None])[0])
 
 
-def test_progress_begins_with_the_network_and_only_gets_better(found: Refinement, misheard: NDArray[np.int64]) -> None:
-    np.testing.assert_array_equal(found.start.levels, misheard)
+def test_progress_begins_with_the_network_and_only_gets_better(found: Refinement, wrong: NDArray[np.int64]) -> None:
+    np.testing.assert_array_equal(found.start.levels, wrong)
     first, last = found.progress[0], found.progress[-1]
     assert first.renders == 1
     assert first.rho_stft == pytest.approx(found.start.rho_stft)
@@ -168,20 +168,20 @@ class Watched:
         self.target.score(values, out)
 
 
-def test_no_patch_of_the_levels_is_scored_twice_nor_one_with_another_inert_knob(misheard: NDArray[np.int64]) -> None:
+def test_no_patch_of_the_levels_is_scored_twice_nor_one_with_another_inert_knob(wrong: NDArray[np.int64]) -> None:
     rows: list[NDArray[np.float64]] = []
     make_target = PAPER.make_target
     assert make_target
     watched = replace(PAPER, make_target=lambda sound, note, rate: Watched(make_target(sound, note, rate), rows))
-    refine.refine(watched, sound(PAPER, misheard[::-1]), uniform(PAPER), renders=3000, levels_only=True, workers=1)
+    refine.refine(watched, sound(PAPER, wrong[::-1]), uniform(PAPER), renders=3000, levels_only=True, workers=1)
     scored = PAPER.space.canonical(PAPER.space.levels_of_values(np.concatenate(rows)[:2000]))
     assert len(np.unique(scored, axis=0)) == 2000
 
 
-def test_renders_alone_are_repeatable_on_any_number_of_threads(misheard: NDArray[np.int64]) -> None:
+def test_renders_alone_are_repeatable_on_any_number_of_threads(wrong: NDArray[np.int64]) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, 16384)
     runs = [
-        refine.refine(PAPER, noise, around(PAPER, misheard), renders=2500, seed=seed, workers=workers)
+        refine.refine(PAPER, noise, around(PAPER, wrong), renders=2500, seed=seed, workers=workers)
         for seed, workers in ((7, 1), (7, 2), (8, 1))
     ]
     one, same, other = ([(step.renders, step.distance) for step in run.progress] for run in runs)
@@ -191,10 +191,10 @@ def test_renders_alone_are_repeatable_on_any_number_of_threads(misheard: NDArray
     assert runs[0].stopped == "its 2,500 renders are used up"
 
 
-def test_it_ends_when_its_time_is_over(misheard: NDArray[np.int64], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_ends_when_its_time_is_over(wrong: NDArray[np.int64], monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = itertools.count()
     monkeypatch.setattr(evaluator, "time", SimpleNamespace(perf_counter=lambda: 0.01 * next(ticks)))
-    found = refine.refine(WITHOUT_SOLVER, sound(PAPER, misheard), uniform(PAPER), seconds=2.0)
+    found = refine.refine(WITHOUT_SOLVER, sound(PAPER, wrong), uniform(PAPER), seconds=2.0)
     assert 2.0 <= found.seconds < 2.1
     assert found.stopped == "its 2 s are over"
 
@@ -214,12 +214,12 @@ def test_it_ends_when_it_cannot_improve() -> None:
             )
 
 
-def test_an_interrupt_ends_it_and_it_gives_what_it_has(misheard: NDArray[np.int64]) -> None:
+def test_an_interrupt_ends_it_and_it_gives_what_it_has(wrong: NDArray[np.int64]) -> None:
     def watch(now: Progress) -> None:
         if now.renders > 1000:
             raise KeyboardInterrupt
 
-    found = refine.refine(WITHOUT_SOLVER, sound(PAPER, misheard), uniform(PAPER), seconds=60, watch=watch)
+    found = refine.refine(WITHOUT_SOLVER, sound(PAPER, wrong), uniform(PAPER), seconds=60, watch=watch)
     assert found.stopped == "it was interrupted"
     assert 1000 < found.renders < 3000
     assert found.best[0].rho_stft > found.start.rho_stft
@@ -233,7 +233,7 @@ def test_the_first_is_the_network_however_little_it_may_cost(budget: dict[str, f
     assert [list(candidate.levels) for candidate in found.best] == [list(RIGHT)]
 
 
-def test_a_solver_of_the_synths_own_sounds_comes_first(hidden: NDArray[np.int64], misheard: NDArray[np.int64]) -> None:
+def test_a_solver_of_the_synths_own_sounds_comes_first(hidden: NDArray[np.int64], wrong: NDArray[np.int64]) -> None:
     solver = PAPER.solver
     assert solver
     own = sound(PAPER, hidden)
@@ -249,15 +249,15 @@ def test_a_solver_of_the_synths_own_sounds_comes_first(hidden: NDArray[np.int64]
     def solved_by(solve: Callable[..., NDArray[np.float64]]) -> Synth:
         return replace(PAPER, solver=replace(solver, solve=solve))
 
-    found = refine.refine(solved_by(solve), own, around(PAPER, misheard), seconds=30)
+    found = refine.refine(solved_by(solve), own, around(PAPER, wrong), seconds=30)
     assert (found.method, found.best[0].residual_db < -80, asked) == ("pursuit", True, [(16384, 23, True)])
     np.testing.assert_array_equal(found.best[0].levels, hidden)
     foreign = np.random.default_rng(1).normal(0, 0.1, 16384)
     for sound_of, synth in ((foreign, solved_by(solve)), (own, solved_by(lambda *_: np.empty((0, 23))))):
-        found = refine.refine(synth, sound_of, around(PAPER, misheard), seconds=30, renders=1000)
+        found = refine.refine(synth, sound_of, around(PAPER, wrong), seconds=30, renders=1000)
         assert found.method == "search"
     timeless = solved_by(lambda *_: pytest.fail("it has no time"))
-    assert refine.refine(timeless, own, around(PAPER, misheard), renders=1000).method == "search"
+    assert refine.refine(timeless, own, around(PAPER, wrong), renders=1000).method == "search"
 
 
 # -- its parts -----------------------------------------------------------------------------------

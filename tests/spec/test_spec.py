@@ -81,7 +81,7 @@ def test_levels_and_values_of_a_whole_space_go_there_and_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "message"),
     [
         ([1.0, 0.0, 401.0], ["pitch", "401 Hz", "100..400 Hz"]),
         ([0.5, 0.0, 100.0], ["rate", "0.5 Hz", "1..30 Hz"]),
@@ -89,10 +89,10 @@ def test_levels_and_values_of_a_whole_space_go_there_and_back() -> None:
         ([1.0, float("inf"), 100.0], ["depth", "inf Hz", "0..100 Hz"]),
     ],
 )
-def test_a_value_outside_its_range_is_named_with_its_unit_and_range(row: list[float], told: list[str]) -> None:
+def test_a_value_outside_its_range_is_named_with_its_unit_and_range(row: list[float], message: list[str]) -> None:
     with pytest.raises(UsageError) as error:
         small().check_values([[1.0, 0.0, 100.0], row])
-    assert all(part in str(error.value) for part in [*told, "patch 1"])
+    assert all(part in str(error.value) for part in [*message, "patch 1"])
 
 
 def test_a_value_off_its_end_by_rounding_is_set_to_it() -> None:
@@ -114,7 +114,7 @@ def test_levels_outside_their_range_or_not_integers_are_refused() -> None:
         small().check_levels([[0.5, 0.0, 0.0]])
 
 
-def test_a_parameter_is_not_heard_under_the_condition_it_names() -> None:
+def test_a_parameter_is_inactive_under_the_condition_it_names() -> None:
     levels = [[2, 0, 1], [2, 1, 1]]
     assert small().active(levels).tolist() == [[False, True, True], [True, True, True]]
     assert small().canonical(levels).tolist() == [[0, 0, 1], [2, 1, 1]]
@@ -182,7 +182,7 @@ def test_what_does_not_describe_a_parameter_is_refused(fields: dict[str, object]
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"low": 2.0, "high": 1.0}, "must be below high"),
         ({"low": 0.0, "high": 1.0, "curve": "exponential"}, "start above 0"),
@@ -194,8 +194,8 @@ def test_what_does_not_describe_a_parameter_is_refused(fields: dict[str, object]
         ({"low": float("nan"), "high": 1.0}, "must be below high"),
     ],
 )
-def test_an_impossible_parameter_is_refused_by_name(fields: dict[str, object], told: str) -> None:
-    with pytest.raises(UsageError, match=rf"odd: .*{told}"):
+def test_an_impossible_parameter_is_refused_by_name(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=rf"odd: .*{message}"):
         Param("odd", "o", **fields)  # type: ignore[arg-type]
 
 
@@ -207,7 +207,7 @@ def test_a_space_refuses_two_of_a_name_and_conditions_on_nothing() -> None:
         ParamSpace([rate])
 
 
-def test_an_unknown_name_is_told_with_those_there_are() -> None:
+def test_an_unknown_name_is_refused_with_a_list_of_the_known() -> None:
     with pytest.raises(UsageError, match="no parameter 'pich'; there are rate, depth, pitch"):
         small()["pich"]
 

@@ -69,8 +69,8 @@ def test_whitening_takes_off_level_and_envelope_and_keeps_the_phases() -> None:
     np.testing.assert_allclose(whitened[1], whitened[0], rtol=0.05, atol=0.05 * whitened.std())
     loudness = np.sqrt(np.mean(whitened[0, :6144].reshape(24, -1) ** 2, axis=1))[2:]
     assert loudness.max() / loudness.min() < 1.2  # of a tone that has lost 12 dB meanwhile
-    heard = np.sin(2 * np.pi * 1024 * t)[front.HOP :]
-    assert np.corrcoef(whitened[0, 1024:6144], heard[1024:6144])[0, 1] > 0.97
+    sampled = np.sin(2 * np.pi * 1024 * t)[front.HOP :]
+    assert np.corrcoef(whitened[0, 1024:6144], sampled[1024:6144])[0, 1] > 0.97
     np.testing.assert_allclose(in_time[0] - in_time[1], 2 * np.log(100), atol=0.05)
 
 
@@ -95,8 +95,8 @@ def correlation(
     )
     t = (front.HOP + at) / FORMAT.sample_rate  # it begins a hop late
     turns = f * t + b / (2 * np.pi * v) * (1 - np.cos(2 * np.pi * v * t))
-    heard = np.interp(at, np.arange(len(x)), x)
-    return complex((heard * np.exp(-2j * np.pi * harmonic * turns)).sum() / np.sqrt(len(at)))
+    sampled = np.interp(at, np.arange(len(x)), x)
+    return complex((sampled * np.exp(-2j * np.pi * harmonic * turns)).sum() / np.sqrt(len(at)))
 
 
 def test_a_matched_filter_answers_as_the_plain_sum_does() -> None:
@@ -214,7 +214,7 @@ def test_before_training_a_token_says_the_levels_of_its_atom() -> None:
     assert np.asarray(mixed).argmax(axis=3).tolist() == [[[3, 0, 15]] * 4]
 
 
-def test_it_hears_no_other_synth() -> None:
+def test_it_is_for_no_other_synth() -> None:
     with pytest.raises(UsageError, match="paper only"):
         networks.build("Atoms", synths.load("sine").space, FORMAT, own=PAPER.networks)
     with pytest.raises(UsageError, match="paper only"):

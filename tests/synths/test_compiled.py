@@ -53,7 +53,7 @@ def patches(count: int) -> NDArray[np.float32]:
     return PAPER.render(PAPER.space.values_of_levels(sampling.draw(PAPER.space, 5, 0, count, sampling.TEST)))
 
 
-def assert_hears_the_same(native: Model, reference: Model, sounds: NDArray[np.float32]) -> None:
+def assert_infers_the_same(native: Model, reference: Model, sounds: NDArray[np.float32]) -> None:
     """But for what lies between two whole numbers in the demodulated sound: sums in another order decide otherwise."""
     wanted = np.stack(reference.predict(sounds), axis=1)
     worst = [
@@ -74,10 +74,10 @@ def changed(data: bytes, folder: Path, *pairs: tuple[str, str]) -> Path:
     return file
 
 
-# -- what it hears -------------------------------------------------------------------------------
+# -- what it infers ------------------------------------------------------------------------------
 
 
-def test_the_shipped_model_is_heard_natively_on_the_cpu_unless_another_way_is_asked_for(
+def test_the_shipped_model_is_computed_natively_on_the_cpu_unless_another_way_is_asked_for(
     native: Model, reference: Model
 ) -> None:
     assert (native.engine, reference.engine) == ("native", "onnxruntime")
@@ -105,25 +105,25 @@ def test_on_a_machine_with_cuda_it_is_so_unless_cuda_is_asked_for(monkeypatch: p
         assert (model.device, model.engine) == ("cuda", engine)
 
 
-def test_patches_are_heard_as_onnxruntime_hears_them(native: Model, reference: Model) -> None:
-    assert_hears_the_same(native, reference, patches(64))
+def test_patches_are_inferred_as_by_onnxruntime(native: Model, reference: Model) -> None:
+    assert_infers_the_same(native, reference, patches(64))
 
 
-@pytest.mark.parametrize("heard", [0, 1, 2, 129, 130, 1147, 4096, 6143, 6272, 6273, 6529, 8192, 16383])
-def test_the_silence_after_a_sound_may_begin_anywhere(native: Model, reference: Model, heard: int) -> None:
-    assert_hears_the_same(native, reference, np.where(np.arange(SAMPLES) < heard, patches(3), np.float32(0)))
+@pytest.mark.parametrize("audible", [0, 1, 2, 129, 130, 1147, 4096, 6143, 6272, 6273, 6529, 8192, 16383])
+def test_the_silence_after_a_sound_may_begin_anywhere(native: Model, reference: Model, audible: int) -> None:
+    assert_infers_the_same(native, reference, np.where(np.arange(SAMPLES) < audible, patches(3), np.float32(0)))
 
 
 @pytest.mark.parametrize("gain", [1e-20, 1e-4, 0.1, 30.0, 1000.0])
-def test_sounds_of_any_level_are_heard_the_same(native: Model, reference: Model, gain: float) -> None:
-    assert_hears_the_same(native, reference, np.float32(gain) * patches(3))
+def test_sounds_of_any_level_are_inferred_the_same(native: Model, reference: Model, gain: float) -> None:
+    assert_infers_the_same(native, reference, np.float32(gain) * patches(3))
 
 
-def test_what_no_synth_makes_is_heard_the_same(native: Model, reference: Model) -> None:
+def test_what_no_synth_makes_is_inferred_the_same(native: Model, reference: Model) -> None:
     rng, at = np.random.default_rng(1), np.arange(SAMPLES)
     click = np.where(at == 9000, 1.0, 0.0)
     sounds = [rng.normal(0, 0.2, SAMPLES), np.sin(at * 0.3), np.sign(np.sin(at * 0.03)), np.full(SAMPLES, 0.5), click]
-    assert_hears_the_same(native, reference, np.array(sounds, np.float32))
+    assert_infers_the_same(native, reference, np.array(sounds, np.float32))
 
 
 def test_a_sound_leaves_nothing_for_the_next(native: Model) -> None:
@@ -154,11 +154,11 @@ def test_it_lets_other_threads_run(made: Made) -> None:
     assert network is not None
     sound = patches(1)[0]
 
-    def hear() -> None:
+    def infer() -> None:
         for _ in range(50):
             network.infer(sound)
 
-    assert ticks_during(hear) > 1
+    assert ticks_during(infer) > 1
 
 
 # -- which files it knows ------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def test_weights_are_read_as_they_stand_in_the_file_by_their_names_in_keras(data
 def test_a_file_without_the_names_is_left_to_onnxruntime(data: bytes, tmp_path: Path, reference: Model) -> None:
     model = load_model(changed(data, tmp_path, ("last/kernel", "lost/kernel")), "cpu")
     assert model.engine == "onnxruntime"
-    assert_hears_the_same(model, reference, patches(2))
+    assert_infers_the_same(model, reference, patches(2))
 
 
 def test_a_file_whose_names_mislead_is_left_to_onnxruntime(data: bytes, tmp_path: Path, reference: Model) -> None:
@@ -187,7 +187,7 @@ def test_a_file_whose_names_mislead_is_left_to_onnxruntime(data: bytes, tmp_path
     swapped = [(names[0], names[1]), (names[2], names[3]), (names[1], names[2])]
     model = load_model(changed(data, tmp_path, *swapped), "cpu")
     assert model.engine == "onnxruntime"
-    assert_hears_the_same(model, reference, patches(2))
+    assert_infers_the_same(model, reference, patches(2))
 
 
 def test_a_file_of_another_space_is_left_to_onnxruntime(tiny_file: Path) -> None:

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 import reference
 from inversynth import synths
 from inversynth.audio.files import read_file
-from inversynth.audio.onsets import window
+from inversynth.audio.windows import window
 from inversynth.synths import sampling
-from inversynth.synths.paper import pursuit
+from inversynth.synths.paper import dictionary, pursuit
 from inversynth.synths.paper.table import FORMAT, SPACE, WAVEFORMS
 
 PAPER = synths.load("paper")
@@ -51,21 +51,21 @@ def solved(levels: NDArray[np.int64], off: int = 1) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("number", range(6))
 def test_the_levels_come_out_exactly_though_every_guess_is_wrong(number: int) -> None:
-    # A decay to a low sustain, a release: all is heard. (Of an attack that the note's end cuts short, nothing follows.)
+    # A decay to a low sustain, a release: all is audible. (Nothing follows an attack that the note's end cuts short.)
     levels = patches(6, attack=number + 1, decay=3, sustain=6, release=5)[number]
     found = SPACE.levels_of_values(solved(levels))[0]
-    heard = SPACE.active(levels[None])[0]
-    assert (found[heard] == levels[heard]).all()
+    active = SPACE.active(levels[None])[0]
+    assert (found[active] == levels[active]).all()
 
 
 @pytest.mark.parametrize("attack", [0, 12, 15])
 def test_the_shortest_attack_and_those_that_the_end_of_the_note_cuts_short(attack: int) -> None:
     levels = patches(2, attack=attack)[1]
     found = SPACE.levels_of_values(solved(levels))[0]
-    heard = SPACE.active(levels[None])[0]
+    active = SPACE.active(levels[None])[0]
     if attack:
-        heard[[COLUMN["decay"], COLUMN["sustain"]]] = False
-    assert (found[heard] == levels[heard]).all()
+        active[[COLUMN["decay"], COLUMN["sustain"]]] = False
+    assert (found[active] == levels[active]).all()
 
 
 def test_a_low_pass_two_levels_off_is_found_by_way_of_the_atoms() -> None:
@@ -90,17 +90,17 @@ def test_the_sound_of_another_implementation_of_the_synth() -> None:
     row = dict(zip(SPACE.names, SPACE.values_of_levels(levels[None])[0].tolist(), strict=True))
     sound = reference.paper(row, FORMAT.sample_rate, FORMAT.samples)[0].astype(np.float32)
     found = SPACE.levels_of_values(pursuit.solve(sound, guesses(levels)))[0]
-    heard = SPACE.active(levels[None])[0]
-    assert (found[heard] == levels[heard]).all()
+    active = SPACE.active(levels[None])[0]
+    assert (found[active] == levels[active]).all()
 
 
 def test_atoms_are_oscillators_under_their_envelope() -> None:
-    t = np.arange(pursuit.HEAD) / FORMAT.sample_rate
+    t = np.arange(dictionary.HEAD) / FORMAT.sample_rate
     patch = dict(zip(SPACE.names, SPACE.values_of_levels(np.full((1, len(SPACE)), 4))[0].tolist(), strict=True))
     for number, name in enumerate(WAVEFORMS):
         plain = t * reference.waveform(name, reference.phases(patch, name, t))
         seen = np.convolve(plain, [1.0, 2.0, 1.0])[: len(t)]
-        atom = pursuit.atoms(number, np.array([256 * 4 + 16 * 4 + 4]), pursuit.ATTACKING)[0]
+        atom = dictionary.atoms(number, np.array([256 * 4 + 16 * 4 + 4]), dictionary.ATTACKING)[0]
         assert np.mean(np.abs(atom - seen) > 1e-4) < 0.005, name  # an edge may fall on the other side of a sample
 
 
@@ -112,7 +112,7 @@ def test_what_the_synth_did_not_make_is_left_to_others() -> None:
         assert pursuit.solve(sound, likely, seconds=1.0).shape == (0, len(SPACE))
 
 
-@pytest.mark.parametrize("samples", [0, 1, pursuit.HEAD - 1])
+@pytest.mark.parametrize("samples", [0, 1, dictionary.HEAD - 1])
 def test_too_short_a_sound_and_silence_give_nothing(samples: int) -> None:
     likely = guesses(patches(1)[0])
     assert not len(pursuit.solve(np.ones(samples, np.float32), likely))
@@ -131,7 +131,7 @@ def test_a_gater_shows_where_it_closes() -> None:
     levels = patches(16)
     levels[:, COLUMN["gate_frequency"]] = range(16)
     for level, sound in enumerate(PAPER.render(SPACE.values_of_levels(levels))):
-        possible = pursuit._possible_gates(sound)
+        possible = dictionary.possible_gates(sound)
         assert possible[level]
         assert possible.sum() <= 3  # the slowest never closes in a second, and is always possible
 

@@ -226,7 +226,7 @@ def test_a_change_of_values_makes_no_click(other: dict[str, float], at: int) -> 
 
     whole = [PAPER.render(values, 48000, 0.2)[0] for values in (before, after)]
     assert above_the_note(changed) < above_the_note(whole[0]) + 4
-    assert above_the_note(np.where(np.arange(9600) < at, *whole)) > above_the_note(changed) + 20  # a click is heard
+    assert above_the_note(np.where(np.arange(9600) < at, *whole)) > above_the_note(changed) + 20  # a click is audible
 
 
 def test_after_a_change_the_sound_is_that_of_the_new_values_at_phases_that_went_on() -> None:
@@ -373,7 +373,7 @@ def test_an_impossible_length_is_refused(seconds: float) -> None:
         PAPER.render(random_patches(1), seconds=seconds)
 
 
-def test_an_unknown_synth_is_told_with_those_there_are() -> None:
+def test_an_unknown_synth_is_refused_with_a_list_of_the_known() -> None:
     with pytest.raises(UsageError, match="no synth 'papre'; there are paper, sine"):
         synths.load("papre")
 
@@ -391,7 +391,7 @@ def test_the_sine_synth_is_its_formula(rate: int) -> None:
 
 
 @pytest.mark.parametrize("name", synths.names())
-def test_a_parameter_that_a_space_calls_not_heard_is_not_heard(name: str) -> None:
+def test_a_parameter_that_a_space_calls_inactive_is_inaudible(name: str) -> None:
     space = synths.load(name).space
     levels = sampling.draw(space, 8, 0, 200)
     silencing = [space.index(p.inert_when[0]) for p in space if isinstance(p.inert_when, tuple)]
@@ -402,7 +402,7 @@ def test_a_parameter_that_a_space_calls_not_heard_is_not_heard(name: str) -> Non
     assert all(space.active(levels)[:, i].mean() <= 0.5 for i, p in enumerate(space) if p.inert_when)
 
 
-def test_a_parameter_that_a_space_calls_heard_is_heard() -> None:
+def test_a_parameter_that_a_space_calls_active_is_audible() -> None:
     levels = np.full((1, 23), 7)
     sound = PAPER.render(SPACE.values_of_levels(levels))
     for i, name in enumerate(SPACE.names):

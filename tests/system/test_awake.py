@@ -135,9 +135,9 @@ def state(process: int) -> str | None:
 @linux
 @pytest.mark.usefixtures("without_file")
 def test_what_the_system_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: SimpleQueue[str | None] = SimpleQueue()
-    _occupy(max(os.sched_getaffinity(0)) + 1000, os.SCHED_IDLE, 0, sys.exit, told)  # there is no such processor
-    refusal = told.get()
+    outcomes: SimpleQueue[str | None] = SimpleQueue()
+    _occupy(max(os.sched_getaffinity(0)) + 1000, os.SCHED_IDLE, 0, sys.exit, outcomes)  # there is no such processor
+    refusal = outcomes.get()
     assert refusal is not None
     helper = SimpleNamespace(pipe=SimpleNamespace(recv=lambda: refusal), end=lambda: None)
     monkeypatch.setattr("inversynth.system.awake.Helper", lambda _: helper)

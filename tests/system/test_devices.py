@@ -14,8 +14,8 @@ from inversynth.system import devices
 def test_quiet_discards_what_c_libraries_write(capfd: pytest.CaptureFixture[str]) -> None:
     with devices.quiet():
         os.write(2, b"Cannot connect to server socket\n")
-    os.write(2, b"heard\n")
-    assert capfd.readouterr().err == "heard\n"
+    os.write(2, b"written\n")
+    assert capfd.readouterr().err == "written\n"
 
 
 def test_quiet_threads_leave_standard_error_as_it_was(capfd: pytest.CaptureFixture[str]) -> None:
@@ -25,11 +25,11 @@ def test_quiet_threads_leave_standard_error_as_it_was(capfd: pytest.CaptureFixtu
     first.__exit__(None, None, None)
     os.write(2, b"chatter")
     second.__exit__(None, None, None)
-    os.write(2, b"heard")
-    assert capfd.readouterr().err == "heard"
+    os.write(2, b"written")
+    assert capfd.readouterr().err == "written"
 
 
-def test_what_the_command_says_is_heard_while_libraries_are_quiet() -> None:
+def test_what_the_command_writes_is_shown_while_libraries_are_quiet() -> None:
     code = """
 import os, sys
 from inversynth import cli

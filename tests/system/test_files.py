@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from inversynth.errors import InversynthError, UsageError
-from inversynth.system.files import check_types, read_json, sweep, wav, writing
+from inversynth.system.files import check_types, read_json, remove_stale, wav, writing
 
 
 def test_a_file_appears_whole_with_the_folders_it_needs(tmp_path: Path) -> None:
@@ -50,10 +50,10 @@ def test_only_a_plain_file_is_ever_replaced(tmp_path: Path, kind: str) -> None:
     assert not target.is_file()
 
 
-def test_sweeping_removes_what_killed_processes_left_and_nothing_else(tmp_path: Path) -> None:
+def test_only_the_temporary_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
     for name in (".audio-000001.4711.tmp.npy", ".last.12.tmp.npz", ".mine.tmp.txt", "a.1.tmp.npy", ".hidden"):
         (tmp_path / name).touch()
-    sweep(tmp_path)
+    remove_stale(tmp_path)
     assert sorted(file.name for file in tmp_path.iterdir()) == [".hidden", ".mine.tmp.txt", "a.1.tmp.npy"]
 
 

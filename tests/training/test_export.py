@@ -82,16 +82,16 @@ def test_networks_with_a_fitted_front_end_are_exported_as_they_were_fitted(
     monkeypatch.setattr(trainer, "FITTED", 64)
     train(Settings("sine", model, epochs=1, steps=4, batch_size=16, validation=16), SINE, tmp_path / "run")
     assert export(tmp_path / "run", tmp_path / "model.onnx") <= 1e-4
-    heard = load_model(tmp_path / "model.onnx", "cpu").predict(audio(16))
-    assert max(np.ptp(row, axis=0).max() for row in heard) > 1e-3  # it tells sounds apart
+    probabilities = load_model(tmp_path / "model.onnx", "cpu").predict(audio(16))
+    assert max(np.ptp(row, axis=0).max() for row in probabilities) > 1e-3  # it tells sounds apart
 
 
 @pytest.mark.parametrize("count", [1, 70])
 def test_the_file_answers_as_keras_does(file: Path, sine_run: Path, count: int) -> None:
-    heard = audio(count)
+    sounds = audio(count)
     model = load_model(file, "cpu")
     model.require(SINE)
-    for mine, theirs in zip(model.predict(heard), keras_probabilities(sine_run, heard), strict=True):
+    for mine, theirs in zip(model.predict(sounds), keras_probabilities(sine_run, sounds), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-4)
         np.testing.assert_allclose(mine.sum(axis=1), 1.0, atol=1e-5)
 
@@ -103,9 +103,9 @@ def test_a_calibrated_file_answers_at_the_temperatures_that_it_names(sine_run: P
     assert len(temperatures) == len(SINE.space)
     network = networks.build("C1", SINE.space, SINE.format)
     network.set_weights(load_arrays(sine_run / "best.npz")[0])
-    heard = audio(20)
+    sounds = audio(20)
     heads = networks.Heads(SINE.space, temperatures=temperatures)
-    for ours, theirs in zip(heads.probabilities(network.predict_on_batch(heard)), model.predict(heard), strict=True):
+    for ours, theirs in zip(heads.probabilities(network.predict_on_batch(sounds)), model.predict(sounds), strict=True):
         np.testing.assert_allclose(theirs, np.asarray(ours), atol=1e-4)
 
 
@@ -113,9 +113,9 @@ def test_a_run_with_the_papers_loss_is_exported_as_distributions(tmp_path: Path)
     settings = Settings("sine", "C1", epochs=1, steps=2, batch_size=8, validation=16, warmup_steps=1, loss="sigmoid")
     train(settings, SINE, tmp_path / "run")
     export(tmp_path / "run", tmp_path / "model.onnx")
-    heard = audio(3)
-    made = load_model(tmp_path / "model.onnx").predict(heard)
-    for mine, theirs in zip(made, keras_probabilities(tmp_path / "run", heard, sigmoid=True), strict=True):
+    sounds = audio(3)
+    made = load_model(tmp_path / "model.onnx").predict(sounds)
+    for mine, theirs in zip(made, keras_probabilities(tmp_path / "run", sounds, sigmoid=True), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-4)
         np.testing.assert_allclose(mine.sum(axis=1), 1.0, atol=1e-5)
 
@@ -151,7 +151,7 @@ def test_a_run_that_lacks_a_file_or_has_it_damaged_is_refused(run: Path, tmp_pat
         export(run, tmp_path / "model.onnx")
 
 
-def test_the_command_writes_beside_the_run_and_overwrites_only_when_told(
+def test_the_command_writes_beside_the_run_and_overwrites_only_when_asked(
     run: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["export", str(run)]) == 0

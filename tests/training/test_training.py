@@ -358,10 +358,10 @@ def test_how_many_threads_make_batches_changes_nothing(threads: int, monkeypatch
 
 
 def test_what_is_made_in_threads_comes_in_order_and_not_far_ahead() -> None:
-    begun: list[int] = []
+    made: list[int] = []
 
     def make(i: int) -> int:
-        begun.append(i)
+        made.append(i)
         time.sleep(0.01 * (i % 3))
         if i == 20:
             raise UsageError("the disk went away")
@@ -370,7 +370,7 @@ def test_what_is_made_in_threads_comes_in_order_and_not_far_ahead() -> None:
     items = in_order(make, ((i,) for i in itertools.count()), threads=3)
     for i in range(20):
         assert next(items) == i
-        assert max(begun) <= i + 3
+        assert max(made) <= i + 3
     with pytest.raises(UsageError, match="went away"):
         next(items)
     assert list(in_order(make, [(i,) for i in range(5)], threads=3)) == [0, 1, 2, 3, 4]
@@ -479,20 +479,20 @@ def test_augmented_sounds_are_a_share_of_them_and_the_same_each_time() -> None:
     assert not np.array_equal(first, next(source.batches(after))[0][0])
 
 
-def test_sounds_in_part_are_a_share_of_them_and_silent_after_a_time() -> None:
+def test_truncated_sounds_are_a_share_of_all_and_silent_after_a_time() -> None:
     settings = dataclasses.replace(SMALL, partial=0.5, batch_size=200, validation=400)
     plain = FreshSounds(SINE, dataclasses.replace(settings, partial=0.0)).validation[0]
-    heard = FreshSounds(SINE, settings).validation[0]
-    changed = np.any(heard != plain, axis=1)
+    truncated = FreshSounds(SINE, settings).validation[0]
+    changed = np.any(truncated != plain, axis=1)
     assert changed.mean() == pytest.approx(0.5, abs=0.08)
     rate = SINE.format.sample_rate
-    ends = np.array([np.flatnonzero(row)[-1] / rate for row in heard[changed]])
+    ends = np.array([np.flatnonzero(row)[-1] / rate for row in truncated[changed]])
     assert ends.min() >= 0.058
     assert np.median(ends) == pytest.approx(0.245, abs=0.06)  # evenly in the logarithm of 0.06 to 1 s
     same = np.array(
         [
             np.array_equal(row[: round(end * rate)], sound[: round(end * rate)])
-            for row, sound, end in zip(heard[changed], plain[changed], ends, strict=True)
+            for row, sound, end in zip(truncated[changed], plain[changed], ends, strict=True)
         ]
     )
     assert same.mean() == pytest.approx(0.75, abs=0.12)  # the others begin a little late, or have lost their beginning

@@ -1,4 +1,4 @@
-"""Training, export and prediction for a space that is nothing like the smallest: uneven, categorical, told the note."""
+"""Training, export and prediction for an uneven space with categorical parameters, and for networks with notes."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class AnyKey:
 
 
 KEYED = dataclasses.replace(UNEVEN, prior=AnyKey(), note=Note(60, 100, 0.05))
-TOLD = dataclasses.replace(SMALL, note=True)
+NOTED = dataclasses.replace(SMALL, note=True)
 
 
 @pytest.fixture(scope="module")
@@ -279,14 +279,14 @@ class Variations:
         return Drawn(sampling.draw(space, seed, start, count, stream), notes, items // 2)
 
 
-def test_of_a_dataset_what_failed_and_the_families_of_the_validation_set_are_left_out_and_notes_are_told(
+def test_of_a_dataset_what_failed_and_the_families_of_the_validation_set_are_left_out_and_notes_are_given(
     tmp_path: Path,
 ) -> None:
     synth = dataclasses.replace(UNEVEN, prior=Variations())
     dataset = render_dataset(DatasetSettings(synth, 60, seed=2), tmp_path / "data")
     good = np.flatnonzero(~dataset.failed)
     assert 0 < len(good) < 60
-    settings = dataclasses.replace(TOLD, data=str(tmp_path / "data"), validation=9, batch_size=4)
+    settings = dataclasses.replace(NOTED, data=str(tmp_path / "data"), validation=9, batch_size=4)
     source = DatasetSounds(dataset, synth, settings)
     held_out = good[-9:]
     np.testing.assert_array_equal(source.validation[1], dataset.levels[held_out])
@@ -312,8 +312,8 @@ def test_patches_of_the_families_of_the_validation_set_are_not_trained_on() -> N
 # -- notes ---------------------------------------------------------------------------------------
 
 
-def test_sounds_are_played_by_the_notes_of_the_prior_and_a_network_that_is_told_them_gets_them() -> None:
-    (inputs, levels), _ = next(FreshSounds(KEYED, TOLD).batches(0))
+def test_sounds_are_played_by_the_notes_of_the_prior_and_a_network_that_takes_them_gets_them() -> None:
+    (inputs, levels), _ = next(FreshSounds(KEYED, NOTED).batches(0))
     assert isinstance(inputs, list)
     audio, notes = inputs
     assert notes.shape == (8, 3)
@@ -324,7 +324,7 @@ def test_sounds_are_played_by_the_notes_of_the_prior_and_a_network_that_is_told_
 
 
 def test_a_synth_whose_prior_draws_no_notes_plays_its_own() -> None:
-    (inputs, _), _ = next(FreshSounds(SINE, dataclasses.replace(TOLD, synth="sine")).batches(0))
+    (inputs, _), _ = next(FreshSounds(SINE, dataclasses.replace(NOTED, synth="sine")).batches(0))
     np.testing.assert_array_equal(inputs[1], np.tile(np.array(SINE.note.row, np.float32), (8, 1)))
 
 
@@ -338,19 +338,19 @@ def test_the_note_reaches_the_network_as_shares_and_a_long_hold_is_as_an_endless
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of a network that is told the note, and its exported model."""
-    folder = tmp_path_factory.mktemp("runs") / "told"
-    assert train(dataclasses.replace(TOLD, learning_rate=0.02), KEYED, folder)
+def noted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of a network that takes the note, and its exported model."""
+    folder = tmp_path_factory.mktemp("runs") / "noted"
+    assert train(dataclasses.replace(NOTED, learning_rate=0.02), KEYED, folder)
     assert export(folder, folder / "model.onnx", KEYED, calibrate=20) <= 1e-3
     return folder
 
 
-def test_a_model_that_is_told_the_note_takes_it_as_a_second_input_and_says_so(told: Path) -> None:
-    proto = onnx.load(told / "model.onnx")
+def test_a_model_that_takes_the_note_takes_it_as_a_second_input_and_says_so(noted: Path) -> None:
+    proto = onnx.load(noted / "model.onnx")
     assert [port.name for port in proto.graph.input] == ["audio", "note"]
     assert {entry.key: entry.value for entry in proto.metadata_props}["note"] == json.dumps(KEYED.note.to_data())
-    model = load_model(told, "cpu")
+    model = load_model(noted, "cpu")
     assert model.note == KEYED.note
     audio, _ = drawn(3)
     notes = np.array([[40, 90, 0.05], [79, 20, np.inf], [60, 100, 0.05]])
@@ -366,8 +366,8 @@ def test_a_model_that_is_told_the_note_takes_it_as_a_second_input_and_says_so(to
         model.predict(audio, np.ones((2, 3)))
 
 
-def test_a_model_whose_file_does_not_say_what_its_second_input_is_is_refused(told: Path, tmp_path: Path) -> None:
-    proto = onnx.load(told / "model.onnx")
+def test_a_model_whose_file_does_not_say_what_its_second_input_is_is_refused(noted: Path, tmp_path: Path) -> None:
+    proto = onnx.load(noted / "model.onnx")
     kept = [(entry.key, entry.value) for entry in proto.metadata_props]
     loud = json.dumps({**KEYED.note.to_data(), "velocity": 200})
     for text, reason in ((None, "inputs and outputs are not"), ("{}", "damaged"), (loud, "damaged")):
@@ -378,16 +378,16 @@ def test_a_model_whose_file_does_not_say_what_its_second_input_is_is_refused(tol
             load_model(tmp_path)
 
 
-def test_a_run_that_is_told_the_note_is_resumed_as_such(told: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(told, tmp_path / "run"))
+def test_a_run_that_takes_the_note_is_resumed_as_such(noted: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(noted, tmp_path / "run"))
     with pytest.raises(MismatchError, match="note True, not False"):
         train(dataclasses.replace(SMALL, epochs=3, learning_rate=0.02), KEYED, folder, resume=True)
-    assert train(dataclasses.replace(TOLD, epochs=3, learning_rate=0.02), KEYED, folder, resume=True)
+    assert train(dataclasses.replace(NOTED, epochs=3, learning_rate=0.02), KEYED, folder, resume=True)
 
 
-def test_a_network_of_a_synths_own_is_not_told_the_note(tmp_path: Path) -> None:
+def test_a_network_of_a_synths_own_does_not_take_the_note(tmp_path: Path) -> None:
     paper = synths.load("paper")
-    with pytest.raises(UsageError, match="Atoms can't be told the note; leave --note out"):
+    with pytest.raises(UsageError, match="Atoms can't take the note; leave --note out"):
         networks.build("Atoms", paper.space, paper.format, own=paper.networks, note=True)
 
 

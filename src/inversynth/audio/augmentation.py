@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import UsageError
 from ..spec import AudioFormat, Param, ParamSpace
 from .files import resample
-from .onsets import fit
+from .windows import fit
 
 Sounds = NDArray[np.float32]
 Degradation = Callable[[Sounds, int, np.random.Generator], Sounds]
@@ -27,7 +27,7 @@ KBITS = (32, 320)
 
 
 def level(db: float) -> Degradation:
-    """Louder by so many dB."""
+    """Louder by `db`."""
     gain = np.float32(10 ** (db / 20))
     return lambda sounds, rate, random: sounds * gain
 
@@ -38,7 +38,7 @@ def dc_offset(share: float) -> Degradation:
 
 
 def white_noise(snr_db: float) -> Degradation:
-    """Gaussian noise is added, so many dB below each sound's mean power."""
+    """Gaussian noise is added, `snr_db` below each sound's mean power."""
 
     def degrade(sounds: Sounds, rate: int, random: np.random.Generator) -> Sounds:
         rms = np.sqrt(np.mean(np.square(sounds, dtype=np.float64), axis=1, keepdims=True)) * 10 ** (-snr_db / 20)
@@ -139,7 +139,7 @@ def truncated(
 
 
 def _copied(sounds: Sounds, out: NDArray[np.float32] | None) -> Sounds:
-    """What is changed in place: `sounds`, if they are `out`, or else a copy of them, in `out` if it is given."""
+    """The array to change in place: `sounds` if it is `out`, else a copy, in `out` if that is given."""
     if out is None:
         return sounds.copy()
     if out is not sounds:
@@ -148,7 +148,7 @@ def _copied(sounds: Sounds, out: NDArray[np.float32] | None) -> Sounds:
 
 
 def late(ms: float) -> Degradation:
-    """Silence of so many milliseconds comes first; the end is cut."""
+    """Delayed by `ms` of silence; the end is cut."""
 
     def degrade(sounds: Sounds, rate: int, random: np.random.Generator) -> Sounds:
         samples = min(round(ms * rate / 1000), sounds.shape[1])

@@ -28,16 +28,16 @@ class DeviceSource(Source):
     sample_rate: in Hz, by default the device's own; block_samples: any, 0 leaves it to the device.
     Raises `UsageError`, saying what there is or what to do, if it can't be opened that way.
 
-    The device is opened in a process of its own: no Python of ours can delay its callback, and a PortAudio whose
+    The device is opened in a process of its own: no Python code here can delay its callback, and a PortAudio whose
     device or server is gone, which hangs and never finds another, is ended with it. Then `away` is True, and the same
-    device (see `Followed`) is looked for every `RETRY_S`, and resampled if it has another rate when it is back.
+    device (see `Followed`) is searched for every `RETRY_S`, and resampled if it has another rate when it is back.
     """
 
     DEAD_S = 3.0
-    """A device that delivers nothing for so long has stopped, whatever PortAudio says."""
+    """A device that delivers nothing for this long has stopped, even if PortAudio says otherwise."""
     RETRY_S = 1.0
     PATIENCE_S = 30.0
-    """So long opening a device may take."""
+    """How long opening a device may take."""
 
     def __init__(self, device: str, sample_rate: int | None = None, block_samples: int = BLOCK_SAMPLES) -> None:
         if sample_rate is not None:
@@ -48,10 +48,10 @@ class DeviceSource(Source):
         self._helper: Helper | None = Helper(serve, self._shared, device, sample_rate, block_samples)
         try:
             if not self._helper.pipe.poll(self.PATIENCE_S):
-                raise UsageError(f"can't open the audio input {device!r}: it hangs; is its server well?")
+                raise UsageError(f"can't open the audio input {device!r}: it hangs; restart its server")
             opened = self._helper.pipe.recv()
         except (EOFError, OSError):
-            opened = UsageError(f"can't open the audio input {device!r}: PortAudio crashed; is its server well?")
+            opened = UsageError(f"can't open the audio input {device!r}: PortAudio crashed; restart its server")
         except BaseException:
             self._helper.end()
             raise
@@ -69,7 +69,7 @@ class DeviceSource(Source):
         self._came = time.perf_counter()
 
     def read(self) -> NDArray[np.float32] | None:
-        """What has come since the last call, or nothing after `nap_s`."""
+        """The samples since the last call, or none after `nap_s`."""
         self._shared.wait(self.nap_s, self.patience)
         blocks = self._shared.take()
         now = time.perf_counter()
@@ -98,7 +98,7 @@ class DeviceSource(Source):
         self._retry_at = now + self.RETRY_S
 
     def _seek(self, now: float) -> None:
-        """Looks for the device, without waiting for the answer."""
+        """Searches for the device, without waiting for the answer."""
         if self._helper is None:
             if now >= self._retry_at:
                 self._shared.clear()
@@ -146,7 +146,8 @@ def serve(
     sample_rate: int | None,
     block_samples: int,
 ) -> None:
-    """Opens an input, tells that (or the error) by the pipe, and writes what comes into the ring until the pipe ends.
+    """Opens an input, reports that (or the error) through the pipe, and writes its blocks into the ring until the pipe
+    ends.
 
     device: an index or a part of a name, or one that was open before; of that any rate will do.
     """
@@ -156,7 +157,7 @@ def serve(
         names = device_names(rows)
         if isinstance(device, Followed):
             followed = device
-            followed.look(names)
+            followed.update(names)
         else:
             followed = Followed(names, rows.index(find_device(rows, device)))
         if followed.at is None:

@@ -1,7 +1,7 @@
-"""What is used of sounddevice and multiprocessing though they don't promise to keep it, all in one place.
+"""The private parts of sounddevice and multiprocessing that are used here, all in one place.
 
 Both hide what an audio thread without Python needs: sounddevice a stream whose callback is C, and multiprocessing the
-address of a semaphore, which C posts. Should a new version of either have moved something, it is mended here.
+address of a semaphore, which C posts. If a new version of either moves something, this is the place to adapt.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a note begins, and the window of sound that a model infers from: pure, for files and for live sound alike.
+"""Where a note begins, and its window of sound: the same for files and for live sound.
 
 The windows depend on the samples alone, not on the blocks they come in.
 """
@@ -11,37 +11,28 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..spec import AudioFormat
-from . import resampling
-
 HOP_S = 0.005
 """The level of a sound is taken in steps of this length."""
 REST_S = 0.05
-"""So long a silence ends a note."""
+"""A silence of this length ends a note."""
 LOOK_BACK_S = 0.1
-"""So far before the threshold is exceeded the beginning of a note is looked for."""
+"""How far before the threshold is exceeded the beginning of a note is searched for."""
 BEGIN_DB = -50.0
 """The level, from the threshold, at which a note begins out of perfect silence."""
 ATTACK_DB = 12.0
 """A rise this far above the last `REST_S`, within one step, is a new note even without silence before it."""
 RETRIGGER_DB = 18.0
-"""The same within the window of another note; of a thousand sounds of a synth that gates one rises so by itself."""
+"""The same within the window of another note; of a thousand sounds of a gated synth one rises by this within a note."""
 LEAD_S = 0.02
 """A note that begins within this time of the first sample is taken from the first sample."""
-QUIET_DB = -40.0
-"""In a recording a note exceeds this, relative to the recording's own level."""
-QUIET_BEGIN_DB = -30.0
-"""`BEGIN_DB` of a recording: 70 dB below its level; the ringing of resamplers before a note lies below that."""
 CLICK_HOPS = 2
 """What exceeds the threshold for fewer steps is a click."""
-RING_SAMPLES = resampling.HALF_SAMPLES
-"""So many samples before the end of a sound, at the lower of two rates, what comes next changes the other's."""
 CLIP = 1000.0
-"""Samples beyond this (+60 dBFS) are no sound."""
+"""Samples beyond this (+60 dBFS) are invalid."""
 
 
 def clean(block: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
-    """A block with what is no sound (NaN, infinite, beyond `CLIP`) as silence, and how many samples that were."""
+    """A block with its invalid samples (NaN, infinite, beyond `CLIP`) as silence, and how many there were."""
     if np.abs(block).max(initial=0.0) <= CLIP:  # which NaN is not
         return block, 0
     good = np.abs(block) <= CLIP
@@ -49,8 +40,8 @@ def clean(block: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
     return np.where(good, block, np.float32(0)), bad
 
 
-def _level(hop: NDArray[np.float32]) -> float:
-    """Half the range of some samples: the amplitude of what sounds, whatever constant it rides on."""
+def amplitude(hop: NDArray[np.float32]) -> float:
+    """Half the range of some samples: their amplitude, whatever constant offset they have."""
     return float(hop.max() - hop.min()) / 2
 
 
@@ -77,7 +68,7 @@ class Past:
 
 
 class Onset(NamedTuple):
-    """Something has begun to sound, `at` samples from the beginning of the stream; `level`: its amplitude so far."""
+    """Something has note to sound, `at` samples from the beginning of the stream; `level`: its amplitude so far."""
 
     at: int
     level: float
@@ -93,7 +84,7 @@ class Segment(NamedTuple):
     """The sound (n,) of a note from where it begins, as known `at` samples from the beginning of the stream.
 
     `whole`: its window is full (or the sound has ended), and no more of it will come; `sliding`: the latest window of a
-    note that began before it, which tells nothing of how it began.
+    note that began before it: the beginning of the note isn't in it.
     """
 
     at: int
@@ -111,11 +102,11 @@ class Capture:
     After silence a note begins when the level exceeds the threshold, and nothing else matters until its
     window is full. The window starts where the sound has left the noise before it, or has come within
     `begin_db` of the threshold. The next note begins after `REST_S` below the threshold, or with a clear attack
-    (`ATTACK_DB`); a sine gater, however deep and fast, never rises by so much in one step. A constant offset
+    (`ATTACK_DB`); a sine gater, however deep and fast, never rises by this much in one step. A constant offset
     is taken off the window. What sounds for less than two steps is a click and no note.
 
     stages_s: times since the note's beginning (s), rising, below `seconds`. With `retrigger`, an attack of
-    `RETRIGGER_DB` within the window of a note begins another, and no more is told of the first.
+    `RETRIGGER_DB` within the window of a note begins another, and the first has no more events.
     """
 
     def __init__(
@@ -159,7 +150,7 @@ class Capture:
 
     @property
     def due(self) -> int | None:
-        """How many samples on something of what sounds will be told, as far as that is known."""
+        """How many samples later the next `Segment` of this note is due; None if that isn't known."""
         if self._filled is None:
             return None
         return next((stage for stage in self._stages if stage > self._filled), len(self._window)) - self._filled
@@ -177,9 +168,9 @@ class Capture:
                 rest = rest[need:]
                 if len(self._part) == self._hop:
                     hop, self._part = self._part, self._part[:0]
-                    begun = self._step(hop, events)
-                    if begun is not None:
-                        rest = np.concatenate([begun, rest])
+                    note = self._step(hop, events)
+                    if note is not None:
+                        rest = np.concatenate([note, rest])
         return events
 
     def end(self) -> list[Event]:
@@ -195,7 +186,7 @@ class Capture:
         return events
 
     def _fill(self, samples: NDArray[np.float32], events: list[Event]) -> NDArray[np.float32]:
-        """Takes samples into the window, up to where something is to be told; returns those that are left."""
+        """Takes samples into the window, up to the next event; returns those that are left."""
         at = self._filled or 0
         stops = [stage for stage in self._stages if stage > at][:1]
         count = min(len(samples), min([*stops, (at // self._hop + 1) * self._hop, len(self._window)]) - at)
@@ -205,12 +196,12 @@ class Capture:
         rest = samples[count:]
         if at % self._hop == 0:
             hop = self._window[at - self._hop : at]
-            level, loudest = _level(hop), max(self._levels)
+            level, loudest = amplitude(hop), max(self._levels)
             self._loud += level > self._threshold
             if self._retrigger and at > self._rest_hops * self._hop and self._attacks(level, loudest, RETRIGGER_DB):
                 self._keep(self._window[: at - self._hop])
-                begun = self._attack(hop, loudest, events)
-                return np.concatenate([begun, rest])
+                note = self._attack(hop, loudest, events)
+                return np.concatenate([note, rest])
             self._levels = [*self._levels[1:], level]
             self._tell(level, events)
         if at in self._stages and self._loud >= CLICK_HOPS:
@@ -220,7 +211,7 @@ class Capture:
         return rest
 
     def _emit(self, events: list[Event]) -> None:
-        """Tells the full window, if it is a note; listening goes on behind it."""
+        """Emits the full window, if it is a note; the next note is searched for after it."""
         window = self._window
         self._armed = False
         self._keep(window)
@@ -237,8 +228,8 @@ class Capture:
         self._past.append(window)
 
     def _step(self, hop: NDArray[np.float32], events: list[Event]) -> NDArray[np.float32] | None:
-        """Takes one step; returns what there is of a note that has begun in it, or None."""
-        level, loudest = _level(hop), max(self._levels)
+        """Takes one step; returns what there is of a note that has note in it, or None."""
+        level, loudest = amplitude(hop), max(self._levels)
         self._now = max(self._now, self._position + self._hop)
         if not self._armed and loudest <= self._threshold:
             self._armed = True
@@ -257,17 +248,17 @@ class Capture:
 
     def _attack(self, hop: NDArray[np.float32], loudest: float, events: list[Event]) -> NDArray[np.float32]:
         """The part of a step from where it is louder than what was before it."""
-        begun = hop[max(int(np.argmax(np.abs(hop - self._offset) > loudest)) - 1, 0) :]
-        self._position += self._hop - len(begun)
-        return self._opened(begun, events)
+        note = hop[max(int(np.argmax(np.abs(hop - self._offset) > loudest)) - 1, 0) :]
+        self._position += self._hop - len(note)
+        return self._opened(note, events)
 
-    def _opened(self, begun: NDArray[np.float32], events: list[Event]) -> NDArray[np.float32]:
+    def _opened(self, note: NDArray[np.float32], events: list[Event]) -> NDArray[np.float32]:
         """Opens a window for a note of which there are already some samples; returns them."""
         self._filled = self._loud = self._above = 0
         if self._sounding:
             self._sounding = False
             events.append(Release(self._now))
-        return begun
+        return note
 
     def _begin(self, hop: NDArray[np.float32]) -> NDArray[np.float32]:
         """The part of the past and this step that belongs to the note: from the last sample at rest on."""
@@ -278,7 +269,7 @@ class Capture:
         context = np.concatenate([past[quietest * self._hop :], hop])
         before = self._position + self._hop - len(context)  # position of the context in the stream
         self._offset = np.float32((quiet.max() + quiet.min()) / 2)
-        limit = min(max(2 * _level(quiet), self._begin_level), self._threshold)
+        limit = min(max(2 * amplitude(quiet), self._begin_level), self._threshold)
         start = max(int(np.argmax(np.abs(context - self._offset) > limit)) - 1, 0)
         if before + start <= self._lead:
             start = max(-before, 0)
@@ -286,7 +277,7 @@ class Capture:
         return context[start:]
 
     def _tell(self, level: float, events: list[Event]) -> None:
-        """Tells when what sounds begins (for longer than a click) and ends (for longer than `REST_S`)."""
+        """Emits an `Onset` for sound longer than a click, and a `Release` for a rest longer than `REST_S`."""
         if level > self._threshold:
             self._level = max(level, self._level) if self._above else level
             self._above, self._below = self._above + 1, 0
@@ -301,7 +292,7 @@ class Capture:
 
 
 class Follow(Capture):
-    """A note as `Capture` tells it, and then, while it sounds on, its latest window `rate` times a second."""
+    """The events of `Capture`, and while the note sounds on, its latest window `rate` times a second."""
 
     def __init__(
         self,
@@ -325,56 +316,14 @@ class Follow(Capture):
         return super().due
 
     def _step(self, hop: NDArray[np.float32], events: list[Event]) -> NDArray[np.float32] | None:
-        begun = super()._step(hop, events)
-        self._since = 0 if begun is not None else self._since + 1
+        note = super()._step(hop, events)
+        self._since = 0 if note is not None else self._since + 1
         if self._since >= self._period and self._sounding:
             self._since = 0
             sound = self._past.last(len(self._window)) - self._offset
             events.append(Segment(self._now, sound, sliding=True))
-        return begun
+        return note
 
 
 def _windows(events: Sequence[Event]) -> list[NDArray[np.float32]]:
     return [event.sound for event in events if isinstance(event, Segment) and event.whole]
-
-
-def fit(window: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> NDArray[np.float32]:
-    """(audio.samples,) a window at the model's sample rate; raises `UsageError` for a rate that is none."""
-    return _resampled(window, sample_rate, audio, 0)
-
-
-def fit_part(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> NDArray[np.float32]:
-    """(audio.samples,) the beginning of a window at the model's sample rate, then zeros for what hasn't come yet.
-
-    It is, to the bit, a beginning of what `fit` gives of the whole window: of another rate the last `RING_SAMPLES`,
-    which depend on what comes next, are left out.
-    """
-    return _resampled(sound, sample_rate, audio, RING_SAMPLES if sample_rate != audio.sample_rate else 0)
-
-
-def _resampled(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat, but: int) -> NDArray[np.float32]:
-    """A sound at the model's sample rate, without its last samples, so many at the lower rate; then zeros."""
-    to_rate = audio.sample_rate
-    window = np.zeros(audio.samples, np.float32)
-    count = -(-(len(sound) * to_rate - but * max(sample_rate, to_rate)) // sample_rate)
-    resampling.fill(window[: max(count, 0)], sound, sample_rate, to_rate)
-    return window
-
-
-def window(sound: NDArray[np.float32], sample_rate: int, audio: AudioFormat) -> NDArray[np.float32]:
-    """(audio.samples,) what a model gets of a sound (samples,) at sample_rate (Hz): its first note, as in live sound.
-
-    The threshold of `Capture` is `QUIET_DB` below the sound's own level. Digital silence before it is skipped, to the
-    sample, at the model's own rate. What is too short to be a note is taken from its first sample, with a constant
-    offset taken off; silence stays silence.
-    """
-    if not len(sound):
-        return np.zeros(audio.samples, np.float32)
-    if sample_rate == audio.sample_rate:  # else what comes first may be a resampler's ringing
-        sound = sound[max(int(np.argmax(sound != 0)) - 1, 0) :]
-    capture = Capture(sample_rate, audio.seconds, _level(sound) * 10 ** (QUIET_DB / 20), QUIET_BEGIN_DB)
-    size = round(audio.seconds * sample_rate)
-    blocks = (capture.process(sound[at : at + size]) for at in range(0, len(sound), size))
-    windows = next(filter(None, blocks), None) or capture.finish()  # what follows the first note isn't listened to
-    short = sound[:size] - (sound.max() + sound.min()) / 2
-    return fit(windows[0] if windows else short, sample_rate, audio)

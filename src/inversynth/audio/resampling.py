@@ -1,4 +1,4 @@
-"""The sound that a model hears at the model's rate, at once: a filter for each pair of rates, by the native kernel.
+"""A sound at the sample rate of a model, in one call: a filter for each pair of rates, in native code.
 
 The filter is a sinc under a Kaiser window (Kaiser and Schafer, "On the use of the I0-sinh window for spectrum
 analysis", IEEE Transactions on Acoustics, Speech, and Signal Processing 28, 1980): of linear phase without a delay.
@@ -22,11 +22,11 @@ from ..spec import AudioFormat
 from ..system.simd import simd_target
 
 HALF_SAMPLES = 30
-"""The filter reaches so far to each side, in samples of the lower rate."""
+"""The reach of the filter to each side, in samples of the lower rate."""
 BETA = 9.4
 """The Kaiser window's; with `HALF_SAMPLES` it decides the edges and depths above, by Kaiser's formulas."""
 FILTERS = 8
-"""So many pairs of rates are kept."""
+"""How many pairs of rates are kept."""
 LEAST_ROWS = 64
 """A filter of fewer is repeated: what fills the last vector is then a small part of it."""
 ALIGNED = 64
@@ -83,7 +83,7 @@ def fill(out: NDArray[np.float32], sound: NDArray[np.float32], rate: int, to_rat
 
     Sample j is that of the time j / to_rate after the sound's first; around the sound is silence. It depends on what
     lies nearer than `HALF_SAMPLES` to it, and on nothing else; between equal rates all are the sound's own. Other
-    threads may run meanwhile. Raises `UsageError` for a rate that no `AudioFormat` has.
+    threads may run at the same time. Raises `UsageError` for a rate that no `AudioFormat` has.
     """
     if rate != to_rate:
         _native.resample(*filter_of(rate, to_rate), np.ascontiguousarray(sound, np.float32), out, simd_target().number)

@@ -33,7 +33,7 @@ class SharedRing:
         self._known = self.native.overflows()
 
     def wait(self, seconds: float, samples: int = 0) -> None:
-        """Returns when so many samples wait, at least one, or so many seconds are over; perhaps earlier."""
+        """Returns when `samples` (at least one) wait, or after `seconds`; perhaps earlier."""
         if self.native.want(samples) or self._data_ready.acquire(timeout=seconds):
             while self._data_ready.acquire(block=False):
                 pass
@@ -52,6 +52,6 @@ class SharedRing:
         return self._known - known
 
     def clear(self) -> None:
-        """As new; only while nobody writes."""
+        """Empties it; only while nothing writes to it."""
         self.native.prepare()
         self._known = 0

@@ -1,4 +1,4 @@
-"""Sources: blocks of mono float32 from a file, or from whatever delivers them, by way of a ring."""
+"""Sources: blocks of mono float32 from a file or a device, through a ring."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .files import read_file
 
 BLOCK_SAMPLES = 256
 RING_S = 8.0
-"""What a source keeps for a listener that is late."""
+"""How much sound a source keeps for a reader that is late."""
 
 
 class Ring:
@@ -73,7 +73,7 @@ class WallClock:
 
 
 class StreamClock:
-    """Time that passes only by being waited for: a file is taken as fast as it can be."""
+    """Time that only passes when it is waited for: a file is read as fast as possible."""
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -92,7 +92,7 @@ class Source:
 
     `description` says to the user what is listened to, and `clock` is the time it runs in; `away`: the device has
     gone, and is waited for; `delivered_s`: when (`time.perf_counter`) a device delivered the block that is read;
-    `patience`: so many samples of a device may gather, before `read` returns, while nothing is urgent; `nap_s`: how
+    `patience`: how many samples of a device may gather before `read` returns, while nothing is urgent; `nap_s`: how
     long it waits for a device at most.
     """
 

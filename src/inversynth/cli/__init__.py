@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 COMMANDS = {
     "render": "render a dataset of random patches",
     "data": "inspect, verify, export and split datasets",
-    "train": "train a network to hear a synth's parameters",
+    "train": "train a network to infer a synth's parameters",
     "export": "turn a training run into one ONNX file",
     "evaluate": "measure a model on fresh sounds",
     "match": "find the patch that makes a sound",
     "profiles": "what devices take: list, check, import and learn profiles",
     "live": "listen, and send the predicted parameters as MIDI",
-    "play": "play a synth of ours, by MIDI",
+    "play": "play a synth by MIDI",
     "doctor": "say what this machine lacks, and how to get it",
     "bench": "measure the live bridge on this machine",
 }
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not isinstance(error, BrokenPipeError):
             tell_error(f"can't use {error.filename or 'the output'}: {error.strerror or error}")
         if error.filename is None:
-            with contextlib.suppress(OSError):  # what standard output doesn't take now, it doesn't take on leaving
+            with contextlib.suppress(OSError):  # what can't be written to standard output now can't be written on exit
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except UnicodeError as error:
         tell_error(f"a name holds what can't be written here ({error}); rename the file, or use a UTF-8 locale")
@@ -118,7 +118,7 @@ def actions(parser: argparse.ArgumentParser, texts: Mapping[str, str]) -> dict[s
 def add_synth(parser: argparse._ActionsContainer, text: str, otherwise: str | None = None) -> None:
     """Declares --synth: a synth's name, or a Python file that holds one; `args.synth` is the synth itself.
 
-    otherwise: what it is where none is named, in words; then it is None. By default it is `synths.DEFAULT`.
+    otherwise: describes the default, in words; `args.synth` is then None. Without it the default is `synths.DEFAULT`.
     """
     from .. import synths
 
@@ -161,7 +161,7 @@ def list_ends(
 
 
 def printable(text: object) -> str:
-    """A text, such as the name of a file, in which what would move the cursor or is no character is escaped."""
+    """A text, such as the name of a file, with control characters and invalid ones escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
@@ -184,7 +184,7 @@ def _command(words: list[str]) -> int:
 
 
 def _ready_streams() -> None:
-    """Opens what was closed for us, lest a file of ours takes its number; prints what can't be encoded as "?"."""
+    """Opens closed standard streams, so that no other file gets their numbers; prints "?" for what can't be encoded."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
@@ -215,7 +215,7 @@ def _handling(numbers: Sequence[signal.Signals], handler: Any) -> Iterator[None]
 
 @contextlib.contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """What ends a command meanwhile is as Ctrl-C: everything is put away."""
+    """A signal that ends a command is handled like Ctrl-C: everything is cleaned up."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -225,7 +225,7 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 @contextlib.contextmanager
 def until_signalled() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and what else ends a command set; a second Ctrl-C interrupts whatever goes on."""
+    """An event that Ctrl-C and what else ends a command set; a second Ctrl-C interrupts at once."""
     stop = threading.Event()
 
     def leave(number: int, frame: FrameType | None) -> None:

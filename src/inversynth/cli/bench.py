@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seconds",
         type=float,
         default=SECONDS,
-        help=f"for each block size, three measurements of so long (default: {SECONDS:g})",
+        help=f"for each block size, three measurements of this length (default: {SECONDS:g})",
     )
     listen.add_argument("--periods", metavar="SAMPLES,...", help="block sizes (default: 128,256,512,1024)")
     listen.add_argument("--simulated", action="store_true", help="use a simulated device, even where JACK is installed")
@@ -104,4 +104,4 @@ def _print(rows: list[dict[str, Any]]) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
     last = rows[-1]
-    print(f"heard through: {last['device']}; sent to: {last['midi']}")
+    print(f"audio in: {last['device']}; MIDI out: {last['midi']}")

@@ -56,7 +56,7 @@ DUMMY = "jackd -r -d dummy -r 48000 -p 256"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: how it stands (`OK`..`MISSING`), what was looked at, what was found, and what to do."""
+    """One line: how it stands (`OK`..`MISSING`), what was checked, what was found, and what to do."""
 
     state: str
     about: str
@@ -136,7 +136,7 @@ def audio_found(facts: Facts, system: str) -> Iterator[Finding]:
         yield Finding(OK, "audio inputs", _some(facts["inputs"]))
     else:
         without = "" if system in ("darwin", "win32") else f", or start a server: {DUMMY}"
-        yield Finding(MISSING, "audio inputs", "none (live --file hears recordings)", f"connect a device{without}")
+        yield Finding(MISSING, "audio inputs", "none (live --file takes recordings)", f"connect a device{without}")
     jack = any("JACK" in api for api in facts["apis"])
     if jack:
         yield Finding(OK, "JACK server", "runs")
@@ -286,7 +286,7 @@ def examine() -> Iterator[Finding]:
     gpu = Path("/proc/driver/nvidia/version").exists()
     with ThreadPoolExecutor(len(PROBES)) as pool:  # threads that wait for processes
         facts = {name: pool.submit(probed, name) for name in PROBES}
-        looks: list[tuple[str, str, Callable[[], Iterator[Finding]]]] = [
+        checks: list[tuple[str, str, Callable[[], Iterator[Finding]]]] = [
             ("Python", MISSING, python_found),
             ("native kernel", MISSING, kernel_found),
             ("onnxruntime", MISSING, lambda: network_found(facts["network"].result(), _installed(), gpu)),
@@ -295,8 +295,8 @@ def examine() -> Iterator[Finding]:
             ("real-time priority", LIMIT, lambda: rights_found(system)),
             ("extras", OPTIONAL, lambda: extras_found(_installed(), _required())),
         ]
-        for about, without, look in looks:
+        for about, without, check in checks:
             try:
-                yield from look()
+                yield from check()
             except Exception as error:
-                yield Finding(without, about, f"can't be told: {one_line(error)}", "install inversynth again")
+                yield Finding(without, about, f"can't be determined: {one_line(error)}", "install inversynth again")

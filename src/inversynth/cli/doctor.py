@@ -7,7 +7,7 @@ import sys
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """There is nothing to ask for."""
+    """There are no options."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -17,14 +17,14 @@ def run(args: argparse.Namespace) -> int:
 
     from .checks import LIMIT, MISSING, OK, OPTIONAL, examine
 
-    looks = {OK: ("✓", "green"), OPTIONAL: ("·", "dim"), LIMIT: ("!", "yellow"), MISSING: ("✗", "bold red")}
+    styles = {OK: ("✓", "green"), OPTIONAL: ("·", "dim"), LIMIT: ("!", "yellow"), MISSING: ("✗", "bold red")}
     plain = {OK: "+", OPTIONAL: "-", LIMIT: "!", MISSING: "x"}
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
     console = Console(soft_wrap=True, highlight=False)
     states = []
     for finding in examine():
         states.append(finding.state)
-        mark, style = looks[finding.state]
+        mark, style = styles[finding.state]
         line = Text.assemble(
             (mark if unicode else plain[finding.state], style), f" {finding.about:18}  {finding.found}"
         )

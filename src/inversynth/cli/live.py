@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="threshold_db",
         type=float,
         metavar="DBFS",
-        help=f"below this level nothing is heard (default: {Settings.threshold_db:g})",
+        help=f"sound below this level is ignored (default: {Settings.threshold_db:g})",
     )
     how.add_argument(
         "--confidence",
@@ -79,13 +79,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--refine",
         type=float,
         metavar="SECONDS",
-        help="search in the background for a better patch, for so long after each note",
+        help="search in the background for a better patch, up to this long after each note",
     )
     how.add_argument("--panic", action="store_true", default=None, help="silence the receivers at the end")
     how.add_argument("--record", metavar="SESSION", help="keep the sound and what is sent in a folder")
     how.add_argument("--quiet", action="store_true", help="no display")
     how.add_argument("--awake", action="store_true", help="let no processor sleep, so that none wakes too late (Linux)")
-    how.add_argument("--duration", type=float, metavar="SECONDS", help="stop by itself (default: never)")
+    how.add_argument("--duration", type=float, metavar="SECONDS", help="stop after this time (default: never)")
 
 
 SETTINGS = ("mode", "gain_db", "rate", "threshold_db", "confidence", "smooth", "notes", "panic", "duration")
@@ -132,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
                 compared.append(sink)
             stack.callback(sink.close)
             receivers.append(Receiver(profile, sink, baud))
-        stop = stack.enter_context(until_signalled())  # from here on; what is opened above may hang
+        stop = stack.enter_context(until_signalled())  # only from here on: opening the devices above may hang
         refiner = recorder = None
         if args.refine is not None:
             refiner = live.Refiner(target, args.refine)
@@ -160,7 +160,7 @@ def run(args: argparse.Namespace) -> int:
             from ..live.display import Display
 
             stack.enter_context(Display(target.space, bridge.status, settings.confidence))
-        with quiet():  # what libraries say of a server that is gone would be in the display's way
+        with quiet():  # the libraries' messages would disturb the display
             summary = bridge.run(stop)
     for line in summary.lines():
         say(line)
@@ -198,12 +198,12 @@ def _target(args: argparse.Namespace, kept: _Kept | None) -> Synth:
 
 
 def _gate(target: Synth, audio: AudioFormat, kept: _Kept | None) -> Gate:
-    """What may move, as in the session, or by the time that the synth takes here."""
+    """The gate, as in the session, or by the time that rendering takes here."""
     from .. import live
 
     renders = kept.gate_renders if kept else live.renders_quickly(target, audio)
     if not renders:
-        say(f"{target.name} takes long to render a patch: what the network is sure of moves it, and a steady note does")
+        say(f"{target.name} takes long to render: confident predictions move it uncompared, and so do steady notes")
     return live.Gate(target, audio, renders)
 
 
@@ -232,7 +232,7 @@ def _kept(session: Session) -> _Kept:
 
 
 def _tell_differences(session: Session, model: str, model_sha256: str) -> None:
-    """Says what isn't as it was when a session was recorded."""
+    """Says what has changed since the session was recorded."""
     if session.facts.get("model_sha256", model_sha256) != model_sha256:
         say(f"model {model} is not the one that the session was recorded with: its messages may differ")
     version = session.facts.get("version", "before 0.1.0")
@@ -248,7 +248,7 @@ def _kept_profiles(session: Session, target: Synth) -> list[tuple[Profile, float
 
     with session.reading():
         if any(mark.what == "refined" and len(mark.value) != len(target.space) for mark in session.marks):
-            raise ValueError(f"a refined patch has not {len(target.space)} parameters")
+            raise ValueError(f"a refined patch doesn't have {len(target.space)} parameters")
         return [
             (parse(tomllib.loads(kept["profile"]), session.folder, target), float(kept["baud"]))
             for kept in session.facts["receivers"]
@@ -276,11 +276,13 @@ def _check(args: argparse.Namespace) -> None:
         )
     for output in args.outputs:
         if output["kind"] != "play" and "out" in output:
-            raise UsageError("--out is the audio output of --play; put it behind")
+            raise UsageError("--out is the audio output of --play; put it after --play")
         if output["kind"] == "play" and not set(output) <= {"kind", "name", "out"}:
-            raise UsageError("--play has a profile, a channel and a speed of its own; put those of others behind them")
+            raise UsageError(
+                "--play has a profile, a channel and a speed of its own; put those of other outputs after them"
+            )
         if output["kind"] == "play" and args.fast:
-            raise UsageError("--play is heard in real time; leave out --fast")
+            raise UsageError("--play plays in real time; leave out --fast")
     if args.fast and args.input is not None:
         raise UsageError("--fast is for --file and --replay; a device has its own time")
     if args.sample_rate is not None and args.input is None:
@@ -293,7 +295,7 @@ def _check(args: argparse.Namespace) -> None:
         others = [*SETTINGS, "refine", "record"]
         wrong = next((name for name in others if getattr(args, name) is not None), None)
         if wrong is not None:
-            raise UsageError(f"--{wrong.removesuffix('_db')} is for sound that is new; a session has its own settings")
+            raise UsageError(f"--{wrong.removesuffix('_db')} is for new sound; a session has its own settings")
 
 
 def _source(args: argparse.Namespace, session: Session | None) -> Source:

@@ -130,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _bar(target: Path, options: Refine | None) -> Iterator[Callable[[Progress], None] | None]:
-    """A bar of a search's progress while it runs, in a terminal; gives what is to be called with it."""
+    """A bar of a search's progress while it runs, in a terminal; gives the function to call with it."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
@@ -227,7 +227,7 @@ def _columns(target: Path, found: Match, columns: int, bar: int) -> Table:
         text, note = param.text(setting.value), note_of(param, setting.value)
         unit = "" if text else f"{setting.unit}, {note}" if note else setting.unit
         bars = f"{'█' * round(bar * setting.confidence):<{bar}} " if bar else ""
-        sureness = (f"{bars}{setting.confidence:4.0%}" if found.predicted else "") if active else "unheard"
+        sureness = (f"{bars}{setting.confidence:4.0%}" if found.predicted else "") if active else "inactive"
         row = (setting.name, text or f"{setting.value:.4g}", unit, str(setting.level), sureness)
         table.add_row(*map(Text, row[:columns]))
     return table

@@ -1,4 +1,4 @@
-"""The outputs of `inversynth live`: how they are asked for, the profile and the sink of each."""
+"""The outputs of `inversynth live`: their options, the profile and the sink of each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_outputs(parser: argparse.ArgumentParser) -> None:
-    """Declares any number of outputs: `args.outputs` is what is said of each, `args.of_all` what is said of all."""
+    """Declares any number of outputs: `args.outputs` has the options of each, `args.of_all` those of all."""
     from ..midi import BAUD
 
     output = parser.add_argument_group(
@@ -53,14 +53,14 @@ def add_outputs(parser: argparse.ArgumentParser) -> None:
 
 
 class _Output(argparse.Action):
-    """Appends an output to `outputs`, as a dictionary of what is said of it."""
+    """Appends an output to `outputs`, as a dictionary of its options."""
 
     def __call__(self, parser: object, space: argparse.Namespace, value: object, option: str | None = None) -> None:
         space.outputs = [*space.outputs, {"kind": self.dest, "name": value}]
 
 
 class _OfOutput(argparse.Action):
-    """Says something of the last output, or of all."""
+    """Sets an option of the last output, or of all."""
 
     def __call__(self, parser: object, space: argparse.Namespace, value: object, option: str | None = None) -> None:
         if space.outputs:

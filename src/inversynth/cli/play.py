@@ -1,4 +1,4 @@
-"""`inversynth play`: a synth of ours as an instrument, until Ctrl-C."""
+"""`inversynth play`: a synth as an instrument, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_synth(what, "what is played")
     begin = what.add_mutually_exclusive_group()
     begin.add_argument("--patch", metavar="PATCH.json", help="what it begins with, as `match` writes it")
-    begin.add_argument("--silent", action="store_true", help="begin with a patch that is hardly heard")
+    begin.add_argument("--silent", action="store_true", help="begin with a patch that is hardly audible")
     what.add_argument("--voices", type=int, default=VOICES, metavar="N", help=f"notes at a time (default: {VOICES})")
-    what.add_argument("--duration", type=float, metavar="SECONDS", help="stop by itself (default: with the input)")
+    what.add_argument("--duration", type=float, metavar="SECONDS", help="stop after it (default: with the input)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
                 say(f"MIDI from {each.description}, channel {profile.channel}")
             say(f"driven: {', '.join(f'{each.param.name} ({each.address})' for each in profile.driven)}")
             say(f"playing {instrument.name} on {output.description}, {args.voices} voices")
-            with quiet():  # libjack tells much when its server goes
+            with quiet():  # libjack prints messages when its server goes
                 perform(player, output, inputs, stop, args.duration)
     say(player.summary())
     return 0
@@ -114,7 +114,7 @@ def _check(args: argparse.Namespace) -> None:
     if not (args.midi_in or args.virtual or args.midi_file):
         raise UsageError("give an input: --midi-in PORT (see --list-ports), --virtual NAME or --midi-file IN.mid")
     if args.out_file and (args.out or args.midi_in or args.virtual or not args.midi_file):
-        raise UsageError("--out-file is made from --midi-file alone; what is played by hand goes to --out DEVICE")
+        raise UsageError("--out-file is made from --midi-file alone; live input goes to --out DEVICE")
     if args.synth.open_voices is None:
         raise UsageError(f"{args.synth.name} can't be played: it has no voices; give another --synth")
     if args.out_file and Path(args.out_file).suffix.lower() != ".wav":

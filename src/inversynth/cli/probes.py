@@ -1,6 +1,4 @@
-"""What the native libraries of this machine do, each looked at by a process of its own: one that crashes or hangs is a
-finding like another.
-"""
+"""Probes of this machine's native libraries, each in a process of its own: a crash or hang is a finding, too."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from ..errors import one_line
 Facts = Mapping[str, Any]
 """What a probe saw, and the `error` that ended it."""
 PROBE_S = 20.0
-"""So long a probe may take before it counts as hanging."""
+"""A probe that takes longer than this counts as hanging."""
 
 
 def _probe_network(found: dict[str, Any]) -> None:
@@ -70,7 +68,7 @@ def probe(name: str) -> None:
     except Exception as error:
         found["error"] = one_line(error)
     print(json.dumps(found), flush=True)
-    os._exit(0)  # what the libraries do on leaving is of no interest
+    os._exit(0)  # skips what the libraries do on exit
 
 
 def probed(name: str) -> Facts:
@@ -86,7 +84,7 @@ def probed(name: str) -> Facts:
         )
         return dict(json.loads(done.stdout))
     except subprocess.TimeoutExpired:
-        return {"error": f"looking at it hangs (given up after {PROBE_S:g} s)"}
+        return {"error": f"it hangs when probed (given up after {PROBE_S:g} s)"}
     except ValueError:
         code = done.returncode
-        return {"error": f"looking at it crashes ({f'signal {-code}' if code < 0 else f'exit code {code}'})"}
+        return {"error": f"it crashes when probed ({f'signal {-code}' if code < 0 else f'exit code {code}'})"}

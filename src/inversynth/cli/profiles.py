@@ -86,7 +86,7 @@ def _synth_of(profile: str) -> Synth:
     named = profiles.synth_of(profile)
     found = synths.load() if named is None else synths.find(named)
     if found is None:
-        raise UsageError(f"{profile} is for the synth {named!r}, which is not here; give it by --synth FILE.py")
+        raise UsageError(f"{profile} is for the synth {named!r}, which isn't installed; give it with --synth FILE.py")
     return found
 
 
@@ -134,13 +134,13 @@ def _learn(args: argparse.Namespace) -> None:
 
     controls: dict[str, Control] = {}
     channel = 1
-    with files.writing(args.out) as temporary:  # lest it turns out only after all was moved that it can't be written
+    with files.writing(args.out) as temporary:  # an error is found now, not after all controls were moved
         port = InputPort(args.midi_in)
         threading.Thread(target=read_lines, name="lines", daemon=True).start()
         try:
-            with quiet():  # libjack tells much when its server goes
-                for param, heard_on, control in learn(space, port.receive, entered, say):
-                    channel = heard_on or channel
+            with quiet():  # libjack prints messages when its server goes
+                for param, received_on, control in learn(space, port.receive, entered, say):
+                    channel = received_on or channel
                     controls.pop(param.name, None)
                     if control is not None:
                         controls[param.name] = control

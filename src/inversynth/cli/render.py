@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def progress(what: str) -> Iterator[Report]:
     """Shows progress on standard error: a bar on a terminal, else a line now and then and at the end."""
-    started = told = time.monotonic()
+    started = printed = time.monotonic()
 
     def speed(rendered: int) -> str:
         return f", {rendered / max(time.monotonic() - started, 1e-9):.0f} sounds/s" if rendered else ""
@@ -113,9 +113,9 @@ def progress(what: str) -> Iterator[Report]:
     if not sys.stderr.isatty():
 
         def line(done: int, total: int, rendered: int) -> None:
-            nonlocal told
-            if done == total or time.monotonic() - told > PLAIN_S:
-                told = time.monotonic()
+            nonlocal printed
+            if done == total or time.monotonic() - printed > PLAIN_S:
+                printed = time.monotonic()
                 print(f"{what}: {done} of {total}{speed(rendered)}", file=sys.stderr, flush=True)
 
         yield line

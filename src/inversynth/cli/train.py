@@ -27,11 +27,11 @@ HELP = {
     "loss": "softmax (a distribution a parameter) or sigmoid (a binary cross-entropy for each level)",
     "seed": "seed of the weights, the sounds and their order",
     "validation": "number of held-out sounds",
-    "patience": "stop after so many epochs without a better validation loss",
+    "patience": "stop after this many epochs without a better validation loss",
     "data_format": "channels_last or channels_first",
-    "augment": "the share of fresh sounds that are heard with noise, rounded to 16 bits, or with an offset",
-    "partial": "the share of fresh sounds that are heard in part, as notes that still sound",
-    "note": "the network is told the note that is played: a second input",
+    "augment": "the share of fresh sounds that get noise, rounding to 16 bits, or an offset",
+    "partial": "the share of fresh sounds that are truncated, as notes that still sound",
+    "note": "the note that is played is a second input of the network",
     "precision": "float32 or mixed_bfloat16 (faster where the processor computes in bfloat16)",
 }
 """What each field of `training.Settings` but the synth means, as an option."""

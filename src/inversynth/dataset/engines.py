@@ -27,13 +27,13 @@ MAX_WORKERS = 1024
 THREADS_A_CORE = 2
 """One computes while another waits for the disk."""
 RETRIES = 10
-"""So often a task is begun again whose worker or node died."""
+"""How often a task is started again after its worker or node died."""
 CONNECT_S = 5.0
 """How long the address of a cluster may take to answer."""
 CANCEL_S = 10.0
-"""How long tasks that are told to stop are waited for."""
+"""How long to wait for tasks that were asked to stop."""
 STORE_BYTES = 80_000_000
-"""The object store of a cluster of our own: about the least Ray takes, since no sound passes through it."""
+"""The object store of a cluster that is started here: about the least Ray takes, since no sound passes through it."""
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class Engine(Protocol):
         """(number, result) for each number, in any order.
 
         The first error of a task is raised as it is; on that, and where the caller stops, the tasks at work
-        are ended and the others not begun.
+        are ended and the others not started.
         """
 
 
@@ -70,11 +70,11 @@ def engine(name: str = "local", workers: int | None = None, address: str | None 
     elif address is None:
         yield LocalEngine(workers or THREADS_A_CORE * (os.cpu_count() or 1))
     else:
-        raise UsageError(f"the address {address} is of no use to the engine {name}; add --engine ray, or leave it out")
+        raise UsageError(f"the address {address} can't be used with engine {name}; add --engine ray, or leave it out")
 
 
 def checkpoint() -> None:
-    """For tasks to call now and then: raises `CancelledError` in one that its engine has told to stop."""
+    """For tasks to call now and then: raises `CancelledError` if the engine has asked this task to stop."""
     stop = _stop.get()
     if stop is not None and stop.is_set():
         raise CancelledError
@@ -93,7 +93,7 @@ class LocalEngine:
     workers: int
 
     def run(self, task: Callable[[int], T], numbers: Iterable[int]) -> Generator[tuple[int, T], None, None]:
-        """See `Engine`; a task that calls `checkpoint` ends early when it is told to stop.
+        """See `Engine`; a task that calls `checkpoint` ends early when it is asked to stop.
 
         The end waits for the tasks at work; a second Ctrl-C leaves one that doesn't end to itself.
         """

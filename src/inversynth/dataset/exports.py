@@ -1,7 +1,7 @@
 """Exports: a dataset in the forms that other programs read, which are WAV, HDF5 and WebDataset.
 
-Sounds are float32 in each of them, whatever the dataset stores. Items that failed are left out. A folder is whole once
-the file stands in it that says what the others are; that one is written last.
+Sounds are float32 in all of them, for any dtype of the dataset. Items that failed are left out. The
+file that describes the others is written last: with it a folder is complete.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..spec import Note
-from ..system.files import make_folder, sweep, sync_files, wav, write_error, write_json, writing
+from ..system.files import make_folder, remove_stale, sync_files, wav, write_error, write_json, writing
 from . import Dataset, Part, Report
 
 PATCHES = "patches.csv"
@@ -31,9 +31,9 @@ DATASET = "dataset.json"
 NOTE_COLUMNS = ("note key", "note velocity", "note hold (s)")
 """Of the table, where each item has its own note."""
 BLOCK_BYTES = 1 << 25
-"""About so much sound is held at a time."""
+"""About how much sound is held at a time."""
 SHARD_BYTES = 1 << 28
-"""About so much sound stands in one file of a WebDataset."""
+"""About how much sound is in one file of a WebDataset."""
 
 
 def export_wav(dataset: Dataset, out: str | Path, report: Report | None = None) -> None:
@@ -43,7 +43,7 @@ def export_wav(dataset: Dataset, out: str | Path, report: Report | None = None) 
     has its own, and level and value (in its unit) of each parameter. Raises `InversynthError` if it can't be written;
     what is missing then is the table.
     """
-    folder = _begun(out, PATCHES, ".wav")
+    folder = _prepared(out, PATCHES, ".wav")
     columns = [(f"{p.name} (0..{p.levels - 1})", f"{p.name} ({p.unit})" if p.unit else p.name) for p in dataset.space]
     with writing(folder / PATCHES) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
@@ -66,7 +66,7 @@ def export_webdataset(dataset: Dataset, out: str | Path, report: Report | None =
     number. `dataset.json` says the rest. The same dataset gives the same bytes. Raises `InversynthError` if it can't be
     written; what is missing then is `dataset.json`.
     """
-    folder = _begun(out, DATASET, ".tar")
+    folder = _prepared(out, DATASET, ".tar")
     names, header = dataset.space.names, Part("", "<f4", (dataset.audio.samples,)).header
     size = max(1, SHARD_BYTES // (4 * dataset.audio.samples))
     shards = -(-len(dataset) // size)
@@ -87,7 +87,7 @@ def export_webdataset(dataset: Dataset, out: str | Path, report: Report | None =
 
 
 def _add(file: tarfile.TarFile, name: str, data: bytes) -> None:
-    member = tarfile.TarInfo(name)  # of the year 1970 and of no one
+    member = tarfile.TarInfo(name)  # of the year 1970, without an owner
     member.size = len(data)
     file.addfile(member, io.BytesIO(data))
 
@@ -171,10 +171,10 @@ def check(form: str, out: str | Path) -> None:
         require_h5py()
 
 
-def _begun(out: str | Path, last: str, suffix: str) -> Path:
-    """The folder `out`, made, without an earlier export and what killed processes left of one."""
+def _prepared(out: str | Path, last: str, suffix: str) -> Path:
+    """Makes the folder `out`, and removes an earlier export and the temporary files of killed processes."""
     folder = make_folder(out)
-    sweep(folder)
+    remove_stale(folder)
     try:
         (folder / last).unlink(missing_ok=True)
         for file in folder.glob(f"*{suffix}"):
@@ -186,7 +186,7 @@ def _begun(out: str | Path, last: str, suffix: str) -> Path:
 
 
 def _facts(dataset: Dataset) -> dict[str, Any]:
-    """What an export says of itself, beside its items: `note` where one is played for all, `failed` where some have."""
+    """The facts of an export beside its items: `note` where one is played for all, `failed` where some have."""
     manifest = dataset.manifest
     names = ("synth", "prior", "seed", "sample_rate", "seconds", "normalise", "dtype", "renderer", "arithmetic")
     facts: dict[str, Any] = {name: getattr(manifest, name) for name in names}
@@ -203,7 +203,7 @@ def _has_notes(dataset: Dataset) -> bool:
 def _blocks(
     dataset: Dataset, items: range, report: Report | None
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Some items at a time, those that haven't failed, and their sounds; reports those that are dealt with."""
+    """Some items at a time, those that haven't failed, and their sounds; reports those that are done."""
     size = max(1, BLOCK_BYTES // (4 * dataset.audio.samples))
     for start in range(items.start, items.stop, size):
         stop = min(start + size, items.stop)

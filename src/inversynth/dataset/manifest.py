@@ -29,9 +29,9 @@ UNSIGNED = ("inversynth dataset 1",)
 MANIFEST = "manifest.json"
 PARTIAL = "manifest.partial.json"
 SHARD_BYTES = 1 << 25
-"""About so much sound stands in a shard, where its size isn't given."""
+"""About how much sound is in a shard, if its size isn't given."""
 REASONS = 20
-"""So many different reasons why items failed are kept of a shard, and told of a dataset."""
+"""How many different reasons of failures are kept for a shard, and shown for a dataset."""
 OTHER_REASONS = "other reasons"
 
 
@@ -90,7 +90,7 @@ class Part:
 
     @property
     def header(self) -> bytes:
-        """What stands before the data: the .npy format 1.0, always of 128 bytes."""
+        """The header before the data: .npy format 1.0, always 128 bytes."""
         text = f"{{'descr': '{self.dtype}', 'fortran_order': False, 'shape': {self.shape}, }}"
         return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + text.ljust(117).encode() + b"\n"
 
@@ -108,7 +108,7 @@ class Part:
         """The array that the bytes of the file hold, without a copy."""
         return data[len(self.header) :].view(self.dtype).reshape(self.shape)
 
-    def look(self, folder: Store) -> Entry | None:
+    def stat(self, folder: Store) -> Entry | None:
         """Its entry as the file gives it, all of it read; None if there is none."""
         try:
             size = folder.size(self.name)
@@ -118,8 +118,8 @@ class Part:
         except OSError as error:
             return {"error": error.strerror}
 
-    def wrong(self, folder: Store, seen: Entry | None, entry: Entry | None) -> str | None:
-        """What is wrong with the file, by a look at it and its entry in the manifest, or None."""
+    def problem(self, folder: Store, seen: Entry | None, entry: Entry | None) -> str | None:
+        """What is wrong with the file, from what `stat` found and its entry in the manifest; None if nothing is."""
         file = folder.name(self.name)
         if seen is None:
             return f"{file} is missing"
@@ -177,7 +177,7 @@ class Manifest:
         "arithmetic",
         "renderer",
     )
-    """What must agree before a dataset is gone on with; `count` may grow."""
+    """The fields that must agree before a dataset is continued; `count` may grow."""
 
     @classmethod
     def of(cls, settings: DatasetSettings) -> Manifest:
@@ -212,7 +212,7 @@ class Manifest:
         try:
             known = fields.pop("format")
             if known in UNSIGNED or (whole and known not in (FORMAT, FORMAT_2)):
-                raise UsageError(f"{file} is not of this version of the program but of {known!r}; render it anew")
+                raise UsageError(f"{file} is not of this version of the program but of {known!r}; render it again")
             if not whole:
                 raise ValueError("it is not what was written")
             del fields["sha256"], fields["fingerprint"]
@@ -293,8 +293,8 @@ class Manifest:
 
 def failures(manifest: Manifest) -> str:
     """How many items of a dataset have failed, and why, in one line."""
-    told = [f"{why}{_times(count)}" for why, count in [*manifest.reasons.items()][:REASONS]]
-    return f"{manifest.failed} of {manifest.count} failed: {'; '.join(told)}"
+    parts = [f"{why}{_times(count)}" for why, count in [*manifest.reasons.items()][:REASONS]]
+    return f"{manifest.failed} of {manifest.count} failed: {'; '.join(parts)}"
 
 
 def _times(count: int) -> str:

@@ -1,4 +1,4 @@
-"""Reading a dataset: nothing is used that isn't whole."""
+"""Reading a dataset: every file is checked before it is used."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from .samples import restore
 from .stores import Entry, LocalStore, Store, store
 
 Report = Callable[[int, int, int], None]
-"""Told (items done, items in all, items of those rendered just now) after each shard."""
+"""Called with (items done, items in all, items rendered by this call) after each shard."""
 OPEN_SHARDS = 1 << 14
 """Shards that are mapped into memory at a time; a system maps about four times as many files."""
 
 
 @dataclass(frozen=True)
-class Look:
+class StatTask:
     """The task of reading all of a shard: its number to the entries of its files, as they now stand there."""
 
     manifest: Manifest
     out: str
 
     @classmethod
-    def of(cls, manifest: Manifest, folder: Store) -> Look:
+    def of(cls, manifest: Manifest, folder: Store) -> StatTask:
         """The task for the shards of a manifest; it carries none of its entries."""
         return cls(dataclasses.replace(manifest, files={}), folder.address)
 
     def __call__(self, number: int) -> dict[str, Entry | None]:
         folder = store(self.out)
-        return {part.name: part.look(folder) for part in self.manifest.parts(number).values()}
+        return {part.name: part.stat(folder) for part in self.manifest.parts(number).values()}
 
 
-def wrongs(folder: Store, manifest: Manifest, number: int, seen: dict[str, Entry | None]) -> list[str]:
-    """One line for each file of a shard that isn't what the manifest says, by a look at them."""
+def find_problems(folder: Store, manifest: Manifest, number: int, seen: dict[str, Entry | None]) -> list[str]:
+    """One line for each file of a shard that isn't what the manifest says, from what `StatTask` found."""
     parts = manifest.parts(number).values()
-    lines = [part.wrong(folder, seen[part.name], manifest.files.get(part.name)) for part in parts]
+    lines = [part.problem(folder, seen[part.name], manifest.files.get(part.name)) for part in parts]
     return [line for line in lines if line]
 
 
@@ -75,7 +75,7 @@ class Dataset:
     def path(self) -> Path:
         """The folder it lies in; raises `UsageError` if it lies elsewhere."""
         if not isinstance(self.store, LocalStore):
-            raise UsageError(f"{self.store} is no folder of this machine")
+            raise UsageError(f"{self.store} is not a folder of this machine; copy it here first")
         return self.store.path
 
     def __len__(self) -> int:
@@ -94,12 +94,12 @@ class Dataset:
 
     @cached_property
     def families(self) -> NDArray[np.int64] | None:
-        """(n,) int64 the family of each item: those of one are never divided; None where each stands for itself."""
+        """(n,) int64 the family of each item: a family is never divided between parts; None without families."""
         return self._all("families").astype(np.int64) if self.manifest.families else None
 
     @cached_property
     def failed(self) -> NDArray[np.bool_]:
-        """(n,) True for the items that couldn't be rendered; they are silent, and no good for training."""
+        """(n,) True for the items that couldn't be rendered; they are silent, and not used for training."""
         return self._all("failed") > 0 if self.manifest.fallible else np.zeros(len(self), bool)
 
     def _all(self, kind: str) -> NDArray[Any]:
@@ -147,15 +147,15 @@ class Dataset:
             seen: Entry | None = {"bytes": data.nbytes, "sha256": hashlib.sha256(data.data).hexdigest()}
         except OSError as error:
             seen = None if isinstance(error, FileNotFoundError) else {"error": error.strerror}
-        wrong = part.wrong(self.store, seen, self.manifest.files.get(part.name))
-        if wrong:
-            raise UsageError(f"{wrong}; {_repair(self.store)}")
+        problem = part.problem(self.store, seen, self.manifest.files.get(part.name))
+        if problem:
+            raise UsageError(f"{problem}; {_repair(self.store)}")
         self._whole.add(part.name)
         return part.array(data)
 
 
 def open_dataset(path: str | Path) -> Dataset:
-    """Opens a dataset, after a look at the size of each of its files.
+    """Opens a dataset, after checking the size of each of its files.
 
     Raises `UsageError` if it isn't finished, or naming the file that is missing or cut short.
     """
@@ -164,7 +164,7 @@ def open_dataset(path: str | Path) -> Dataset:
     sizes = folder.sizes()
     for number in range(manifest.shards):
         seen = {part.name: _of_size(sizes.get(part.name)) for part in manifest.parts(number).values()}
-        for line in wrongs(folder, manifest, number, seen):
+        for line in find_problems(folder, manifest, number, seen):
             raise UsageError(f"{line}; {_repair(folder)}")
     return Dataset(folder, manifest)
 
@@ -178,9 +178,9 @@ def verify(path: str | Path, report: Report | None = None) -> list[str]:
     manifest = _finished(folder)
     lines: dict[int, list[str]] = {}
     done = 0
-    with engine() as threads, closing(threads.run(Look.of(manifest, folder), range(manifest.shards))) as looks:
-        for number, seen in looks:
-            lines[number] = wrongs(folder, manifest, number, seen)
+    with engine() as threads, closing(threads.run(StatTask.of(manifest, folder), range(manifest.shards))) as stats:
+        for number, seen in stats:
+            lines[number] = find_problems(folder, manifest, number, seen)
             done += len(manifest.items(number))
             if report:
                 report(done, manifest.count, 0)

@@ -32,7 +32,7 @@ from .manifest import (
     Manifest,
     failures,
 )
-from .reading import Dataset, Look, Report, open_dataset, wrongs
+from .reading import Dataset, Report, StatTask, find_problems, open_dataset
 from .samples import stored
 from .stores import Entry, Store, store
 
@@ -41,7 +41,7 @@ BLOCK_BYTES = 1 << 20
 PROBE = 32
 """Sounds by which machines compare what they render."""
 REASON_LENGTH = 200
-"""A reason why an item failed is cut to so many characters."""
+"""The most characters of the reason of a failure; the rest is cut."""
 SAVE_S = 1.0
 """Least time between two writes of the partial manifest; what is lost with it is rendered again."""
 SAVE_SHARE = 0.05
@@ -60,7 +60,7 @@ class ShardTask:
 
     @property
     def identity(self) -> str:
-        """What machines must have in common to render the same bytes; the last is a hash of some sounds."""
+        """What machines must share to render the same bytes; the last part is a hash of some sounds."""
         return _identity(self.settings.synth)
 
     def __call__(self, number: int) -> dict[str, Entry]:
@@ -91,7 +91,7 @@ class ShardTask:
     def _sounds(
         self, manifest: Manifest, items: range, levels: NDArray[np.int64], notes: NDArray[np.float64], made: _Made
     ) -> Iterator[NDArray[Any]]:
-        """The sounds of some items as they are stored, so many rows at a time."""
+        """The sounds of some items as they are stored, in blocks of rows."""
         synth, settings = self.settings.synth, self.settings
         values, lanes = synth.space.values_of_levels(levels), synth.renderer.lanes
         rows = min(len(items), lanes * max(1, BLOCK_BYTES // (4 * manifest.audio.samples * lanes)))
@@ -147,7 +147,7 @@ def render_dataset(
     engine: str = "local",
     address: str | None = None,
 ) -> Dataset:
-    """Renders a dataset into `out`, a folder or a URL (see `stores`), or goes on with what stands there.
+    """Renders a dataset into `out`, a folder or a URL (see `stores`), or continues the one that is there.
 
     Shards that are whole are kept, damaged and missing ones rendered, all of them where the manifest is lost,
     and a dataset of the same settings but fewer items is extended; the bytes are those of a single run.
@@ -155,12 +155,12 @@ def render_dataset(
     workers: how many shards are rendered at a time, by default two a core. overwrite: start from nothing.
     engine, address: where (see `engines.engine`). Raises
     `MismatchError` if `out` holds a dataset of other settings or of more items, `UsageError` for a wrong option,
-    and `InversynthError` if it can't be written, another process renders into it, or every item failed; on that,
-    as on Ctrl-C, the same call goes on later.
+    and `InversynthError` if it can't be written, another process renders into it, or every item failed; after that,
+    as after Ctrl-C, the same call continues later.
     """
     folder, wanted = store(out), Manifest.of(settings)
     _check_room(folder, wanted)
-    with engines.engine(engine, workers, address) as runner, folder.begun():
+    with engines.engine(engine, workers, address) as runner, folder.exclusive():
         found = None if overwrite else _found(folder)
         if found is not None:
             _check_same(folder, found, wanted)
@@ -173,7 +173,7 @@ def render_dataset(
         _Rendering(wanted, folder, report).run(ShardTask(settings, folder.address), runner)
         wanted.write(folder, PARTIAL)
         if wanted.failed == wanted.count:
-            raise InversynthError(f"{failures(wanted)}; mend the synth {wanted.synth}, and render with --overwrite")
+            raise InversynthError(f"{failures(wanted)}; correct the synth {wanted.synth}, and render with --overwrite")
         folder.rename(PARTIAL, MANIFEST)
     return open_dataset(out)
 
@@ -183,7 +183,7 @@ def _shard_files(folder: Store) -> dict[str, int]:
 
 
 def _found(folder: Store) -> Manifest | None:
-    """The manifest that is there; a damaged one is as good as none."""
+    """The manifest that is there; None if there is none or it is damaged."""
     for name in (PARTIAL, MANIFEST):
         if folder.has(name):
             try:
@@ -228,7 +228,7 @@ class _Rendering:
         self.next_save = time.monotonic() + SAVE_S
 
     def run(self, task: ShardTask, runner: Engine) -> None:
-        """Looks at the shards that the manifest names, and has the others rendered."""
+        """Checks the shards that the manifest names, and renders the others."""
         try:
             left = self._not_whole(runner)
             with closing(runner.run(task, left)) as made:
@@ -248,9 +248,9 @@ class _Rendering:
             if all(part.name in manifest.files for part in manifest.parts(number).values())
         ]
         left = set(range(manifest.shards)) - set(named)
-        with closing(runner.run(Look.of(manifest, self.folder), named)) as looks:
-            for number, seen in looks:
-                if wrongs(self.folder, manifest, number, seen):
+        with closing(runner.run(StatTask.of(manifest, self.folder), named)) as stats:
+            for number, seen in stats:
+                if find_problems(self.folder, manifest, number, seen):
                     left.add(number)
                 else:
                     self._tell(number, rendered=False)

@@ -30,7 +30,7 @@ INDEX = "splits.npy"
 SPLITS = "splits.json"
 DEFAULT = {"train": 0.8, "validation": 0.1, "test": 0.1}
 NONE = 255
-"""The number of no part, which is that of the items that failed."""
+"""The number of the items that are in no part: those that failed."""
 BLOCK = 1 << 16
 """Items whose hashes are computed at a time."""
 
@@ -88,7 +88,7 @@ def split(dataset: Dataset, shares: Mapping[str, float] = DEFAULT, seed: int = 0
 def read(dataset: Dataset) -> Split:
     """The split of a dataset.
 
-    Raises `UsageError` if there is none or it is damaged, `MismatchError` if the dataset was another then.
+    Raises `UsageError` if there is none or it is damaged, `MismatchError` if it is of another dataset.
     """
     kept = dataset.store
     file = kept.name(SPLITS)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InversynthError, UsageError, one_line
-from ..system.files import from_json, locked, make_folder, sweep, to_json, write_error, writing
+from ..system.files import from_json, locked, make_folder, remove_stale, to_json, write_error, writing
 
 WHOLE = frozenset({"s3", "gs", "abfs", "memory"})
 """Protocols where an upload is seen only once it is whole; with others it goes to a temporary name first."""
@@ -36,7 +36,7 @@ class Store(ABC):
 
     @property
     def address(self) -> str:
-        """What `store` takes on any machine."""
+        """Its address for `store`, valid on any machine."""
         return str(self)
 
     def name(self, file: str) -> str:
@@ -92,11 +92,11 @@ class Store(ABC):
         return {"bytes": size, "sha256": digest.hexdigest()}
 
     @abstractmethod
-    def begun(self) -> contextlib.AbstractContextManager[None]:
-        """For who renders into it: makes it, and sweeps away what killed processes left, first and last.
+    def exclusive(self) -> contextlib.AbstractContextManager[None]:
+        """Locks the store for the process that renders into it, and makes it if it isn't there.
 
-        Keeps other processes out where the place has locks. Raises `InversynthError` if it can't be written to,
-        or another process is at work there.
+        Removes what killed processes left, before and after. Where the place has no locks, other processes aren't
+        kept out. Raises `InversynthError` if it can't be written to, or if another process is working there.
         """
 
     @abstractmethod
@@ -105,11 +105,11 @@ class Store(ABC):
 
     @abstractmethod
     def free_bytes(self) -> int | None:
-        """The room left; None where nobody knows."""
+        """The free space in bytes; None where it isn't known."""
 
     @abstractmethod
     def sizes(self) -> dict[str, int]:
-        """The names of its files and their sizes, by one look; none where it isn't there."""
+        """The names of its files and their sizes, in one listing; empty if the store isn't there."""
 
     @abstractmethod
     def size(self, file: str) -> int:
@@ -121,7 +121,7 @@ class Store(ABC):
 
     @abstractmethod
     def rename(self, file: str, new: str) -> None:
-        """Gives a file another name; there is never none of the two."""
+        """Gives a file another name; one of the two always exists."""
 
     @abstractmethod
     def reading(self, file: str) -> contextlib.AbstractContextManager[Path]:
@@ -173,12 +173,12 @@ class LocalStore(Store):
         return str(self.path / file)
 
     @contextlib.contextmanager
-    def begun(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         make_folder(self.path)
         with locked(self.path):
-            sweep(self.path)
+            remove_stale(self.path)
             yield
-            sweep(self.path)
+            remove_stale(self.path)
 
     def exists(self) -> bool:
         return self.path.is_dir()
@@ -233,13 +233,13 @@ class RemoteStore(Store):
         return not WHOLE.isdisjoint([protocol] if isinstance(protocol, str) else protocol)
 
     @contextlib.contextmanager
-    def begun(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         if not self._whole:
             with _writes(self.url), _os_errors():
                 self.files.makedirs(self.root, exist_ok=True)
-        self._sweep()
+        self._remove_stale()
         yield
-        self._sweep()
+        self._remove_stale()
 
     def exists(self) -> bool:
         return bool(self.sizes())
@@ -294,12 +294,12 @@ class RemoteStore(Store):
         temporary = f".{file}.{uuid.uuid4().hex}.tmp"
         try:
             self.files.put_file(str(path), self._path(temporary))
-            self.remove(file)  # some move nothing onto what is there
+            self.remove(file)  # some don't replace an existing file
             self.files.mv(self._path(temporary), self._path(file))
         finally:
             self.remove(temporary)
 
-    def _sweep(self) -> None:
+    def _remove_stale(self) -> None:
         if not self._whole:
             for file in self.sizes():
                 if re.fullmatch(r"\..+\.[0-9a-f]{32}\.tmp", file):
@@ -337,7 +337,7 @@ def _reads(what: str | Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _os_errors() -> Iterator[None]:
-    """Turns what the packages raise, which is anything, into `OSError` of one line."""
+    """Turns any error of the packages into an `OSError` of one line."""
     try:
         yield
     except FileNotFoundError as error:

@@ -33,7 +33,7 @@ from .searching import figures, run_baselines, run_refinement
 TIMED_RUNS = 500
 MOST_EXAMPLES = 1 << 20
 BUDGET = 1000
-"""Renders that each baseline may use for a sound, unless told otherwise."""
+"""Renders that each baseline may use for a sound, by default."""
 
 Progress = Callable[[str], AbstractContextManager[Report]]
 """Opens a progress display for what is named."""
@@ -94,17 +94,16 @@ def evaluate(
 ) -> Evaluation:
     """Measures a model on sounds of the test stream of a seed, which no training run draws from.
 
-    model: a name, a path or a loaded `Model`; by default the one shipped for the synth. synth: one, or its
-    name or file; by default the model's. The sounds are predicted, the likeliest levels are rendered, and both sounds
-    compared; chance compares sounds with the next ones. Patches that can't be rendered are left out, and counted in
-    `facts["failed"]`; a
-    predicted patch that can't be rendered counts as silence. refine: seconds; each sound is also refined
-    from the network's distributions for at most so long, on one core. baselines: each of `inversynth.search.baselines`
-    searches each sound with a `budget` of renders. conditions: the targets are also degraded (see `robustness`). With
-    `out`, the evaluation is saved there. `progress("...")` opens a display. Raises `UsageError` for
-    fewer than 2 examples (chance compares them) or too many, a budget that nothing can be done with, or a library that
-    is missing, `MismatchError` for a model of another synth, and `InversynthError` where hardly any patch can be
-    rendered.
+    model: a name, a path or a loaded `Model`; by default the one shipped for the synth. synth: one, or its name or
+    file; by default the model's. The sounds are predicted, the likeliest levels are rendered, and both sounds compared;
+    chance compares sounds with the next ones. Patches that can't be rendered are left out, and counted in
+    `facts["failed"]`; a predicted patch that can't be rendered counts as silence. refine: seconds; each sound is also
+    refined from the network's distributions for at most that time, on one core. baselines: each of
+    `inversynth.search.baselines` searches each sound with a `budget` of renders. conditions: the targets are also
+    degraded (see `robustness`). With `out`, the evaluation is saved there. `progress("...")` opens a display. Raises
+    `UsageError` for fewer than 2 examples (chance compares them) or too many, a budget that nothing can be done with,
+    or a library that is missing, `MismatchError` for a model of another synth, and `InversynthError` where hardly any
+    patch can be rendered.
     """
     network, instrument = _opened(model, None if synth is None else synths.load(synth), device)
     if isinstance(num_examples, bool) or not 2 <= num_examples <= MOST_EXAMPLES:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import metrics
 from ..audio.augmentation import DEGRADATIONS, RATES_HZ, Sounds, between_notes, resampled_to
-from ..audio.onsets import window
+from ..audio.windows import window
 from ..predict.model import Model
 from .comparing import Report, likeliest
 from .examples import Examples
@@ -21,7 +21,7 @@ CLEAN = "clean"
 def robustness(model: Model, examples: Examples, seed: int, report: Report) -> list[dict[str, Any]]:
     """One row a condition, the clean one first: `name`, `mpr` (masked mean, percent), and the summary of `rho_stft`.
 
-    The model gets each degraded sound by way of `audio.onsets.window`, as all that is matched; its patch is rendered
+    The model gets each degraded sound by way of `audio.windows.window`, as all that is matched; its patch is rendered
     and compared with the clean sound.
     For pitches between the notes that is the sound at that pitch, and the level that the note was moved from counts as
     right, though the next is as near.

@@ -18,7 +18,7 @@ from .examples import Examples
 
 SEEDS = 1 << 64
 NEAR_DB = -40.0
-"""A residual below this can hardly be heard."""
+"""A residual below this is hardly audible."""
 
 
 def figures(examples: Examples, values: NDArray[np.float64], found: Columns) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def figures(examples: Examples, values: NDArray[np.float64], found: Columns) -> 
 
 
 def run_refinement(examples: Examples, seconds: float, seed: int, report: Report) -> tuple[dict[str, Any], Columns]:
-    """Refines each sound for at most so many `seconds` on one core, and gives its figures and each sound's measures.
+    """Refines each sound for at most `seconds` on one core, and gives its figures and each sound's measures.
 
     Beside `figures`: `limit_s`; `seconds` and `renders`, the means that were used; `pursuit`, the share of the sounds
     that were recognised as the synth's own.

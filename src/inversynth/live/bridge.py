@@ -30,18 +30,18 @@ from .status import Status, Summary
 from .tracking import Tracker
 
 GAP_S = 0.25
-"""A source that delivers nothing for so long has stopped, for the time being."""
+"""A source that delivers nothing for this long has stopped, for now."""
 QUIET_S = 0.02
-"""In silence so much of it gathers before it is looked at: a note is first inferred from `STAGES_S` after its onset."""
+"""In silence this much gathers before it is processed: a note is first inferred from `STAGES_S` after its onset."""
 
 
 class Bridge:
     """Listens to a source, and sends what a model infers to receivers; all of them are the caller's to close.
 
-    gate: what may move (default: everything that the listener tells); refiner: the background search; recorder: keeps
-    the session; session: the one that is run again, whose sound is the source's; say: is told lines for the user;
-    report: is called with the time (s) and the (P,) levels of each prediction; space: the synth's own, whose roles a
-    model's hasn't got (default: the model's).
+    gate: what may move the patch (default: every segment); refiner: the background search; recorder: keeps
+    the session; session: the one that is run again, whose sound is the source's; say: gets lines for the user;
+    report: is called with the time (s) and the (P,) levels of each prediction; space: the synth's own, with the roles
+    that a model's lacks (default: the model's).
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Bridge:
             report,
         )
 
-    # -- what the user is told -------------------------------------------------------------------
+    # -- status ------------------------------------------------------------------
 
     def status(self) -> Status:
         """A snapshot; from any thread."""
@@ -126,7 +126,7 @@ class Bridge:
     # -- the run -------------------------------------------------------------------------------
 
     def run(self, stop: threading.Event) -> Summary:
-        """Listens until the source ends, `stop` is set or the duration is over; then says what it did.
+        """Listens until the source ends, `stop` is set or the duration is over; returns what it did.
 
         Raises `InversynthError` if the source or a sink fails.
         """
@@ -186,7 +186,7 @@ class Bridge:
         self._pipeline.mark("stopped")
 
     def _patience(self) -> int:
-        """How many samples may gather: waking for each block of silence costs more than listening to it."""
+        """How many samples may gather: waking for each block of silence costs more than processing it."""
         patient = self._settings.notes != "fixed" and self._pipeline.idle
         return round(QUIET_S * self._source.sample_rate) if patient else 0
 

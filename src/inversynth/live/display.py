@@ -21,13 +21,13 @@ from . import Status
 
 RATE_HZ = 10.0
 LINE_S = 1.0
-"""Where there is no terminal, a line at most so often, and only after messages or overflows."""
+"""Without a terminal: the time between two lines, at least; only after messages or overflows."""
 HOLD_S = 1.0
-"""Clipping stays to be seen for so long."""
+"""How long clipping is shown."""
 METER_DB = 60.0
-"""The level meter reaches so far below full scale."""
+"""The level meter begins this far below full scale."""
 NARROW = 24
-"""Columns below which no parameter is pressed."""
+"""The least columns of a parameter."""
 LEAST_BAR, VALUE, NUMBER, CONFIDENCE = 6, 11, 7, 5
 """Columns of a bar at least, of a value with its unit, of one without, and of a confidence."""
 NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")

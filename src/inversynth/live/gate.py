@@ -17,7 +17,7 @@ from .tracking import Estimate
 
 LEAST_STEADY = 0.9
 LEAST_STEADY_S = 0.5
-"""What else may move it is a note: so much of so long a sound has one pitch."""
+"""Otherwise it is a note if this share of a sound of this length has one pitch."""
 MOST_RENDER_S = 2e-3
 """A synth that takes longer for a patch isn't rendered between a sound and its messages."""
 SILENT, UNLIKE, UNSURE = "silent", "like nothing the synth makes", "too unsure"
@@ -36,12 +36,12 @@ def renders_quickly(synth: Synth, audio: AudioFormat) -> bool:
 
 
 class Gate:
-    """Tells whether a sound is one that a synth's patches, or steady notes, are like; silence, noise and speech aren't.
+    """Decides whether a sound resembles a synth's patches or a steady note; silence, noise and speech don't.
 
     A patch resembles a sound if their log spectrograms correlate by `least_rho` of the synth's thresholds, unless it is
     far louder: unless what is too much, in their magnitudes, is more than `most_off` times the sound; or if what is
-    missing or too much is at most the part `most_convergence` of the sound. And the network must know: its estimates
-    are in the mean as probable as `least_confidence`. With `renders` False the patch isn't rendered: what the
+    missing or too much is at most the part `most_convergence` of the sound. And the network must be sure: the mean
+    probability of its estimates is at least `least_confidence`. With `renders` False the patch isn't rendered: what the
     network is sure of passes. Measured by benchmarks/false_moves.py, on the patches of `estimate`.
     """
 
@@ -50,7 +50,7 @@ class Gate:
         self._limits = synth.thresholds
 
     def warm_up(self) -> None:
-        """Does all that it ever does: first times take long. The patch of zeros resembles neither noise nor a tone."""
+        """Runs everything once, since first calls take long. The patch of zeros resembles neither noise nor a tone."""
         count, at = len(self._synth.space), np.arange(self._audio.samples)
         nothing = Estimate(np.zeros(count, np.int64), np.ones(count))
         for sound in (

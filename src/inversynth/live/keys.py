@@ -10,7 +10,7 @@ from .outputs import Outputs
 from .settings import Settings
 
 VELOCITY_DB = 40.0
-"""Full scale is velocity 127, and so much below it velocity 1."""
+"""Full scale is velocity 127, and this far below it velocity 1."""
 
 
 class Keys:

@@ -11,8 +11,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..audio.onsets import Capture, Event, Follow, Segment, fit, fit_part
+from ..audio.onsets import Capture, Event, Follow, Segment
 from ..audio.sources import Source
+from ..audio.windows import fit, fit_part
 from ..spec import AudioFormat, ParamSpace
 from .gate import LEAST_STEADY_S, UNLIKE, Gate
 from .settings import Settings
@@ -22,9 +23,9 @@ STAGES_S = (0.07, 0.25, 0.5)
 """A note is inferred from after these times since its onset, and when its window is full. With a period of 1024 samples
 at 48 kHz (21 ms) and 5 ms for the network, what is known after 70 ms is sent within 100."""
 REHEARSED_S = 0.006
-"""So long before the block that makes a window due, what that will take is run once for nothing."""
+"""How long before the block that makes a window due a rehearsal of its inference is run."""
 KEPT = 1 << 14
-"""So many of the latest inference times are kept."""
+"""How many of the latest inference times are kept."""
 
 
 class Model(Protocol):
@@ -38,7 +39,7 @@ class Model(Protocol):
         """P arrays (levels,) from a window (samples,)."""
 
     def warm_up(self, runs: int = ...) -> None:
-        """Predicts so often for nothing, by default until its time has settled."""
+        """Predicts `runs` times and drops the results; by default until the time has settled."""
 
 
 class Prediction(NamedTuple):
@@ -46,7 +47,7 @@ class Prediction(NamedTuple):
 
     number: the note's, from 1 on; begins: this is the first of it; window: (samples,) what the network got; part: (n,)
     the beginning of it that is known so far; rows: P distributions (levels,); refusal: why it moves nothing, None if it
-    may; last_chance: what is refused now stays so.
+    may; last_chance: a refusal now is final.
     """
 
     number: int
@@ -81,14 +82,14 @@ class Listener:
         self.restart(0)
 
     def prepare(self) -> None:
-        """Does all once that will be done: first times take long."""
+        """Runs everything once, since first calls take long."""
         fit(self._latest, self._rate, self._model.audio)  # which makes its filter
         self._model.warm_up()
         if self._gate is not None:
             self._gate.warm_up()
 
     def restart(self, position: int) -> None:
-        """Begins anew at a position in samples; what sounded is over."""
+        """Starts again at a position in samples; what sounded is over."""
         audio, settings = self._model.audio, self._settings
         threshold = 10 ** (settings.threshold_db / 20)
         stages_s = [stage_s for stage_s in STAGES_S if stage_s < audio.seconds]
@@ -111,7 +112,7 @@ class Listener:
 
     @property
     def due(self) -> int | None:
-        """How many samples on something of what sounds will be told, as far as that is known."""
+        """How many samples later the next segment is due; None if that isn't known."""
         return self._onsets.due
 
     @property
@@ -146,9 +147,9 @@ class Listener:
         return Prediction(self.number, begins, window, window[:count], rows, taken, self._refusal, last_chance)
 
     def rehearse(self, source: Source, came_s: float) -> None:
-        """Infers from the latest sound again, for nothing, shortly before the next is due; the latest block came then.
+        """Infers from the latest sound again, shortly before the next is due; `came_s`: when the latest block came.
 
-        Between two windows others have had the processor, and its caches: it would take longer.
+        The result is dropped. Other processes use the caches between two windows; without this the next takes longer.
         """
         due = self._onsets.due
         source.nap_s = source.WAIT_S

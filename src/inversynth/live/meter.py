@@ -1,4 +1,4 @@
-"""The input's level, and what is wrong with it."""
+"""The input's level, clipping and invalid samples."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from ..audio.onsets import clean
 
 PEAK_S = 0.3
-"""The level that is told falls by half in this time."""
+"""The level shown falls by half in this time."""
 CLIPPED = 0.999
 
 
 class Meter:
-    """Measures blocks as they come; `clipped` and `damaged` count samples at full scale, and those that are no sound.
+    """Measures blocks as they come; `clipped` and `damaged` count samples at full scale, and invalid ones.
 
     gain_db: by how much the input is amplified, by `gain`; the level is that of the amplified input.
     """
@@ -27,7 +27,7 @@ class Meter:
         self.clipped = self.damaged = 0
 
     def measure(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A block (samples,), n > 0, with what is no sound as silence."""
+        """A block (samples,), n > 0, with invalid samples as silence."""
         block, damaged = clean(block)
         self.damaged += damaged
         loudest = float(np.abs(block).max())

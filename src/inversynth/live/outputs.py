@@ -21,7 +21,7 @@ FLUSH_S = 1.0
 class Outputs:
     """Hands what is wanted to every receiver's sender; times are in seconds of the stream, and rise.
 
-    log: is told what is sent; returns: when receivers came back, by their numbers, in a session that is run again.
+    log: gets what is sent; returns: when receivers came back, by their numbers, in a session that is run again.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """What happens in the time of the stream: blocks of sound in, patches and notes to the outputs.
 
-No clock and no thread has a say in it: the same samples, and the same marks of a session, give the same messages.
+It depends on no clock and no thread: the same samples and session marks give the same messages.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from .session import Recorder
 from .tracking import Tracker
 
 TICK_S = 0.01
-"""While a parameter moves its new places are sent so often."""
+"""How often the values of a parameter are sent while it moves."""
 
 
 class Pipeline:
     """Ties listener, tracker, keys and outputs together, sample by sample of a stream at `sample_rate` (Hz).
 
-    replay: what happens besides the sound; refiner: is asked about whole notes; recorder: keeps the sound and what
-    happens; say: is told a line for each note; report: is called with the time (s) and the (P,) levels of each
-    prediction. `notes`: of which something moved; `refinements`: so many patches were improved, and `refined`: the
-    latest is.
+    replay: events besides the sound; refiner: improves patches of whole notes; recorder: keeps the sound and what
+    happens; say: gets a line for each note; report: is called with the time (s) and the (P,) levels of each
+    prediction. `notes`: of which something moved; `refinements`: how many patches were improved; `refined`: whether the
+    latest was.
     """
 
     def __init__(

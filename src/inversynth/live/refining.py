@@ -29,7 +29,7 @@ class Refiner:
         self._next: tuple[int, NDArray[np.float32], list[NDArray[np.float32]]] | None = None
 
     def ask(self, number: int, window: NDArray[np.float32], rows: Sequence[NDArray[np.float32]]) -> None:
-        """Searches for the patch of a note: its window (samples,), and P distributions (levels,) heard in it."""
+        """Searches for the patch of a note, from its window (samples,) and the P distributions (levels,) inferred."""
         self._next = number, window.copy(), [row.copy() for row in rows]
         if self._busy:
             self._tell(None)  # what it searches for is over
@@ -70,7 +70,7 @@ def _serve(pipe: Connection, synth: Synth, seconds: float) -> None:
     if hasattr(os, "nice"):
         os.nice(NICE)
 
-    def look(_: object) -> None:
+    def interrupt(_: object) -> None:
         if pipe.poll():
             raise KeyboardInterrupt
 
@@ -81,7 +81,7 @@ def _serve(pipe: Connection, synth: Synth, seconds: float) -> None:
             continue
         number, window, rows = asked
         try:
-            found = refine(synth, window, rows, seconds=seconds, workers=1, watch=look)
+            found = refine(synth, window, rows, seconds=seconds, workers=1, watch=interrupt)
         except InversynthError:
             pipe.send(None)
         else:

@@ -1,4 +1,4 @@
-"""What a session's log says happened besides its sound, at the position where it happened."""
+"""The events of a session's log besides its sound, at their positions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Replay:
         self.returns = [(mark.at_s, int(mark.value)) for mark in marks if mark.at_s is not None]
 
     def until_next(self, position: int, count: int) -> int:
-        """So many of the next `count` samples come before the next mark."""
+        """How many of the next `count` samples come before the next mark."""
         if self.marks and (ahead := self.marks[0].position) is not None and ahead > position:
             return min(count, ahead - position)
         return count

@@ -1,7 +1,7 @@
 """Senders: what is decided, in the order of its time in the stream, to a receiver, at the pace of its wire.
 
 Every choice (which message is next, and when) is made in the time of the stream of samples, so that the same samples
-give the same messages; the clock on the wall only says how long to wait.
+give the same messages; the wall clock only says how long to wait.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from ..midi import LOOK_S, Receiver, Sink
 Action = Callable[[Receiver], None]
 
 LATE = 256
-"""With so many actions waiting, a new patch takes the place of the one before."""
+"""With this many actions waiting, a new patch replaces the one before."""
 
 
 class Log(Protocol):
-    """What is told of what the sender does."""
+    """Gets what the sender does."""
 
     def sent(self, number: int, message: bytes, at_s: float) -> None:
         """A message went to the receiver of a number."""
@@ -35,9 +35,9 @@ class Log(Protocol):
 
 
 class Tap:
-    """A sink between a receiver and its own: messages pass, and are told to `log` with the receiver's number.
+    """A sink before a receiver's own: passes messages on, and logs them to `log` with the receiver's number.
 
-    A receiver's return is told when the sender says so, and not when its port is looked at.
+    It reports a receiver's return when the sender says so, not when the port is polled.
     """
 
     def __init__(self, sink: Sink, number: int, log: Log | None) -> None:
@@ -66,8 +66,8 @@ class Sender:
 
     `do` queues what is to be done at a time, in their order; `reach` says that nothing will come before a time. Then
     either `run` sends from a thread, or `advance` sends on the caller's. number: the receiver's, for the log. Each
-    receiver has a sender of its own, so that one that takes nothing keeps nothing from the others. But to a sink that
-    is `prompt`, what may be sent at once is sent by `do` itself while the thread runs: waking that takes longer.
+    receiver has a sender of its own, so that a blocked receiver doesn't delay the others. To a sink that is `prompt`,
+    `do` itself sends at once while the thread runs: waking the thread takes longer.
     """
 
     def __init__(self, receiver: Receiver, log: Log | None = None, number: int = 0) -> None:
@@ -81,11 +81,11 @@ class Sender:
         self._due: float | None = None
         self._now = 0.0  # of the latest thing that was done
         self._lock = threading.Lock()  # of the queue, and of what is reached
-        self._bell = threading.Lock()  # it is open once it has rung: whoever waits takes it
+        self._bell = threading.Lock()  # released to wake the thread that waits for it
         self._bell.acquire()
         self._end: float | None = None
         self._looked = -math.inf
-        self._sending = threading.Lock()  # who has it advances
+        self._sending = threading.Lock()  # held by the thread that advances
         self._stop: threading.Event | None = None  # of the thread, while it runs
         self._idle, self._anchor_s, self._anchor_wall = True, 0.0, 0.0  # the stream's time on the wall, since it waits
         self._left_s = 0.0
@@ -132,7 +132,7 @@ class Sender:
             self._ring()
 
     def _ring(self) -> None:
-        """Wakes the thread, or lets it not begin to wait; only who has the lock may."""
+        """Wakes the thread, or keeps it from waiting; the caller holds the lock."""
         if self._bell.locked():
             self._bell.release()
 
@@ -171,7 +171,7 @@ class Sender:
         self._due = self.receiver.pump(at_s)
 
     def _look(self) -> None:
-        """Asks every `LOOK_S` whether the receiver has come back."""
+        """Checks every `LOOK_S` whether the receiver has come back."""
         now = time.monotonic()
         if now - self._looked < LOOK_S:
             return
@@ -226,7 +226,7 @@ class Sender:
         return bool(self._queue) or (self._due is not None and self._due < self._reached)
 
     def finish(self, patience_s: float) -> None:
-        """Lets `run` return once nothing waits, at the latest after so many seconds."""
+        """Lets `run` return once nothing waits, at the latest after `patience_s`."""
         with self._lock:
             self._reached = math.inf
             self._end = time.perf_counter() + patience_s

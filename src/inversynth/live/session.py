@@ -1,8 +1,8 @@
-"""Sessions: the sound that came and what was sent, kept in a folder, and read again.
+"""Sessions: the input sound and the messages sent, recorded in a folder, and read again.
 
 session.json     what it was recorded with: settings, model, sample rate, each receiver's profile and wire
 audio-0001.wav   the sound, float32, a file an hour
-log.jsonl        a line for each message with the time in the stream (s), and for what else had a say in them
+log.jsonl        a line for each message with the time in the stream (s), and for other events that they depend on
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MOST_WAITING = 1 << 16
 class Recorder:
     """Keeps a session in a folder, from a thread of its own; raises `UsageError` if one is there already.
 
-    A disk that takes no more ends the recording, of which `say` is told at once, and nothing else.
+    A full disk ends the recording and nothing else; `say` gets a line at once.
     """
 
     def __init__(self, folder: str | Path, say: Callable[[str], None] = lambda line: None) -> None:
@@ -71,7 +71,7 @@ class Recorder:
         self._put({"at_s": at_s, "returned": number})
 
     def mark(self, position: int, what: str, value: Any = True) -> None:
-        """Something that the sound doesn't tell happened after so many samples."""
+        """An event besides the sound happened at this position in samples."""
         self._put({"position": position, what: value})
 
     def _put(self, entry: NDArray[np.float32] | dict[str, Any]) -> None:
@@ -121,7 +121,7 @@ class Recorder:
     def _why(self) -> str:
         """Why not everything is kept."""
         full = isinstance(self._error, OSError) and self._error.errno == errno.ENOSPC
-        if isinstance(self._error, RuntimeError):  # of libsndfile, which doesn't tell
+        if isinstance(self._error, RuntimeError):  # of libsndfile, which gives no reason
             full = not shutil.disk_usage(self.folder).free
         if full:
             return "the disk is full"
@@ -146,7 +146,7 @@ class Recorder:
 
 @dataclass(frozen=True)
 class Mark:
-    """Something besides the sound that had a say, in the order it happened.
+    """An event besides the sound, in the order it happened.
 
     `position` in samples of what the listening thread did, or `at_s` of what the sender did; `what`: "gap", "refined",
     "stopped" or "returned".
@@ -174,7 +174,7 @@ class Session:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """Raises `DamageError` if meanwhile `facts` turn out to be what the bridge doesn't write."""
+        """Raises `DamageError` if `facts` read within aren't as the bridge writes them."""
         try:
             yield
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -182,7 +182,7 @@ class Session:
 
 
 def load(folder: str | Path) -> Session:
-    """Reads a session; raises `UsageError` for what is none, or is damaged."""
+    """Reads a session; raises `UsageError` for a folder that isn't a session, or is damaged."""
     place = Path(folder)
     if not (place / FACTS).is_file():
         raise UsageError(f"{folder} is not a session: it has no {FACTS}; give a folder that --record made")

@@ -1,4 +1,4 @@
-"""What the bridge tells of itself: a snapshot while it runs, and a summary at the end; plain data."""
+"""The status of the bridge: a snapshot while it runs, and a summary at the end; plain data."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did. `damaged` counts samples that were no sound, `superseded` values that a later one replaced.
+    """What a run did. `damaged` counts invalid samples, `superseded` values that a later one replaced.
 
     notes: that moved something, of `notes_found`; refusals: predictions that moved nothing, by the gate, for each of
     its reasons; inference_s: of the latest predictions.
@@ -66,17 +66,17 @@ class Summary:
         """For the user."""
         notes, predictions = _count(self.notes_found, "note"), _count(self.predictions, "prediction")
         of_all = "" if self.notes == self.notes_found else f"{self.notes} of "
-        told = f"{of_all}{notes}, {predictions}, {self.refused} refused"
+        line = f"{of_all}{notes}, {predictions}, {self.refused} refused"
         if self.refusals:
-            told += f" ({', '.join(f'{count} {reason}' for reason, count in self.refusals.items())})"
+            line += f" ({', '.join(f'{count} {reason}' for reason, count in self.refusals.items())})"
         if self.refined:
-            told += f", {self.refined} refined"
+            line += f", {self.refined} refined"
         if len(self.inference_s):
             p50, p99, most = np.percentile(self.inference_s, [50, 99, 100]) * 1e3
-            told += f"; inference p50 {p50:.2f} ms, p99 {p99:.2f} ms, max {most:.2f} ms"
+            line += f"; inference p50 {p50:.2f} ms, p99 {p99:.2f} ms, max {most:.2f} ms"
         return [
             f"{self.seconds:.1f} s, {self.blocks} blocks, {self.overflows} overflows, {self.damaged} damaged samples",
-            told,
+            line,
             f"{self.sent} messages sent, {self.superseded} dropped (superseded before they were sent)",
         ]
 

@@ -1,4 +1,4 @@
-"""From probabilities to a patch that moves: sure enough, far enough, smoothly, and to the goal. Pure."""
+"""From probabilities to a patch that moves smoothly, where an estimate is sure and far enough. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .. import _native
 from ..spec import CATEGORICAL, ORDINAL, ParamSpace
 
 STEPS = 1.5
-"""A parameter stays where it is if the goal is less than so many of its levels away."""
+"""A parameter stays where it is if the goal is less than this many of its levels away."""
 ENVELOPE = ("envelope time", "envelope level")
-"""The roles of parameters that a window without the note's beginning tells nothing of."""
+"""The roles of parameters that can't be inferred without the note's beginning."""
 
 Floats = NDArray[np.float64]
 
@@ -65,9 +65,9 @@ class Tracker:
     def update(self, found: Estimate, at_s: float, settle: bool = False, sliding: bool = False) -> None:
         """Takes an estimate as of a time.
 
-        settle: this is the last word on a note, and what is sure moves to its estimate, however near; sliding:
-        the note's beginning wasn't in the window. Until the first note is settled or another begins, the unsure moves,
-        too: there is nothing to keep that is known better.
+        settle: this is the final estimate of a note, and sure parameters move to it, however near; sliding: the
+        note's beginning wasn't in the window. Until the first note is settled or another begins, unsure parameters
+        move, too: no better value is known.
         """
         goal, self.confidence = found.levels / self._steps, found.confidence
         moves = np.abs(goal - self._goal) * self._steps >= (0.5 if settle else self._far)

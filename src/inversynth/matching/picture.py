@@ -19,10 +19,10 @@ from .result import Match
 TARGET_COLOUR, MATCH_COLOUR = "#2f7fd0", "#e0672c"
 FLOOR_DB = 20 * float(np.log10(metrics.FLOOR))
 FRAMES = 256
-"""Frames of a drawn spectrogram, whatever the length of its sound: closer than the hop of the measures."""
+"""Frames of a drawn spectrogram, for sounds of any length: closer than the hop of the measures."""
 
 ROW = 28.0
-"""So many faders, and the gaps between their groups, stand side by side at most."""
+"""The most faders side by side, with the gaps between their groups."""
 GAP = 0.5
 """The gap between two groups, in faders."""
 WIDTH_IN, HEIGHT_IN, ROW_IN = 11.0, 8.0, 1.95
@@ -221,7 +221,7 @@ def _draw_faders(axes: Any, match: Match, groups: list[tuple[str, list[int]]], w
     for place, i, setting in zip(at, order, patch, strict=True):
         text = _shortened(space[i].text(setting.value) or number(setting.value), 1.5 * room)
         axes.text(place, 1.05, text, fontsize=7.5, ha="center", va="bottom", parse_math=False)
-        sureness = ("" if match.refinement else f"{setting.confidence:.0%}") if active[i] else "unheard"
+        sureness = ("" if match.refinement else f"{setting.confidence:.0%}") if active[i] else "inactive"
         axes.text(place, -0.06, sureness, fontsize=6.5, ha="center", va="top", color="0.4")
     axes.set_xticks(at, names, rotation=32, ha="right", rotation_mode="anchor", fontsize=8, parse_math=False)
     axes.set(xlim=(-0.6, width - 0.4), ylim=(-0.2, 1.35), yticks=[])

@@ -99,14 +99,14 @@
     if ("play" in button.dataset) run();
   }));
   all(".seek").forEach((plot) => {
-    const told = plot.querySelector("output");
+    const readout = plot.querySelector("output");
     plot.addEventListener("click", (event) => seek(event.offsetX / plot.clientWidth));
     plot.addEventListener("pointermove", (event) => {
       const at = event.offsetX / plot.clientWidth * plot.dataset.seconds;
       const khz = (1 - event.offsetY / plot.clientHeight) * plot.dataset.khz;
-      told.textContent = `${at.toFixed(2)} s, ${Math.round(1000 * khz)} Hz`;
+      readout.textContent = `${at.toFixed(2)} s, ${Math.round(1000 * khz)} Hz`;
     });
-    plot.addEventListener("pointerleave", () => { told.textContent = ""; });
+    plot.addEventListener("pointerleave", () => { readout.textContent = ""; });
   });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;

@@ -144,7 +144,7 @@ def _measures(match: Match) -> str:
     louder = match.louder_db
     what = f"by how much the match is {'louder' if louder > 0 else 'quieter'}, in mean power"
     rows.append(("Loudness", what, f"{abs(louder):.1f} dB"))
-    return f'<div class="told">{_table(("measure", "what it tells", "figure"), rows)}</div>'
+    return f'<div class="explained">{_table(("measure", "what it means", "figure"), rows)}</div>'
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -219,11 +219,11 @@ def _knob(match: Match, i: int, group: str, active: bool) -> str:
         title += f". The network: {', '.join(likely)}"
         if match.refinement and active and likeliest[0] != int(param.level_of_value(setting.value)):
             ghost = float(param.x_of_level(likeliest[0]))
-    sureness = (f"{setting.confidence:.0%}" if match.predicted else None) if active else "unheard"
+    sureness = (f"{setting.confidence:.0%}" if match.predicted else None) if active else "inactive"
     small = ", ".join(text for text in (note_of(param, setting.value), sureness) if text)
     strength = 1.0 if match.refinement else setting.confidence
     return (
-        f'<div class="knob{"" if active else " unheard"}" data-name="{escape(param.name)}" '
+        f'<div class="knob{"" if active else " inactive"}" data-name="{escape(param.name)}" '
         f'style="--sure:{strength:.2f}">{svg.knob(x, title, distribution if match.predicted else None, ghost)}'
         f"<b>{escape(label(param, group))}</b><span>{escape(shown)}</span><small>{small}</small></div>"
     )

@@ -104,8 +104,8 @@ class Match:
         least, most = thresholds.usual_peaks
         if not least <= peak <= most:
             quiet = "quiet" if peak < least else "loud"
-            return f"{what}: this sound, with a peak of {peak:.2g}, is too {quiet} to be heard well; try --normalise"
-        other = "the model can hear" if self.predicted else "a search of this length can find"
+            return f"{what}: this sound, with a peak of {peak:.2g}, is too {quiet} to predict well; try --normalise"
+        other = "the model can infer" if self.predicted else "a search of this length can find"
         return f"{what}: this sound may be beyond what {self.synth.name} can make, or {other}"
 
 

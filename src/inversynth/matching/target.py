@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..audio.files import read_file
-from ..audio.onsets import window
+from ..audio.windows import window
 from ..errors import UsageError
 from ..spec import AudioFormat
 from .result import SILENT_PEAK
@@ -34,7 +34,7 @@ def read_target(
 ) -> Target:
     """The first note of an audio file (a path), or of (samples,) samples at their `sample_rate` in Hz.
 
-    audio: what it is resampled, mixed to mono and cut to; normalise: scale its peak to 1. Raises `UsageError` for what
+    audio: the format it is brought to; normalise: scale its peak to 1. Raises `UsageError` for what
     can't be read, is silent, or peaks far above full scale and isn't to be normalised.
     """
     if isinstance(target, str | Path):

@@ -1,4 +1,4 @@
-"""How near a prediction comes: the paper's measures (arXiv 1812.06349, section 5) and the field's."""
+"""How near a prediction is: the measures of InverSynth (arXiv 1812.06349, section 5) and of the field."""
 
 from __future__ import annotations
 

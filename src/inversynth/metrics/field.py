@@ -61,7 +61,7 @@ def field_measures(targets: ArrayLike, sounds: ArrayLike, sample_rate: int, wind
     - `rms_cosine`: the cosine of the angle between the RMS envelopes, windows of 50 ms each 25 ms (Hayes et al.).
       Silence is 1 with silence, else 0.
     - `residual_db`: ||y' - y|| / ||y|| of the waveforms, in dB, no lower than `LEAST_RESIDUAL_DB`. 0 is as far as
-      silence; -40 can hardly be told from the target; a sound with other phases may be near and yet have a large one.
+      silence; -40 can hardly be distinguished from the target; a near sound with other phases may have a large one.
 
     Raises `UsageError` unless both have the same shape.
     """
@@ -103,7 +103,7 @@ def _floor(target: Floats) -> Floats:
 
 @cache
 def _mel_corners(sample_rate: int, points: int, bands: int) -> tuple[NDArray[np.int64], Floats, Floats]:
-    """Of the mel bands over the bins of a Fourier transform of `points`: where the pieces between two corners begin
+    """Of the mel bands over the bins of a Fourier transform of `points`: where the segments between two corners begin
     and end, (bands + 2,) bins, and for each bin its weights (bins,) in the band that rises there and that which falls.
 
     Triangles of unit area over Hz. Their corners are evenly spaced on the mel scale from 0 to half the sample rate, in

@@ -49,7 +49,7 @@ def summary(measures: dict[str, NDArray[np.float64]]) -> dict[str, dict[str, flo
 def mean_intervals(values: ArrayLike, use: ArrayLike) -> tuple[list[list[float]], list[float]]:
     """The 95 % intervals of the means of the columns of (n, P) values where (n, P) bool `use`, and of their mean.
 
-    For measures of parameters, which count an item only where it is heard; resampled as in `summary`.
+    For measures of parameters, which count an item only where the parameter has an effect; resampled as in `summary`.
     """
     mask = np.asarray(use, bool)
     at = np.where(mask, np.asarray(values, np.float64), 0.0)

@@ -1,4 +1,4 @@
-"""The measures of parameters: InverSynth's (arXiv 1812.06349, section 5), and how far confidences can be believed."""
+"""The measures of parameters: InverSynth's (arXiv 1812.06349, section 5), and the calibration of confidences."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def parameter_measures(
     space: ParamSpace,
     probabilities: Sequence[NDArray[Any]],
     levels: ArrayLike,
-    heard: ArrayLike | None = None,
+    counted: ArrayLike | None = None,
     top: int = 5,
 ) -> list[dict[str, Any]]:
     """One row a parameter: `name`, `count`, `mpr` (percent), `top` (accuracies for k = 1..top), `mae` (levels).
@@ -31,11 +31,11 @@ def parameter_measures(
 
     probabilities: P arrays (n, levels of the parameter); levels: (n, P) the right ones. MPR, the mean
     percentile rank, is 100 (1 - mean(r / L)), r = how many of the L classes score above the right one.
-    An item counts for a parameter only where that parameter is `heard`, (n, P) or (P,); by default, where the
+    An item counts for a parameter only where that parameter is `counted`, (n, P) or (P,); by default, where the
     space says that it has an effect. Where none counts, its measures are NaN.
     """
     right = space.check_levels(levels)
-    counts = _counts(space, right, heard)
+    counts = _counts(space, right, counted)
     rows = []
     for i, param in enumerate(space):
         use = counts[:, i]
@@ -53,8 +53,8 @@ def parameter_measures(
     return rows
 
 
-def _counts(space: ParamSpace, levels: NDArray[np.int64], heard: ArrayLike | None) -> NDArray[np.bool_]:
-    return space.active(levels) if heard is None else np.broadcast_to(np.asarray(heard, bool), levels.shape)
+def _counts(space: ParamSpace, levels: NDArray[np.int64], counted: ArrayLike | None) -> NDArray[np.bool_]:
+    return space.active(levels) if counted is None else np.broadcast_to(np.asarray(counted, bool), levels.shape)
 
 
 def _mean(values: ArrayLike) -> float:
@@ -115,7 +115,7 @@ BINS = 15
 
 
 def calibration(
-    space: ParamSpace, probabilities: Sequence[NDArray[Any]], levels: ArrayLike, heard: ArrayLike | None = None
+    space: ParamSpace, probabilities: Sequence[NDArray[Any]], levels: ArrayLike, counted: ArrayLike | None = None
 ) -> list[dict[str, Any]]:
     """One row a parameter: `name`, `ece`, and of its bins `count`, `confidence` and `accuracy`, lists of `BINS`.
 
@@ -125,7 +125,7 @@ def calibration(
     ICML 2017). Arguments as in `parameter_measures`.
     """
     right = space.check_levels(levels)
-    counts = _counts(space, right, heard)
+    counts = _counts(space, right, counted)
     rows = []
     for i, param in enumerate(space):
         scores = np.asarray(probabilities[i], np.float64)[counts[:, i]]

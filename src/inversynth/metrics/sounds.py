@@ -29,7 +29,7 @@ def check_sounds(targets: ArrayLike, sounds: ArrayLike) -> tuple[NDArray[np.floa
 
 
 def framed(sounds: NDArray[F], window: int, hop: int, hann: bool = True) -> NDArray[F]:
-    """(n, samples) sounds to (n, frames, window), in a periodic Hann window unless told not to.
+    """(n, samples) sounds to (n, frames, window), in a periodic Hann window unless `hann` is False.
 
     Frame m is centred at sample hop m + hop / 2: (window - hop) / 2 zeros in front and as many behind as the last
     frame wants; one frame for each hop of samples begun (ours, the article is silent).

@@ -1,4 +1,4 @@
-"""What messages say: controllers and parameters with their values, and a patch from a profile's messages.
+"""Decoding of messages: controllers and parameters with their values, and a patch from a profile's messages.
 
 The rules are those of the MIDI 1.0 Detailed Specification: of a value of 14 bits the MSB comes first and takes the LSB
 to 0, the LSB then refines it; each non-registered parameter has a value of its own.
@@ -82,7 +82,7 @@ class DataEntry:
 class Readings:
     """Reads the messages of one channel (1..16): which values they can mean, each at an address.
 
-    A controller below 32 is one by itself, and the MSB of a pair; which it is only the device knows. So the LSB gives
+    A controller below 32 is one by itself, and the MSB of a pair; only the device knows which. So the LSB gives
     both, and data entry a value of 7 bits and one of 14. `bend_semitones`: the range that the pitch wheel was given.
     """
 

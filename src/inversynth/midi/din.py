@@ -14,14 +14,16 @@ class DinSink:
     """Writes the bytes that go over the wire to a device, such as /dev/snd/midiC1D0 or a serial line at 31,250 baud.
 
     running_status: leaves out status bytes that repeat, as the receiver's pace then counts on. Nothing waits: if the
-    device takes no more, or is gone, what is sent is dropped until it is opened again, `LOOK_S` later.
+    device is full or gone, messages are dropped until it is opened again, `LOOK_S` later.
     """
 
     def __init__(self, path: str, running_status: bool = True) -> None:
         self._path, self._uses_running = path, running_status
         self.description = f"MIDI wire {path}"
         if os.path.isfile(path) and os.path.getsize(path):
-            raise UsageError(f"{path} is a file that holds something, and no MIDI device; a MIDI file is --midi-file")
+            raise UsageError(
+                f"{path} is a file that holds something, not a MIDI device; for a MIDI file give --midi-file"
+            )
         try:
             self._open()
         except OSError as error:
@@ -34,7 +36,7 @@ class DinSink:
         self._away = False
 
     def send(self, message: Message, at_s: float) -> None:
-        """Writes a message, without its status byte if it repeats; while the device is away, nothing."""
+        """Writes a message, without its status byte if it repeats; dropped while the device is away."""
         if self._away:
             return
         data = message if self._running is None else self._running.on_wire(message, at_s)
@@ -46,7 +48,7 @@ class DinSink:
             self._looked = time.monotonic()
 
     def returned(self) -> bool:
-        """Opens a device that took no more again, at most every `LOOK_S`, and says so once."""
+        """Opens a device that was full or gone again, at most every `LOOK_S`; True once when it is back."""
         if not self._away or time.monotonic() - self._looked < LOOK_S:
             return False
         self._looked = time.monotonic()

@@ -1,4 +1,4 @@
-"""Whether a JACK server is there and moves, as Linux tells it: a client that asks one that is gone waits for ever."""
+"""Whether a JACK server is there and runs, from Linux: a client of one that is gone would wait for ever."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 STANDS_S = 0.5
-"""A JACK server, whose periods are shorter, stands still if nothing of it has moved for so long."""
+"""A JACK server hangs if none of its threads has run for this long; its periods are shorter."""
 CONNECT_S = 1.0
 """How long to wait for a server to take a connection."""
 
@@ -33,13 +33,13 @@ class Server(NamedTuple):
         return False
 
     def trace(self) -> list[str]:
-        """What Linux tells of its threads; another one later if it moves."""
+        """The state of its threads from Linux; it changes while the server runs."""
         with contextlib.suppress(OSError):
             return [file.read_text() for file in sorted(Path(f"/proc/{self.process}/task").glob("*/status"))]
         return []
 
     def moves(self) -> bool:
-        """Whether it moves within `STANDS_S`, or Linux doesn't tell; libjack waits for one that doesn't for ever."""
+        """Whether it runs within `STANDS_S`, or that isn't known; libjack waits for ever for one that hangs."""
         before, end = self.trace(), time.monotonic() + STANDS_S
         while before and time.monotonic() < end:
             if self.moved(before, self.trace()):
@@ -49,7 +49,7 @@ class Server(NamedTuple):
 
     @staticmethod
     def moved(before: list[str], after: list[str]) -> bool:
-        """Whether it moved between two traces, other than by being stopped."""
+        """Whether it ran between two traces, other than by being stopped."""
         return after != before and not any("\nState:\tT" in status for status in after)
 
 

@@ -2,7 +2,7 @@
 
 For each parameter a bundle goes out with two messages: `/inversynth/<parameter>` with its value in its unit, and
 `/inversynth/<parameter>/x` with its place 0..1, both 32-bit floats. `/inversynth/note` has a key and a velocity
-(int32; 0 ends the note), `/inversynth/panic` nothing, and what else is MIDI comes as `/inversynth/midi`: a message of a
+(int32; 0 ends the note), `/inversynth/panic` nothing, and other MIDI goes as `/inversynth/midi`: a message of a
 channel as OSC's type `m`, a system exclusive one as a blob.
 """
 
@@ -26,7 +26,7 @@ OSC_BAUD = 10_000_000
 
 @dataclass(frozen=True)
 class Osc:
-    """An OSC address of a parameter of ours; a value is a millionth of its x."""
+    """The OSC address of a parameter; a value is a millionth of its x."""
 
     path: str
     param: Param
@@ -65,8 +65,8 @@ def check_osc(profile: Profile, to_osc: bool) -> None:
 class OscSink:
     """Sends packets to HOST:PORT.
 
-    Nothing waits: what can't be sent is dropped. A host that says that nobody listens at the port (ICMP) is asked again
-    every `LOOK_S` with an empty message to `/inversynth`, until it doesn't.
+    Nothing waits: what can't be sent is dropped. While the host reports (by ICMP) that the port is closed, an empty
+    message goes to `/inversynth` every `LOOK_S`, until it is open.
     """
 
     prompt = True
@@ -87,7 +87,7 @@ class OscSink:
         self._looked = time.monotonic()
 
     def send(self, message: Message, at_s: float) -> None:
-        """Sends a packet of OSC, or a MIDI message as one; while nobody listens, nothing."""
+        """Sends a packet of OSC, or a MIDI message as one; dropped while the port is closed."""
         if not self._away:
             self._try(message if message[:1] in b"/#" else _of_midi(message))
 
@@ -98,7 +98,7 @@ class OscSink:
             self._away = True
 
     def returned(self) -> bool:
-        """Asks at most every `LOOK_S`, and says once that a packet after the last failure has found its way."""
+        """Tries at most every `LOOK_S`; True once when a packet has arrived after a failure."""
         now = time.monotonic()
         if now - self._looked < LOOK_S:
             return False
@@ -136,6 +136,6 @@ def _message(path: str, *values: int | float | tuple[int, ...] | bytes) -> bytes
 
 
 def _bundle(*messages: tuple[str, float]) -> bytes:
-    """Messages of a float each that are to be obeyed at once; a bundle's element is a message after its size."""
+    """Messages of a float each that take effect at once; a bundle's element is a message after its size."""
     parts = [_message(*each) for each in messages]
     return b"#bundle\0" + (1).to_bytes(8) + b"".join(len(part).to_bytes(4) + part for part in parts)

@@ -1,8 +1,8 @@
 """Ports of the system's MIDI, by RtMidi: to receivers, which may go away and come back, and from devices.
 
 Sending doesn't wait for a receiver. RtMidi hands a message to the system and returns: it opens ALSA's sequencer without
-blocking, and for JACK it puts messages into a ring that the server empties, whether a receiver reads or not. Only a
-server that stands still leaves it full, and RtMidi would then wait for ever: so a sink looks whether it moves.
+blocking, and for JACK it puts messages into a ring that the server empties, whether a receiver reads or not. Only
+if the server hangs does the ring fill up; RtMidi would then wait for ever, so a sink checks that the server runs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .jack import Server, has_sequencer, jack_server
 from .messages import Message
 
 LOOK_S = 1.0
-"""How often to look whether a receiver's port is still there; sending to one that isn't raises nothing."""
+"""How often to check that a receiver's port is still there; sending to a missing one raises nothing."""
 RING = 16384
 """Bytes of RtMidi's ring for JACK (JACK_RINGBUFFER_SIZE), in which a message has four more for its length."""
 _newest_server: Server | None = None
@@ -32,9 +32,9 @@ QUEUED = 4096
 class PortSink:
     """A MIDI output port: that of a receiver, or a virtual one that receivers connect to.
 
-    name: a port's, a part of it, or its number. What has gone away, be it the receiver or the JACK server, is looked
-    for every `LOOK_S` and opened again by its name (see `devices.Followed`); meanwhile, and while the server stands
-    still, messages go to nobody.
+    name: a port's, a part of it, or its number. What has gone away, be it the receiver or the JACK server, is
+    searched for every `LOOK_S` and opened again by its name (see `devices.Followed`); until then, and while the server
+    hangs, messages are dropped.
     """
 
     SETTLE_S = 0.1
@@ -70,10 +70,10 @@ class PortSink:
                 raise InversynthError(f"can't open the MIDI port {self._followed.name!r}: {error}") from None
 
     def _still_there(self) -> bool:
-        """Whether the port has been there since the last look."""
+        """Whether the port has been there since the last check."""
         if self._followed is None:
             return True
-        return not self._followed.look(self._midi.get_ports()) and self._followed.at is not None
+        return not self._followed.update(self._midi.get_ports()) and self._followed.at is not None
 
     @property
     def prompt(self) -> bool:
@@ -81,7 +81,7 @@ class PortSink:
         return self._server is not None
 
     def send(self, message: Message, at_s: float) -> None:
-        """Sends at once, whatever `at_s`; while the port is away, to nobody."""
+        """Sends at once, whatever `at_s`; dropped while the port is away."""
         if self._away or self._stands:
             return
         if self._server is not None:
@@ -91,11 +91,11 @@ class PortSink:
                 return
         try:
             self._midi.send_message(message)
-        except (OSError, RuntimeError):  # so Windows says that a device was unplugged
+        except (OSError, RuntimeError):  # on Windows: a device was unplugged
             self._away = True
 
     def returned(self) -> bool:
-        """Looks for the port at most every `LOOK_S`, opens it again, and says so once it can be sent to."""
+        """Checks the port at most every `LOOK_S`, opens it again, and returns True once when it is back."""
         now = time.monotonic()
         if self._ready_at is not None:
             if now < self._ready_at:
@@ -150,7 +150,7 @@ class PortSink:
         else:
             self._midi.close_port()
         if self._followed is not None:
-            self._followed.look(self._midi.get_ports())
+            self._followed.update(self._midi.get_ports())
         self._open()
 
     def close(self) -> None:
@@ -191,20 +191,20 @@ class InputPort:
             self.lost += 1
 
     def receive(self, timeout_s: float) -> Message | None:
-        """The next message, whole; None if none comes within so many seconds."""
+        """The next message, whole; None if none comes within `timeout_s`."""
         try:
             return self._messages.get(timeout=timeout_s)
         except queue.Empty:
             return None
 
     def left(self) -> bool:
-        """Looks for the port at most every `LOOK_S`: True once when it is gone; one that is back is opened again."""
+        """Checks the port at most every `LOOK_S`: True once when it is gone; one that is back is opened again."""
         now = time.monotonic()
         if self._followed is None or now - self._looked < LOOK_S:
             return False
         self._looked = now
         with quiet():
-            back = self._followed.look(self._midi.get_ports())
+            back = self._followed.update(self._midi.get_ports())
             if self._followed.at is None or (back and not self._away):
                 left, self._away = not self._away, True
                 if left:
@@ -237,7 +237,7 @@ def _open_virtual(midi: Any, name: str) -> None:
 
 
 def _abandon(midi: Any) -> None:
-    """Keeps RtMidi's client for ever: closing it would wait for a server that stands still, or crash."""
+    """Keeps RtMidi's client for ever: closing it would wait for a hanging server, or crash."""
     keep_forever(midi)
 
 

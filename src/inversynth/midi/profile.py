@@ -1,4 +1,4 @@
-"""What a device takes: how each parameter runs at its address (its control), and the rest.
+"""A device's profile: how each parameter is driven at its address (its control), and the rest.
 
 All of it is pure and frozen; `inversynth.midi.profiles` reads it from TOML.
 """
@@ -23,7 +23,7 @@ Dump: TypeAlias = Callable[[NDArray[np.float64], int], Sequence[Message]]
 
 
 class Driven(Protocol):
-    """What a profile drives: a synth, as far as MIDI has to know it."""
+    """What a profile drives: the part of a synth that MIDI needs."""
 
     @property
     def name(self) -> str: ...
@@ -37,10 +37,10 @@ class Driven(Protocol):
 
 @dataclass(frozen=True)
 class Control:
-    """How one parameter of ours runs on a device.
+    """How one parameter is driven on a device.
 
-    The device's value goes from `low` to `high` (below low if it runs the other way) as ours runs along `span`
-    (in our unit) on `curve`; ours beyond it stay at its ends. Or `table` holds the device's values at evenly
+    The device's value goes from `low` to `high` (below low if it is reversed) as the parameter's goes along `span`
+    (in its unit) on `curve`; values beyond the span are clipped. Or `table` holds the device's values at evenly
     spaced x from 0 to 1, with straight lines between them. A parameter that isn't continuous is always at one of its
     levels, here and there.
     """
@@ -123,7 +123,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Other:
-    """A parameter of the device that none of ours drives; `choices`: the values and the names of those it has."""
+    """A parameter of the device that no parameter drives; `choices`: the values and the names of those it has."""
 
     name: str
     address: Address

@@ -18,7 +18,7 @@ from .sinks import Sink
 
 
 def byte_s(baud: float) -> float:
-    """How long a byte takes on a wire of so many bits a second; raises `UsageError` if that is no speed."""
+    """How long a byte takes on a wire of `baud` bits a second; raises `UsageError` for an invalid speed."""
     if not 0 < baud < math.inf:
         raise UsageError(f"{baud:g} baud is not a speed; a MIDI cable has {BAUD}")
     return BITS_PER_BYTE / baud
@@ -118,7 +118,7 @@ class Receiver:
         self._dump = None
 
     def forget(self) -> None:
-        """Takes the receiver as new: it is told to be silent, and gets the settings and the whole patch again."""
+        """Takes the receiver as new: it is silenced, and gets the settings and the whole patch again."""
         self._settings = deque(self.profile.settings)
         self._changes.forget()
         self._unit.clear()

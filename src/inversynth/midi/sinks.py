@@ -28,7 +28,7 @@ from .messages import (
 class Sink(Protocol):
     """Where messages go; `description` says it to the user.
 
-    A sink with a `prompt` that is true takes a message and never keeps its caller waiting.
+    A sink whose `prompt` is true never makes its caller wait.
     """
 
     description: str
@@ -110,8 +110,8 @@ class TextSink:
 class MidiFileSink:
     """A standard MIDI file of one track (Standard MIDI Files 1.0, format 0), which appears whole when it is closed.
 
-    mido says how events are written. They go to a temporary file as they come, for a long session has millions of them,
-    and mido's own file holds all in memory.
+    mido encodes the events. They go to a temporary file as they come: a long session has millions of them, and
+    mido's own file holds all in memory.
     """
 
     TICKS_PER_BEAT = 960

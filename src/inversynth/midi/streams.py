@@ -10,7 +10,7 @@ from ..errors import UsageError, one_line
 from .messages import END_OF_SYSEX, NOTE_ON, SYSEX, Message
 
 MAX_SYSEX = 1 << 20
-"""Bytes of the longest system exclusive message that is kept; of a longer one nothing is."""
+"""Bytes of the longest system exclusive message that is kept; longer ones are dropped."""
 
 
 class Splitter:
@@ -76,7 +76,7 @@ def read_midi(file: str | Path) -> list[tuple[float, Message]]:
         at_s, events = 0.0, []
         opened = mido.MidiFile(str(file), clip=True)
         if opened.ticks_per_beat <= 0:
-            raise UsageError("its time is not in ticks a beat; save it again so")
+            raise UsageError("its time is not in ticks a beat; save it with ticks a beat")
         for message in opened:
             at_s += message.time
             if not message.is_meta:
@@ -86,7 +86,7 @@ def read_midi(file: str | Path) -> list[tuple[float, Message]]:
         raise UsageError(f"the MIDI file {file} can't be read: {error.strerror or one_line(error)}") from None
     except (EOFError, LookupError):
         raise UsageError(f"{file} is not a whole MIDI file: it is cut off or damaged; save or copy it again") from None
-    except Exception as error:  # mido raises whatever a damaged file leads to
+    except Exception as error:  # mido raises any error for a damaged file
         raise UsageError(f"{file} is not a MIDI file that can be played ({one_line(error)})") from None
 
 

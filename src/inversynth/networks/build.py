@@ -83,7 +83,7 @@ def build(
     keras.utils.set_random_seed(seed & 0xFFFFFFFF)
     if model in own:
         if note:
-            raise UsageError(f"the network {model} can't be told the note; leave --note out, or choose another --model")
+            raise UsageError(f"the network {model} can't take the note; leave --note out, or choose another --model")
         return own[model](space, audio, precision)
     sound = keras.Input((audio.samples,), dtype="float32", name="audio")
     inputs, more = [sound], []
@@ -204,16 +204,16 @@ class Heads:
         return ops.reshape(logits, (-1, len(self.space), widest)) + (real - 1.0) * 1e9, real
 
     def calibrated(
-        self, logits: NDArray[np.float32], levels: NDArray[np.int64], heard: NDArray[np.bool_] | None = None
+        self, logits: NDArray[np.float32], levels: NDArray[np.int64], counted: NDArray[np.bool_] | None = None
     ) -> Heads:
         """The same with the temperatures that make (n, P) levels likeliest, from their (n, sum of levels) logits.
 
         One temperature for each softmax, at the least cross-entropy (Guo, Pleiss, Sun, Weinberger, "On calibration of
         modern neural networks", ICML 2017), which depends on the entropy (Balanya, Maronas, Ramos, "Adaptive
         temperature scaling for robust calibration of deep neural networks", 2022). The order of the levels stays.
-        heard: (n, P) what counts; by default, where the space says that a parameter has an effect.
+        counted: (n, P) what counts; by default, where the space says that a parameter has an effect.
         """
-        counts = self.space.active(levels) if heard is None else heard
+        counts = self.space.active(levels) if counted is None else counted
         found = []
         for i, (start, count) in enumerate(zip(self.starts, self.space.levels, strict=True)):
             rows = logits[counts[:, i], start : start + count].astype(np.float64)
@@ -231,7 +231,7 @@ class Heads:
         what has no effect has no part in it.
         """
         levels = ops.cast(levels, "int32")
-        heard = ops.cast(levels >= 0, "float32")
+        counted = ops.cast(levels >= 0, "float32")
         rows, real = self._rows(logits)
         right = ops.one_hot(ops.maximum(levels, 0), rows.shape[2])
         if self.sigmoid:
@@ -240,7 +240,7 @@ class Heads:
             losses = ops.sum(each * real, axis=-1) / ops.sum(real, axis=-1)
         else:
             losses = ops.logsumexp(rows, axis=-1) - ops.sum(rows * right, axis=-1)
-        return ops.sum(losses * heard) / ops.maximum(ops.sum(heard), 1.0)
+        return ops.sum(losses * counted) / ops.maximum(ops.sum(counted), 1.0)
 
 
 def _temperature(

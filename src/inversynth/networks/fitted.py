@@ -16,7 +16,7 @@ from keras import ops  # isort: skip
 
 MEANS_FRAMES = 1 << 16
 MEANS_ROUNDS = 20
-"""k-means: the most frames that it looks at, and its iterations."""
+"""k-means: the most frames that it uses, and its iterations."""
 SKETCH_EXTRA, SKETCH_ROUNDS = 100, 2
 """The randomised decomposition: columns beyond those asked for, and its iterations."""
 

@@ -18,7 +18,7 @@ from ..metrics import WINDOW
 from ..system.devices import quiet
 
 try:
-    # What TensorFlow says of itself is for those who set the variable lower; it heeds it only once it is loaded.
+    # TensorFlow's own log is for those who set this variable lower. It must be set before TensorFlow is loaded.
     with quiet() if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3" else contextlib.nullcontext():
         import keras
         from keras import layers, ops

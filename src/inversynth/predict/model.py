@@ -28,11 +28,11 @@ MAX_BYTES = 1 << 30
 BATCH = 64
 WARM_UP_RUNS = 20
 TOLERANCE = 5e-3
-"""The largest difference of a probability between a network and the same natively; another network is far away."""
+"""The largest difference of a probability between onnxruntime and native inference of the same network."""
 
 
 def _onnxruntime() -> Any:
-    # From 1.31 on it keeps a database of its use in the user's cache and sends it to its maker, unless told not to.
+    # From 1.31 on it keeps a database of its use in the user's cache and sends it to its maker, unless turned off.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
@@ -60,7 +60,7 @@ def _session(data: bytes, device: str, one: str | None = None) -> Any:
     if one is not None:
         options.add_free_dimension_override_by_name(one, 1)
     if device != "cpu" and "CUDAExecutionProvider" in runtime.get_available_providers():
-        with contextlib.suppress(Exception):  # whatever CUDA lacks is for the check below, or for the CPU
+        with contextlib.suppress(Exception):  # if CUDA fails, the check below or the CPU is next
             providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
             session = runtime.InferenceSession(data, options, providers=providers, enable_fallback=0)
             if session.get_providers()[0] == "CUDAExecutionProvider":
@@ -77,7 +77,7 @@ class Model:
     """A network that infers the patch of a sound; made by `load_model`.
 
     `space`, `audio` (the format of its window), `synth` (a name), `note` (what plays where none is given, for a network
-    that is told the note; else None), `name`, `device` ("cpu" or "cuda": the one it got), `facts`. Not for several
+    that takes the note; else None), `name`, `device` ("cpu" or "cuda": the one it got), `facts`. Not for several
     threads at a time.
     """
 
@@ -124,14 +124,14 @@ class Model:
         """Probabilities of each parameter's levels.
 
         audio: (n, samples) float32 at `self.audio.sample_rate`. notes: what was played, one for all or (n, 3) rows of
-        key, velocity and hold in seconds, by default `note`; a network that isn't told the note takes no account of
+        key, velocity and hold in seconds, by default `note`; a network without a note input ignores
         them. Returns P arrays (n, levels) float32 in the order of `space`, rows summing to 1. Raises `UsageError` for
         another shape or what isn't finite, and `DamageError` for a network that then gives what isn't.
         """
         at = np.ascontiguousarray(audio, np.float32)
         if at.ndim != 2 or at.shape[1] != self.audio.samples:
             raise UsageError(
-                f"{self.name} hears {self.audio.samples} samples at {self.audio.sample_rate} Hz: "
+                f"{self.name} takes {self.audio.samples} samples at {self.audio.sample_rate} Hz: "
                 f"the sounds must have the shape (n, {self.audio.samples}), not {at.shape}"
             )
         if not np.isfinite(at).all():
@@ -178,7 +178,7 @@ class Model:
         synth.space.require(self.space, f"the model {self.name} (for the synth {self.synth!r})")
         if self.audio != synth.format:
             raise MismatchError(
-                f"the model {self.name} hears {self.audio.samples} samples at {self.audio.sample_rate} Hz, "
+                f"the model {self.name} takes {self.audio.samples} samples at {self.audio.sample_rate} Hz, "
                 f"but {synth.name} is {synth.format.samples} at {synth.format.sample_rate} Hz"
             )
 
@@ -238,7 +238,7 @@ def _known(data: bytes, facts: Facts) -> Inference | None:
 
 
 def _agree(network: Inference, session: Any, facts: Facts) -> bool:
-    """Whether both make the same of a sound that ends early: names may mislead."""
+    """Whether both infer the same from a sound that ends early: names may be wrong."""
     sound = np.random.default_rng(0).normal(0, 0.1, facts.audio.samples).astype(np.float32)
     sound[len(sound) // 3 :] = 0
     wanted = session.run(facts.space.names, {"audio": sound[None]})

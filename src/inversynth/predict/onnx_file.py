@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself, walked before a native loader sees it: that can crash on what it doesn't expect."""
+"""The facts in an ONNX file, checked before a native loader reads it, which can crash on invalid data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..spec import AudioFormat, Note, ParamSpace
 METADATA = ("space", "fingerprint", "synth", "sample_rate", "samples", "model", "version", "training")
 """The keys that an export writes into a model's metadata."""
 NOTE = "note"
-"""One more key, of a network that is told the note: what plays where none is given (`spec.Note.to_data`)."""
+"""One more key, of a network that takes the note: the note to use where none is given (`spec.Note.to_data`)."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 # Field numbers of onnx.proto: ModelProto, GraphProto, NodeProto, AttributeProto, TensorProto, StringStringEntryProto.
@@ -29,7 +29,7 @@ _ATTRIBUTE_SPARSE = (22, 23)
 _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_RAW, _TENSOR_EXTERNAL, _TENSOR_LOCATION = 1, 2, 8, 9, 13, 14
 _TYPES: dict[Any, np.dtype[Any]] = {1: np.dtype("<f4"), 2: np.dtype("u1")}
 MOST_AXES = 4
-"""Of a weight that is looked at."""
+"""The most axes of a weight that is read."""
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
@@ -155,8 +155,8 @@ def _weight(tensor: memoryview) -> tuple[str, NDArray[Any]] | None:
 class Facts:
     """What a model's file says of itself.
 
-    `training` is what the export knew of the run; `note`: what plays where none is given, for a network that is told
-    the note, or None for one that isn't.
+    `training` is what the export knew of the run; `note`: the note to use where none is given, or None for a network
+    without a note input.
     """
 
     space: ParamSpace
@@ -179,7 +179,7 @@ def read_facts(data: bytes) -> Facts:
     found = read_metadata(data)
     missing = [key for key in METADATA if key not in found]
     if missing:
-        raise UsageError(f"it says nothing of its {missing[0]}; only models exported by inversynth have what is needed")
+        raise UsageError(f"it has no metadata {missing[0]!r}; give a model exported by inversynth")
     try:
         space = ParamSpace.from_data(json.loads(found["space"]))
         rate, samples = int(found["sample_rate"]), int(found["samples"])

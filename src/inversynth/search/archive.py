@@ -12,7 +12,7 @@ from .grid import Floats, Grid
 SIZE = 1 << 17
 """Patches that an archive keeps at least."""
 DISTINCT_PARAMETERS, DISTINCT_LEVELS, DISTINCT_PART = 3, 2, 0.1
-"""Patches are distinct that differ in so many audible parameters by so many levels, and by this part of the range; of
+"""Distinct patches differ in this many audible parameters by this many levels, and by this part of the range; of
 a categorical parameter two choices differ, and of a switch its two levels."""
 
 

@@ -16,17 +16,17 @@ from .grid import Floats, Levels
 from .scoring import distance
 
 INAUDIBLE = 1e-5
-"""A relative residual below this (-100 dB) is no difference."""
+"""A relative residual below this (-100 dB) doesn't count."""
 NOISE = 1.5
-"""Of a renderer with noise, a difference below this times that of two renderings of the same patch is none."""
+"""With a noisy renderer, a difference below this times that of two renderings of one patch doesn't count."""
 MOST_CHOICES = 8
 BATCH = 128
 """Sounds that are held at a time."""
 
 INAUDIBLE_DISTANCE = 0.01
-"""In a search, a change of the distance by less than this part of it is no difference."""
+"""In a search, a change of the distance by less than this part of it doesn't count."""
 OVERTIME_S, TIME_SHARE = 0.1, 0.1
-"""A test in a search may take so long, or this part of the seconds that are left."""
+"""The most seconds that a test in a search may take, and the most part of the seconds that are left."""
 
 
 def probes(space: ParamSpace) -> tuple[Levels, Levels]:
@@ -47,7 +47,7 @@ def largest(params: Levels, changes: Floats) -> Floats:
 def audible(synth: Synth, levels: Levels, notes: Floats | None = None) -> NDArray[np.bool_]:
     """(n, P) where a parameter of (n, P) levels has an effect: another of its levels sounds different.
 
-    More than the space says of itself: an attack that lasts until the note ends leaves decay and sustain no place.
+    It finds more than the space knows: an attack that lasts until the note ends leaves no time for decay and sustain.
     notes: (n, 3) what plays them, by default the synth's own note. What can't be rendered shows no difference; of a
     patch that can't, what `ParamSpace.active` says counts.
     """
@@ -77,7 +77,7 @@ def audible(synth: Synth, levels: Levels, notes: Floats | None = None) -> NDArra
 class AudibleTest:
     """Which parameters of a search's patches change what they score; apart from its budget of renders.
 
-    Where that would take too much of its seconds, the space is asked instead, which says less.
+    Where that would take too much of its seconds, the conditions of the space are used instead.
     """
 
     def __init__(self, evaluator: Evaluator) -> None:

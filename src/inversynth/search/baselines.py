@@ -1,4 +1,4 @@
-"""What a search is measured against: simple ways to find a patch, each with the same scorer and budget of renders.
+"""Baselines: simple ways to find a patch, each with the same scorer and budget of renders.
 
 A baseline is a function of a scorer for the target, the network's distributions (P arrays (levels,)), a budget of
 renders and a seed; it returns the (P,) values in units of the patch it chose. All that search choose the patch at the
@@ -27,7 +27,7 @@ CMA_STEP = 0.3
 """The standard deviation in x that CMA-ES starts with: about a third of the range, as Hansen advises."""
 CMA_POPULATION = 32
 CMA_FAILED = 1e6
-"""The distance that CMA-ES is told of a patch that can't be rendered; it takes no infinite ones."""
+"""The distance that CMA-ES gets for a patch that can't be rendered; it takes no infinite ones."""
 DRAWN = 1000
 """Patches of the prior in which choices are counted."""
 
@@ -114,7 +114,7 @@ BASELINES: dict[str, Baseline] = {
 
 
 def check(renders: int) -> None:
-    """Raises `UsageError` unless all baselines can run here, with a budget of so many renders."""
+    """Raises `UsageError` unless all baselines can run here, with this budget of renders."""
     if isinstance(renders, bool) or not 1 <= renders <= MOST_RENDERS:
         raise UsageError(f"a budget of {renders} renders is outside 1..{MOST_RENDERS}")
     _cma()

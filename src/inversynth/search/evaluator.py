@@ -15,7 +15,7 @@ from .result import Progress
 from .scoring import Scorer, Scores, distance
 
 CHUNK_S = 0.01
-"""Candidates are scored so many at a time as take about this long, so that the search doesn't overrun its time."""
+"""About how long one batch of candidates takes to score, so that the search doesn't overrun its time."""
 LEAST_CHUNK = 16
 """Fewer at a time would leave native engines, and the processes of slow renderers, without work."""
 MARGIN = 0.002
@@ -23,7 +23,7 @@ MARGIN = 0.002
 
 
 class SearchEndError(Exception):
-    """The search has come to its end; why."""
+    """The search has ended; the text says why."""
 
 
 @dataclass
@@ -103,7 +103,7 @@ class Evaluator:
             found[at : at + len(rows)] = self._record(rows, scores)
             at += len(rows)
         if self.best_distance <= self.enough:
-            raise SearchEndError("the match can't be told from the target")
+            raise SearchEndError("the match can't be distinguished from the target")
         return found
 
     def _next_chunk(self) -> int:

@@ -22,7 +22,7 @@ FIRST_SHARE, SHARE = 0.25, 0.125
 KEPT = 3
 """Neighbours of the best patch that enter the population at once: more would leave nothing else in it."""
 STALE = 40
-"""Generations without a better patch after which a population begins anew."""
+"""Generations without a better patch after which the population is started again."""
 
 
 class Evolution:

@@ -13,7 +13,7 @@ Levels = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 COARSE_STEPS = 15
-"""Parameters of more levels are also moved by larger steps, as on a grid of so many steps."""
+"""Parameters of more levels are also moved by larger steps, as on a grid of this many steps."""
 
 
 class Grid:

@@ -66,7 +66,7 @@ class Moves:
     def neighbours(self, levels: Levels, which: NDArray[np.bool_], most: int) -> Levels:
         """The patches that differ from one (P,) in one active parameter, at its levels in `which` (P, levels).
 
-        Where there are more than `most`, so many are drawn, the likelier the rather, and stand in that order.
+        Where there are more than `most`, that many are drawn, likelier ones first.
         """
         params, at = np.nonzero(which & self.exists & self.space.active(levels[None])[0][:, None])
         params, at = params[at != levels[params]], at[at != levels[params]]

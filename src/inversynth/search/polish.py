@@ -15,7 +15,7 @@ GROW, SHRINK = 1.5, 0.6
 RANDOM_MEMBERS = 0.3
 """The part of the parameters that a random step moves."""
 NEAR_ENOUGH = 1e-4
-"""A patch at less than this distance can't be told from the target."""
+"""A patch at less than this distance can't be distinguished from the target."""
 
 
 class Polish:
@@ -25,7 +25,7 @@ class Polish:
         self.grid, self.moves, self.evaluator, self.rng = grid, moves, evaluator, rng
 
     def __call__(self, x: Floats, levels_only: bool, most: int) -> None:
-        """Goes down from a patch (P,), with at most so many neighbours at a time."""
+        """Goes down from a patch (P,), with at most `most` neighbours at a time."""
         at = float(self.evaluator.score(x[None])[0])
         if not self.grid.between(x[None]).any():
             x, at = self._on_levels(self.grid.nearest(x), at, most)

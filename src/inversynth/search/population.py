@@ -1,4 +1,4 @@
-"""The population of a search: the best patches on the levels since it began anew, and which were scored already."""
+"""The population of a search: the best patches on the levels since it was started, and which were scored already."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Population:
         return len(self.levels)
 
     def clear(self) -> None:
-        """Begins anew."""
+        """Starts again, empty."""
         self.levels: Levels = np.empty((0, len(self.grid.space)), np.int64)
         self.distances = np.empty(0)
         self._scored.clear()

@@ -1,4 +1,4 @@
-"""Search with the renderer, from where the network points: the network proposes, the renderer decides.
+"""The refinement: a search with the renderer, from the patch that the network predicts.
 
 A population of patches evolves on the levels first: its first generation is drawn from the network's distributions;
 each best patch has its neighbours tried, whose gains are then joined; the others are crossed, changed in a few
@@ -122,7 +122,7 @@ def refine(
 
 
 def check_budget(seconds: float | None, renders: int | None, variations: int) -> None:
-    """Raises `UsageError` unless a refinement may have this budget and be asked for so many variations."""
+    """Raises `UsageError` unless a refinement may have this budget and this many variations."""
     if seconds is None and renders is None:
         raise UsageError("a refinement needs an end: seconds, renders, or both")
     if seconds is not None and not 0 < seconds <= MOST_SECONDS:

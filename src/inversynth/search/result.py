@@ -27,7 +27,7 @@ class Candidate:
 
     @property
     def residual_db(self) -> float:
-        """`residual` in dB; 0 is as far from the target as silence, -40 can hardly be told from it."""
+        """`residual` in dB; 0 is as far from the target as silence, -40 can hardly be distinguished from it."""
         return float(20 * np.log10(max(self.residual, 1e-10)))
 
 

@@ -1,4 +1,4 @@
-"""Parameters, parameter spaces, notes and audio formats: what every other room derives its shapes from."""
+"""Parameters, parameter spaces, notes and audio formats: all other shapes follow from them."""
 
 from .conditions import AllOf, AnyOf, Condition
 from .param import CATEGORICAL, CONTINUOUS, CURVES, KINDS, MAX_LEVELS, ORDINAL, ROLES, Param

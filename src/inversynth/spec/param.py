@@ -1,4 +1,4 @@
-"""Parameters: their three coordinates, what lies between their levels, and what they are for.
+"""Parameters: their three coordinates, what lies between their levels, and their role in the sound.
 
 A parameter has exactly three coordinates: `value` (in its unit), `x` (0..1 along its curve) and
 `level` (an integer class). Levels are evenly spaced in x, and both ends of the range are levels.
@@ -51,7 +51,7 @@ class Param:
     "exponential" (equal ratios, as the notes of a keyboard). `inert_when`: the condition under
     which the parameter has no effect. `kind`: one of `KINDS`; `choices`: the text of each level, where levels have one.
 
-    What follows changes no label, and is no part of a fingerprint. `group`: what the parameter is a part of (an
+    The other fields change no label, and aren't part of a fingerprint. `group`: what the parameter is a part of (an
     oscillator, an operator, a filter): its members are exchanged, drawn and shown together. `role`: what it does in the
     sound, one of `ROLES`. `midi`: the default control change number.
     """
@@ -136,7 +136,7 @@ class Param:
 
     @property
     def heading(self) -> str:
-        """Under which it is shown: its group, or else that of its role, or "other"."""
+        """The heading it is shown under: its group, else that of its role, else "other"."""
         return self.group or ROLES.get(self.role or "", "other")
 
     def text(self, value: float) -> str | None:
@@ -169,9 +169,9 @@ class Param:
         inert, choices = given.pop("inert_when", None), given.pop("choices", None)
         try:
             if not all(isinstance(given[key], str) for key in ("name", "symbol", "unit", "curve")):
-                raise TypeError("a text is none")
+                raise TypeError("a text is missing")
             if not (choices is None or all(isinstance(text, str) for text in choices)):
-                raise TypeError("a choice is no text")
+                raise TypeError("a choice isn't a text")
             return cls(
                 **given,
                 inert_when=None if inert is None else condition_of(inert),

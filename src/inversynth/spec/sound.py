@@ -1,4 +1,4 @@
-"""What is played, and as what it is heard: notes and audio formats."""
+"""Notes and audio formats: what is played, and the form of its sound."""
 
 from __future__ import annotations
 

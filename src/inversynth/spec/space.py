@@ -1,4 +1,4 @@
-"""Parameter spaces: what every other module derives its shapes from."""
+"""Parameter spaces; all other shapes follow from them."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Symmetry:
 class ParamSpace(Sequence[Param]):
     """An ordered, named sequence of parameters; P is its length throughout these docstrings.
 
-    symmetries: which groups may change places. Raises `UsageError` for two equal names, for a condition that names what
-    isn't there, and for groups of a symmetry whose parameters aren't alike.
+    symmetries: which groups may change places. Raises `UsageError` for two equal names, for a condition on an unknown
+    name or level, and for groups of a symmetry whose parameters aren't alike.
     """
 
     def __init__(self, params: Iterable[Param], symmetries: Iterable[Symmetry] = ()) -> None:

@@ -27,7 +27,7 @@ LOUDEST = 1e6
 
 @dataclass(frozen=True)
 class FunctionRenderer:
-    """A renderer of a function that gives NumPy arrays; it is called by one thread at a time, whoever renders.
+    """A renderer of a function that gives NumPy arrays; it is called by one thread at a time.
 
     Where a call fails, each of its patches is tried alone. A patch fails that raises, and one whose sound has another
     shape, isn't finite, is louder than `LOUDEST`, or is no real number of which 1 is full scale.

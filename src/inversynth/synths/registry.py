@@ -18,7 +18,7 @@ from .synth import Synth
 BUILT_IN = {"paper": "inversynth.synths.paper", "sine": "inversynth.synths.sine"}
 """The synths of this package: the module of each, which holds it as `SYNTH`."""
 DEFAULT = next(iter(BUILT_IN))
-"""The synth that is meant where none is named."""
+"""The synth to use where none is named."""
 ENTRY_POINTS = "inversynth.synths"
 """The group in which an installed package names its synths: each entry point is a `Synth`."""
 
@@ -35,7 +35,7 @@ def names() -> tuple[str, ...]:
 def load(name: str | Path | Synth = DEFAULT) -> Synth:
     """The synth of a name, or of a Python file that holds one as `SYNTH` (a path that ends in .py); a synth is itself.
 
-    Loaded once in a process. Raises `UsageError` for a name that isn't there, and for a file or package that can't be
+    Loaded once in a process. Raises `UsageError` for an unknown name, and for a file or package that can't be
     run or holds no synth.
     """
     if isinstance(name, Synth):

@@ -23,7 +23,7 @@ class Renderer(Protocol):
     """Makes sounds of patches, in threads or processes of its own.
 
     `version`: of its sounds; those of one version and one `arithmetic` are the same bytes. `lanes`: it is fastest with
-    multiples of so many patches. `fallible`: some patches may fail. It may be called in several threads at a time.
+    multiples of this many patches. `fallible`: some patches may fail. It may be called in several threads at a time.
     """
 
     @property
@@ -157,7 +157,7 @@ NOTE, UNIFORM, THRESHOLDS = Note(), Uniform(), Thresholds()
 class Synth:
     """A parameter space and a renderer; `format` is the audio that its models are trained on.
 
-    What a synth doesn't bring is None or empty; then the generic way is taken, or the user is told.
+    What a synth doesn't bring is None or empty; then the generic way is used, or an error says so.
     """
 
     name: str
@@ -273,7 +273,7 @@ class Synth:
         return Rendered(sounds, self.renderer(rows, notes, audio.sample_rate, sounds, workers))
 
     def stream(self, values: ArrayLike, sample_rate: int | None = None, note: Note | ArrayLike | None = None) -> Stream:
-        """Plays patches from their beginning, piece by piece; arguments and errors as in `render`."""
+        """Plays patches from their beginning, block by block; arguments and errors as in `render`."""
         if self.open_stream is None:
             raise UsageError(f"{self.name} can't be played as a stream")
         rate = self.format.sample_rate if sample_rate is None else sample_rate
@@ -302,7 +302,7 @@ class Synth:
 
 
 class Stream:
-    """Sounds that play on from call to call: `process` gives what `Synth.render` gives, in pieces of any size.
+    """Sounds that play on from call to call: `process` gives what `Synth.render` gives, in blocks of any size.
 
     Its memory is taken when it is made; `process` with an `out` takes no more. Not for two threads at a time.
     """

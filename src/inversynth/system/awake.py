@@ -1,4 +1,4 @@
-"""Processors that don't sleep: what they are needed for begins at once.
+"""Processors that don't sleep, so that work begins at once.
 
 Linux's own way is /dev/cpu_dma_latency: while a process holds that file open, no processor sleeps so deep that it would
 take longer to wake than the number written into it. Where that file isn't there, may not be written, or would change
@@ -29,7 +29,7 @@ HAS_IDLE_PRIORITY = hasattr(os, "SCHED_IDLE")
 
 @contextlib.contextmanager
 def awake() -> Iterator[None]:
-    """No processor sleeps meanwhile. Raises `UsageError` where there is no way to that, or it isn't allowed."""
+    """Keeps all processors awake while it is open. Raises `UsageError` where that isn't possible or allowed."""
     if not HAS_IDLE_PRIORITY:
         raise UsageError("processors can be kept awake on Linux alone: this system has no SCHED_IDLE")
     file = open_latency_file()
@@ -43,7 +43,7 @@ def awake() -> Iterator[None]:
 
 
 def open_latency_file() -> FileIO | None:
-    """Linux's own way, if it is there, may be taken, and changes something; to be closed by the caller."""
+    """The file /dev/cpu_dma_latency, if it is there, writable and effective; the caller closes it."""
     try:
         driver = IDLE_DRIVER_FILE.read_text(encoding="ascii").strip()
         return None if driver in ("", "none") else FileIO(os.open(LATENCY_FILE, os.O_WRONLY), "w")
@@ -68,7 +68,7 @@ def _busy_with_nothing() -> Iterator[None]:
 
 
 def _stay_awake(pipe: Connection) -> None:
-    from .._native import spin  # which nothing else here needs
+    from .._native import spin  # only needed here
 
     pipe.send(on_each_processor(spin, os.SCHED_IDLE, 0))
     pipe.recv()  # the end of the pipe
@@ -76,21 +76,21 @@ def _stay_awake(pipe: Connection) -> None:
 
 def on_each_processor(work: Callable[[], NoReturn], policy: int, priority: int) -> str | None:
     """Begins a thread on each processor that this process may use; returns why not, if that wasn't allowed."""
-    told: SimpleQueue[str | None] = SimpleQueue()
+    outcomes: SimpleQueue[str | None] = SimpleQueue()
     processors = os.sched_getaffinity(0)
     for processor in processors:
-        threading.Thread(target=_occupy, args=(processor, policy, priority, work, told), daemon=True).start()
-    return next((error for error in [told.get() for _ in processors] if error is not None), None)
+        threading.Thread(target=_occupy, args=(processor, policy, priority, work, outcomes), daemon=True).start()
+    return next((error for error in [outcomes.get() for _ in processors] if error is not None), None)
 
 
 def _occupy(
-    processor: int, policy: int, priority: int, work: Callable[[], NoReturn], told: SimpleQueue[str | None]
+    processor: int, policy: int, priority: int, work: Callable[[], NoReturn], outcomes: SimpleQueue[str | None]
 ) -> None:
     try:
         os.sched_setaffinity(0, {processor})
         os.sched_setscheduler(0, policy, os.sched_param(priority))
     except OSError as error:
-        told.put(one_line(error))
+        outcomes.put(one_line(error))
         return
-    told.put(None)
+    outcomes.put(None)
     work()

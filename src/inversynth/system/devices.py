@@ -1,4 +1,4 @@
-"""What audio and MIDI systems share: chatty C libraries, and things that are found by a part of their name."""
+"""What audio and MIDI systems share: C libraries that print messages, and devices found by a part of their name."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ def quiet() -> Iterator[None]:
 
 
 def own_stderr() -> None:
-    """Gives `sys.stderr` a file descriptor of its own: what this process says is heard within `quiet`, too."""
+    """Gives `sys.stderr` a file descriptor of its own: what this process writes is shown within `quiet`, too."""
     own = sys.__stderr__
     if own is not None and sys.stderr is own:
         sys.stderr = open(os.dup(2), "w", buffering=1, encoding=own.encoding, errors=own.errors)  # noqa: SIM115
 
 
 def keep_forever(used: object) -> None:
-    """An object that C may still use is never freed."""
+    """Never frees an object that C may still use."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(used))
 
 
 def pick(names: Sequence[str], wanted: str, what: str, numbered: bool = False) -> int:
     """The position of the one name that is `wanted`, or the only one that holds it, irrespective of case.
 
-    numbered: whether a number that is no name is a position. Raises `UsageError` that lists those there are, or those
-    it could be.
+    numbered: whether a number that isn't a name is a position. Raises `UsageError` that lists all of them, or the
+    candidates.
     """
     named = [i for i, name in enumerate(names) if name == wanted]
     if numbered and not named and wanted.isdecimal() and int(wanted) < len(names):
@@ -74,9 +74,9 @@ def pick(names: Sequence[str], wanted: str, what: str, numbered: bool = False) -
 class Followed:
     """One of the devices or ports of a system, followed by its name while others come and go.
 
-    A device that is back may have another of ALSA's numbers: it is then what has its name, and wasn't there beside it.
-    Of several of the very same name it is the one at its place in their order; while there are fewer, any of them may
-    be gone, and it is to be opened again once they are all there.
+    A device that is back may have another ALSA number: it is then the one with its name that wasn't there before.
+    Of several of the same name it is the one at its place in their order; while there are fewer, any of them may be
+    gone, and it is opened again once they are all there.
     """
 
     _NUMBER = re.compile(r"(?<=\(hw:)\d+(?=,\d+\))| \d+:\d+$")
@@ -89,14 +89,14 @@ class Followed:
         self._others = set(names) - {self.name}
         self._doubtful = False
         self.at: int | None = at
-        """Where it was at the last `look`; None if it was away."""
+        """Where it was at the last `update`; None if it was away."""
 
     def lose(self) -> None:
-        """It has gone, whatever the names say."""
+        """It has gone, even if its name is still listed."""
         self.at = None
 
-    def look(self, names: Sequence[str]) -> bool:
-        """Looks for it among the names that there are now; whether it was away meanwhile, or may have been."""
+    def update(self, names: Sequence[str]) -> bool:
+        """Finds it among the present names; returns whether it was away since the last call, or may have been."""
         same = [i for i, name in enumerate(names) if name == self.name]
         was = self.at
         if not same:

@@ -28,8 +28,8 @@ _REASONS = {
     errno.EEXIST: ("a file of that name is in the way", "choose another folder"),
     errno.EISDIR: ("a folder of that name is in the way", "move it away, or choose another place"),
     errno.ENOENT: (
-        "it is not there, or not any more",
-        "see if another process is at work there, or choose another folder",
+        "it is not there, or was removed",
+        "check whether another process works there, or choose another folder",
     ),
     errno.ENAMETOOLONG: ("the name is too long", "choose a shorter one"),
 }
@@ -46,8 +46,8 @@ def writing(path: str | Path, sync: bool = True) -> Iterator[Path]:
     """Gives a temporary file in the same folder; on leaving it becomes `path`, whole, or nothing is left.
 
     sync: False leaves it to the caller to `sync_files` once all are written. The temporary name keeps the
-    suffix of `path`, for libraries that go by it. Folders that aren't there are made. Raises `InversynthError`,
-    at once where it can, if the file can't be written; never replaces what is no plain file (a device, a folder).
+    suffix of `path`, for libraries that depend on it. Missing folders are made. Raises `InversynthError`,
+    at once where it can, if the file can't be written; never replaces a device or a folder.
     """
     target = Path(path)
     made: list[Path] = []
@@ -101,7 +101,7 @@ def make_folder(path: str | Path) -> Path:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keeps other processes out of what they do in a folder under this lock; the system frees it when this one dies.
+    """Locks a folder against other processes that use this lock; the system frees it when this process dies.
 
     Raises `InversynthError` if another has it. Locks nothing where the system (Windows) or the file system
     (some networks') has no locks of folders.
@@ -126,8 +126,8 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def sweep(folder: Path) -> None:
-    """Removes from a folder, which this process alone writes to, what killed ones left of `writing`."""
+def remove_stale(folder: Path) -> None:
+    """Removes the temporary files of killed processes from a folder that only this process writes to."""
     for file in folder.glob(".*.tmp.*"):
         if re.fullmatch(r"\..+\.\d+\.tmp\.\w+", file.name):
             file.unlink(missing_ok=True)
@@ -161,7 +161,7 @@ def write_json(path: str | Path, data: Any) -> None:
 def check_types(record: Any) -> None:
     """Raises `TypeError` unless the fields of a dataclass, as read from JSON, hold what they are declared to.
 
-    Looks at plain types alone, not into lists and mappings; an int is a float as well, a bool is no int.
+    Checks plain types alone, not the items of lists and mappings; an int is a float as well, a bool isn't an int.
     """
     for name, kind in get_type_hints(type(record)).items():
         value, allowed = getattr(record, name), float | int if kind is float else kind

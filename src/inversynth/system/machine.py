@@ -1,4 +1,4 @@
-"""What a figure was taken on."""
+"""The machine that a figure was measured on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIBRARIES = ("numpy", "onnxruntime", "onnxruntime-gpu")
 
 
 def machine() -> dict[str, Any]:
-    """The machine and the versions that a figure was taken on: `cpu`, `cores`, `os`, `python`, libraries."""
+    """The machine and the versions that a figure was measured on: `cpu`, `cores`, `os`, `python`, libraries."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():

@@ -1,4 +1,4 @@
-"""Processes of their own for what may hang, abort or compute beside the live path."""
+"""Separate processes for work that may hang or abort, or runs beside the live path."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ CONTEXT: SpawnContext = multiprocessing.get_context("spawn")
 
 
 class Helper:
-    """A process that runs `work(pipe, *args)`, and our end of its pipe.
+    """A process that runs `work(pipe, *args)`, and this end of its pipe.
 
-    Ctrl-C doesn't reach it, and what it or a C library in it prints goes nowhere; it is to end when its pipe does.
+    Ctrl-C doesn't reach it, and its output is discarded, that of C libraries too; it must end when its pipe does.
     It has the name of `work`.
     """
 
@@ -55,7 +55,7 @@ def _run(work: Callable[..., None], pipe: Connection, *args: Any) -> None:
 
 @contextlib.contextmanager
 def no_interrupts() -> Any:
-    """Processes started meanwhile never get SIGINT; one that comes for us waits."""
+    """Processes started within never get SIGINT; one for this process is delivered afterwards."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

@@ -1,4 +1,4 @@
-"""Real-time priority for the threads between the audio device and the ports, and what else would delay them."""
+"""Real-time priority for the threads between the audio device and the ports, and against other delays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SWITCH_S = 5e-4
 
 
 def set_realtime_priority(thread: int = 0) -> str | None:
-    """Gives the calling thread real-time priority, unless it has some; returns why not, if it couldn't.
+    """Gives the calling thread real-time priority, unless it has some; returns why not if that fails.
 
     thread: the system's number (`threading.get_native_id`) of another one (Linux).
     """
@@ -40,7 +40,7 @@ def restore_priority() -> None:
 
 @contextlib.contextmanager
 def realtime_threads() -> Iterator[None]:
-    """Threads of this process that begin meanwhile have real-time priority afterwards, if they may (Linux).
+    """Threads of this process that start within get real-time priority afterwards, if that is allowed (Linux).
 
     For those of PortAudio: with ALSA the thread of its callback is like any other.
     """
@@ -57,7 +57,7 @@ def _threads() -> set[int]:
 
 @contextlib.contextmanager
 def gc_paused() -> Iterator[None]:
-    """No garbage collection meanwhile, and quicker turns between threads."""
+    """No garbage collection within, and quicker switches between threads."""
     collecting, turns = gc.isenabled(), sys.getswitchinterval()
     gc.collect()
     gc.freeze()

@@ -20,7 +20,7 @@ SIMD = "INVERSYNTH_SIMD"
 
 @functools.cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads that stay: to start them takes as long as rendering a dozen sounds."""
+    """Threads that are kept: starting them takes as long as rendering a dozen sounds."""
     return ThreadPoolExecutor(threads)
 
 
@@ -30,7 +30,7 @@ if hasattr(os, "register_at_fork"):
 
 @dataclass(frozen=True)
 class SimdTarget:
-    """What the native code were compiled for: its number, the sounds it renders side by side, and how it rounds."""
+    """What the native code is compiled for: its number, the sounds it renders side by side, and how it rounds."""
 
     number: int
     name: str

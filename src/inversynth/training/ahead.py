@@ -11,14 +11,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 MAKERS = 8
-"""The most threads that make batches; more would wait for one another, at what holds Python's lock."""
+"""The most threads that make batches; more would wait for each other, for Python's lock."""
 
 
 def in_order(make: Callable[..., Any], work: Iterable[tuple[Any, ...]], threads: int | None = None) -> Iterator[Any]:
     """make(*args) of each of the args in `work`, in that order, made ahead in threads.
 
     threads: by default one a core, up to `MAKERS`. One more than there are threads are under way or done at a time, at
-    most. What `make` raises is raised here, in its turn.
+    most. An error of `make` is raised here, in order.
     """
     threads = threads or min(os.cpu_count() or 1, MAKERS)
     pool, ahead = ThreadPoolExecutor(threads), deque[Future[Any]]()

@@ -52,7 +52,7 @@ class JaxSteps:
         return loss
 
     def settle(self) -> None:
-        """Brings the variables up to date; the next step begins from them, whatever they then are."""
+        """Brings the variables up to date; the next step starts from their values at that time."""
         for part, arrays in zip(self._variables, self._state or [[]] * 3, strict=True):
             for variable, array in zip(part, arrays, strict=False):
                 variable.assign(array)

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import InversynthError, UsageError
 from ..networks.architectures import check_model
 from ..synths.synth import Synth
-from ..system.files import locked, make_folder, sweep
+from ..system.files import locked, make_folder, remove_stale
 from .ahead import prefetch
 from .run import BEST, HISTORY, HISTORY_FILE, LAST, SETTINGS_FILE, Run, read_history, save_arrays, write_history
 from .settings import Settings
@@ -24,7 +24,7 @@ from .sources import Source, open_source
 from .trainer import Trainer
 
 Report = Callable[[str, dict[str, Any]], None]
-"""Told of ("step", {...}) after each step and ("epoch", row of the history) after each epoch."""
+"""Called with ("step", {...}) after each step and ("epoch", row of the history) after each epoch."""
 
 
 def train(
@@ -59,7 +59,7 @@ def train(
         run.require(before, folder)
     trainer = Trainer(settings, source, window)
     with locked(make_folder(folder)):
-        sweep(folder)
+        remove_stale(folder)
         run.write(folder)
         last = folder / LAST
         if before is not None and last.exists():
@@ -85,13 +85,13 @@ def _fit(
     writer = _tensorboard(folder) if tensorboard else None
     batches = prefetch(source.batches(trainer.cursor))
     total = settings.epochs * settings.steps
-    begun: tuple[int, Any] | None = None
+    pending: tuple[int, Any] | None = None
 
     def finish() -> None:
-        """Takes account of the step that has begun; called when the next one has, so that a device never waits."""
-        nonlocal begun
-        if begun is not None:
-            (step, loss), begun = (begun[0], float(begun[1])), None
+        """Reads the loss of the step before; called after the next one has started, so that a device never waits."""
+        nonlocal pending
+        if pending is not None:
+            (step, loss), pending = (pending[0], float(pending[1])), None
             if not math.isfinite(loss):
                 raise InversynthError(
                     f"the loss is {loss} at step {step - 1}; start a new run with a lower --learning-rate"
@@ -107,7 +107,7 @@ def _fit(
             trainer.waited += time.monotonic() - started
             loss = trainer.train_step(batch)
             finish()
-            trainer.step, trainer.cursor, begun = trainer.step + 1, cursor, (trainer.step + 1, loss)
+            trainer.step, trainer.cursor, pending = trainer.step + 1, cursor, (trainer.step + 1, loss)
             if trainer.step % settings.steps == 0:
                 finish()
             trainer.seconds += time.monotonic() - started

@@ -34,7 +34,7 @@ CHECKED_SOUNDS = 32
 CHUNK = 256
 """Sounds that are predicted at a time."""
 HEAD = "head_"
-"""Begins the names of the outputs in Keras, which doesn't take any text."""
+"""The prefix of the names of the outputs in Keras, which doesn't accept every text."""
 
 
 def export(
@@ -46,14 +46,14 @@ def export(
 ) -> float:
     """Writes the best network of a training run as one ONNX file, once it was compared with Keras.
 
-    The file takes `audio` (n, samples) float32, and `note` (n, 3) float32 where the network is told the note (see
+    The file takes `audio` (n, samples) float32, and `note` (n, 3) float32 where the network takes the note (see
     `networks.build`), and gives one output a parameter, of its name: (n, levels) float32 probabilities. Its metadata
     holds what `predict.onnx_file.METADATA` lists. synth: the one that the run was trained for, by default the synth of
-    the name in its settings. `report` is told of each step. With `calibrate`, its probabilities are calibrated on so
-    many fresh sounds (`networks.Heads.calibrated`). Returns the largest difference of a probability from Keras. Raises
-    `UsageError` for what is no run, and where its synth isn't here, `MismatchError` where weights, settings and synth
-    don't belong together, and `InversynthError` if the conversion fails or differs by more than `TOLERANCE`; then
-    nothing is written.
+    the name in its settings. `report` is called after each step. With `calibrate`, its probabilities are calibrated on
+    that many fresh sounds (`networks.Heads.calibrated`). Returns the largest difference of a probability from Keras.
+    Raises `UsageError` for what isn't a run, and where its synth isn't installed, `MismatchError` where weights,
+    settings and synth don't belong together, and `InversynthError` if the conversion fails or differs by more than
+    `TOLERANCE`; then nothing is written.
     """
     tell = report or (lambda text: None)
     run, out = Path(run_folder), Path(out_path)
@@ -146,7 +146,7 @@ def _calibrated(heads: Any, network: Any, facts: Run, synth: Synth, count: int) 
         raise UsageError("a network with the loss sigmoid has no distributions to calibrate; leave --calibrate out")
     synth.space.require(facts.space, "the run")
     if synth.format != facts.audio:
-        raise UsageError(f"the run heard {facts.audio}, and {synth.name} is {synth.format}: not calibrated")
+        raise UsageError(f"the run was trained on {facts.audio}, and {synth.name} is {synth.format}: not calibrated")
     drawn = synth.draw(settings.seed, settings.validation, count, sampling.VALIDATION)
     rendered, logits = np.ones(count, bool), []
     for at in range(0, count, CHUNK):
@@ -211,15 +211,15 @@ def _name_outputs(graph: Any, names: Sequence[str]) -> None:
 
 def _inputs(synth: Synth, facts: Run) -> Inputs:
     """Silence, noise, and random patches of the synth, where it still has the space of the run, and their notes."""
-    audio, told = facts.audio, facts.settings.note
+    audio, with_note = facts.audio, facts.settings.note
     noise = np.random.default_rng(0).uniform(-1, 1, (2, audio.samples)).astype(np.float32)
-    plain = inputs_of(np.concatenate([np.zeros((1, audio.samples), np.float32), noise]), None, synth, told)
+    plain = inputs_of(np.concatenate([np.zeros((1, audio.samples), np.float32), noise]), None, synth, with_note)
     if synth.space != facts.space:
         return plain
     drawn = synth.draw(0, 0, CHECKED_SOUNDS, sampling.TEST)
     values = synth.space.values_of_levels(drawn.levels)
     sounds = synth.render_all(values, audio.sample_rate, audio.seconds, note=drawn.notes).sounds
-    more = inputs_of(sounds, drawn.notes, synth, told)
+    more = inputs_of(sounds, drawn.notes, synth, with_note)
     if isinstance(plain, list):
         return [np.concatenate(both) for both in zip(plain, more, strict=True)]
     return np.concatenate([plain, np.asarray(more)])

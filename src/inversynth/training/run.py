@@ -51,7 +51,7 @@ class Run:
                 Settings(**stored["settings"]),
                 ParamSpace.from_data(stored["space"]),
                 AudioFormat(stored["sample_rate"], stored["seconds"]),
-                stored.get("window", WINDOW),  # once it was the same everywhere
+                stored.get("window", WINDOW),  # older runs don't have it
                 dict(stored.get("dataset", {})),
             )
             check_types(run.settings)
@@ -84,7 +84,7 @@ class Run:
         if (before.audio, before.identity) != (self.audio, self.identity):
             raise MismatchError(
                 f"{self.settings.data or 'the synth'} was {before.audio} {before.identity} when {folder} began, "
-                f"and is {self.audio} {self.identity}; start anew"
+                f"and is {self.audio} {self.identity}; start a new run"
             )
 
 

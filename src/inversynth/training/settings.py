@@ -23,7 +23,7 @@ class Settings:
     """What a run is, apart from where it is kept.
 
     `synth` is a name; `data` is a dataset's folder, or None for fresh sounds; `split` is the part of it that is trained
-    on; `note`: the network is told the note that is played (see `networks.build`).
+    on; `note`: the network takes the note that is played (see `networks.build`).
     """
 
     synth: str = synths.DEFAULT
@@ -51,7 +51,7 @@ class Settings:
             if not 1 <= getattr(self, name) <= MOST:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1 and at most {MOST}")
         if self.split is not None and self.data is None:
-            raise UsageError(f"a part {self.split!r} of no dataset; name its folder with --data, or leave --split out")
+            raise UsageError(f"--split {self.split} needs a dataset; give its folder with --data, or leave --split out")
         if self.split == VALIDATION:
             raise UsageError(f"the part {VALIDATION} is what a run is measured on; train on another")
         if not 0 < self.learning_rate < 1:

@@ -25,18 +25,18 @@ Levels = NDArray[np.int64]
 Notes = NDArray[np.float64]
 
 Inputs = Sounds | list[Sounds]
-"""What a network is given: audio (n, samples) or, where it is told the note, a list of that and of notes (n, 3)."""
+"""The inputs of a network: audio (n, samples) or, with notes, a list of that and of notes (n, 3)."""
 Batch = tuple[Inputs, Levels]
 """Inputs and levels (n, P)."""
 
 AHEAD = 1024
 """Fresh patches drawn at a time, at least; drawing a batch alone would cost as much as rendering it."""
 RETRY = 1 << 32
-"""Where an item can't be rendered, the one that stands so many further on in its stream is taken instead."""
+"""An item that can't be rendered is replaced by the one this much later in its stream."""
 MOST_FAILED = 256
-"""A synth that fails so many times in a row is broken."""
+"""A synth that fails this many times in a row is broken."""
 MOST_HELD_OUT = 256
-"""A prior that draws so many times `AHEAD` patches, all of which are held out, has no others."""
+"""A prior that draws this many times `AHEAD` patches, all of them held out, has no others."""
 
 
 class Source(Protocol):
@@ -66,9 +66,9 @@ def rows_of(inputs: Inputs, rows: slice) -> Inputs:
     return [part[rows] for part in inputs] if isinstance(inputs, list) else inputs[rows]
 
 
-def inputs_of(sounds: Sounds, notes: Notes | None, synth: Synth, told: bool) -> Inputs:
-    """What a network is given: the sounds, and if it is `told` the note, also (n, 3) notes; None: the synth's own."""
-    if not told:
+def inputs_of(sounds: Sounds, notes: Notes | None, synth: Synth, with_note: bool) -> Inputs:
+    """The inputs of a network: the sounds and, `with_note`, the notes (n, 3); for None the note of the synth."""
+    if not with_note:
         return sounds
     return [sounds, Note.rows(synth.note if notes is None else notes, len(sounds)).astype(np.float32)]
 
@@ -107,7 +107,7 @@ class FreshSounds:
         return inputs_of(self._augmented(sounds, position), drawn.notes, self.synth, self._settings.note), drawn.levels
 
     def _augmented(self, sounds: Sounds, position: int) -> Sounds:
-        """Turns a share of the sounds into what a run may meet of them; the same for the same position."""
+        """Augments and truncates a share of the sounds; the same for the same position."""
         random = np.random.default_rng((self._settings.seed, position))
         if self._settings.augment:
             augmented(sounds, self._settings.augment, random, out=sounds)
@@ -199,8 +199,8 @@ def _replaced(drawn: Drawn, rows: NDArray[np.int64], other: Drawn) -> Drawn:
 
 
 class DatasetSounds:
-    """The items of a dataset, or of a part of its split, every one once an epoch, in an order that (seed, epoch)
-    alone decides.
+    """The items of a dataset, or of a part of its split, every one once an epoch, in an order that
+    depends on (seed, epoch) alone.
 
     The first `settings.validation` items of the part `validation` are the validation set. Where there is no such
     part, it is the last items, and an item before them that sounds the same patch as any of them, or is of the family

@@ -38,7 +38,9 @@ class Trainer:
 
         on_cpu = keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu")
         if settings.data_format == "channels_first" and on_cpu:
-            raise UsageError("TensorFlow trains channels_first on a GPU only, and finds none; leave --data-format out")
+            raise UsageError(
+                "TensorFlow trains channels_first on a GPU only, and there is none; leave --data-format out"
+            )
         self.settings, self.source = settings, source
         self.heads = networks.Heads(source.space, sigmoid=settings.loss == "sigmoid")
         self.network = networks.build(
@@ -85,7 +87,7 @@ class Trainer:
         return [*self.network.variables, *self.optimizer.variables]  # not only weights: the states of dropout too
 
     def save(self, path: Path) -> None:
-        """Writes all that `load` needs to go on as if nothing had happened."""
+        """Writes all that `load` needs to continue exactly from here."""
         save_arrays(
             path,
             [np.asarray(v) for v in self._variables],
@@ -105,7 +107,7 @@ class Trainer:
         for array, variable in zip(arrays, variables, strict=True):
             variable.assign(array)
         for key in self.POSITION:
-            setattr(self, key, meta.get(key, 0.0) if key == "waited" else meta[key])  # once it wasn't measured
+            setattr(self, key, meta.get(key, 0.0) if key == "waited" else meta[key])  # older runs didn't measure it
 
     def train_step(self, batch: Batch) -> Any:
         """One step of the optimiser; returns the batch's loss.

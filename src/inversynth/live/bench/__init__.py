@@ -3,10 +3,10 @@
 The bridge runs as it does on stage, on a JACK server of its own without hardware or, where there is none, on a device
 that is simulated in real time. Another process plays random patches of the model's synth. Three things are
 played: patches without a pause (followed, for the time from a block to its message), notes with rests (captured, for
-the time from an onset to its first message), and silence (for what the bridge costs while nobody plays).
+the time from an onset to its first message), and silence (for what the bridge costs while nothing is played).
 
 It is in the package, and the loop player with it, for players who want to know what their own machine does; what only
-measurements need, the soak and the look at stalls, is with the benchmarks.
+measurements need, the soak and the stalls, is with the benchmarks.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PERIODS = (128, 256, 512, 1024)
 FOLLOW_RATE = 20.0
 """Predictions a second in the first part: more than by default, for as many figures."""
 SETTLE_S = 1.0
-"""So much of a part is not counted."""
+"""The beginning of a part, of this length, is not counted."""
 ALL = Settings(confidence=0.0, smooth=0.0)
 """Settings with which every prediction that differs is sent, at once."""
 
@@ -76,10 +76,10 @@ def measure(
     played = synth_of(model, synth)
     profile, renders = default_profile(played), renders_quickly(played, model.audio)
     found: dict[str, Any] = {"period_samples": period}
-    with (simulated if simulate else jack)(played, period) as hear, open_port() as port:
+    with (simulated if simulate else jack)(played, period) as open_source, open_port() as port:
 
         def part(what: str, settings: Settings) -> tuple[Timed, TimedSink, TimedModel, Summary]:
-            source, sink = hear(what), TimedSink(port, keep=True)
+            source, sink = open_source(what), TimedSink(port, keep=True)
             stop = threading.Event()
             source.until(stop, seconds, sound=what == "notes")
             timed = TimedModel(model, source)

@@ -47,12 +47,12 @@ def _apart(pipe: Any, function: Callable[..., dict[str, Any]], arguments: tuple[
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         own_stderr()
-        with quiet():  # libjack tells much when its server goes
+        with quiet():  # libjack prints messages when its server goes
             found: dict[str, Any] | str = function(*arguments)
     except Exception as error:
         found = one_line(error)
     except KeyboardInterrupt:
         found = "interrupted"
-    with contextlib.suppress(OSError):  # nobody waits for it any more
+    with contextlib.suppress(OSError):  # the other end is gone
         pipe.send(found)
     os._exit(0)  # PortAudio aborts in being ended without its server

@@ -1,4 +1,4 @@
-"""What is played to the bridge, and by whom: a simulated device, or a process on a JACK server of its own.
+"""What is played to the bridge, and what plays it: a simulated device, or a process on a JACK server of its own.
 
 That process plays by the loop player, a callback in C, so that no Python delays what is to be measured.
 """
@@ -110,25 +110,25 @@ class TimedDevice(Timed, DeviceSource):
         self.begin()
 
 
-Hear = Callable[[str], Timed]
-"""Opens a source that one of `sounds` is played to, to be closed by who asked."""
+OpenSource = Callable[[str], Timed]
+"""Opens a source to which one of `sounds` is played; the caller closes it."""
 
 
 @contextlib.contextmanager
-def simulated(synth: Synth, period: int) -> Iterator[Hear]:
+def simulated(synth: Synth, period: int) -> Iterator[OpenSource]:
     """Devices simulated in this process."""
     made = sounds(synth, RATE_HZ)
 
-    def hear(what: str) -> Timed:
+    def open_source(what: str) -> Timed:
         source = TimedSimulated(period)
         source.sound = made[what]
         return source
 
-    yield hear
+    yield open_source
 
 
 @contextlib.contextmanager
-def jack(synth: Synth, period: int) -> Iterator[Hear]:
+def jack(synth: Synth, period: int) -> Iterator[OpenSource]:
     """A JACK server of its own with a dummy driver, and a process that plays into it."""
     os.environ |= {"JACK_DEFAULT_SERVER": f"inversynth-bench-{os.getpid()}", "JACK_NO_START_SERVER": "1"}
     words = ["jackd", "-R", "-n", os.environ["JACK_DEFAULT_SERVER"], "-d", "dummy", "-r", str(RATE_HZ)]
@@ -153,17 +153,17 @@ def jack(synth: Synth, period: int) -> Iterator[Hear]:
         if (error := player.pipe.recv()) is not None:
             raise error
 
-        def hear(what: str) -> Timed:
+        def open_source(what: str) -> Timed:
             play("silence")
             return TimedDevice(period, lambda: play(what))
 
-        yield hear
+        yield open_source
 
 
 def play_sounds(pipe: Connection, made: list[NDArray[np.float32]]) -> None:
     """Plays one sound after another, each over and over until the pipe gives the number of the next.
 
-    Tells by the pipe that it plays, or the error.
+    Reports by the pipe that it plays, or the error.
     """
     player = _native.LoopPlayer(np.concatenate(made), np.cumsum([len(sound) for sound in made]))
     player.play(pipe.recv())

@@ -22,10 +22,10 @@ from .usage import cpu_s
 
 class Timed(Source):
     """A source that remembers when each block came, and what was read; `newest_s` is when the last block read came,
-    `lost_s` when the first and the last block came of those with which an overflow was told."""
+    `lost_s` when the first and the last block came of those with which an overflow was reported."""
 
     def until(self, stop: threading.Event, seconds: float, keep: bool = True, sound: bool = False) -> None:
-        """Is to set `stop` so many seconds after its start; without `keep` nothing is remembered, and what was read
+        """Sets `stop` `seconds` after the start; without `keep` nothing is remembered, and what was read
         only with `sound`."""
         self.keep, self._sound = keep, sound
         self._timer = threading.Timer(seconds, stop.set)
@@ -98,7 +98,7 @@ class TimedSink:
 
 
 class Open(Gate):
-    """Takes as long as the gate, and lets everything pass: any model sends."""
+    """Takes as long as the gate, and lets everything pass, so that any model sends."""
 
     def __call__(self, sound: NDArray[np.float32], estimates: Sequence[Estimate]) -> tuple[Estimate, str | None]:
         """What the gate takes."""

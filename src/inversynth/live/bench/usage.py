@@ -32,12 +32,12 @@ def resident_bytes() -> int | None:
 
 @contextlib.contextmanager
 def watched(every_s: float, tell: Callable[[float, int | None], None] | None = None) -> Iterator[list[int]]:
-    """The memory this process holds meanwhile, looked at every so many seconds; `tell` gets seconds and bytes."""
+    """The memory this process holds, sampled every `every_s` while it is open; `tell` gets seconds and bytes."""
     seen: list[int] = []
     over = threading.Event()
     began = time.perf_counter()
 
-    def look() -> None:
+    def sample() -> None:
         while not over.wait(every_s):
             held = resident_bytes()
             if held is not None:
@@ -45,7 +45,7 @@ def watched(every_s: float, tell: Callable[[float, int | None], None] | None = N
             if tell is not None:
                 tell(time.perf_counter() - began, held)
 
-    thread = threading.Thread(target=look, name="watch", daemon=True)
+    thread = threading.Thread(target=sample, name="watch", daemon=True)
     thread.start()
     try:
         yield seen

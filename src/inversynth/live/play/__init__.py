@@ -1,10 +1,10 @@
-"""A synth of ours as an instrument: notes and changes of its patch come in as they are played, sound goes out.
+"""A synth as an instrument: notes and changes of its patch come in as they are played, sound goes out.
 
     MIDI port, pipe or file -> Player -> ring -> voices -> device or file
     a thread of its own                  the audio callback, in C alone
 
 What a player does becomes events in a ring (see ext/engines/voices.h). PortAudio calls the voices themselves: the
-audio thread runs no Python, waits for no lock and takes no memory, whatever the rest of the process does.
+audio thread runs no Python, waits for no lock and allocates no memory.
 """
 
 from .inputs import FileInput, Input, PipeInput, PortInput

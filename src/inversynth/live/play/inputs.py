@@ -12,7 +12,7 @@ from ...midi import InputPort, Splitter, check_channel, read_midi
 from .player import Player
 
 AHEAD_S = 0.5
-"""A file's messages are put into the ring so long before their time."""
+"""How long before their time a file's messages are put into the ring."""
 
 
 class Input(Protocol):
@@ -22,7 +22,7 @@ class Input(Protocol):
     ended: bool
     """Nothing more will come."""
 
-    def look(self, samples: int) -> None:
+    def poll(self, samples: int) -> None:
         """Is called every `LOOK_S` at least, with the number of samples that have been played."""
 
     def close(self) -> None:
@@ -41,8 +41,8 @@ class PortInput(InputPort):
     def _keep(self, event: tuple[list[int], float], data: object) -> None:
         self._player.receive(bytes(event[0]))
 
-    def look(self, samples: int) -> None:
-        """Looks, at most every `midi.LOOK_S`, whether the port is still there."""
+    def poll(self, samples: int) -> None:
+        """Checks, at most every `midi.LOOK_S`, whether the port is still there."""
         if self.left():
             self._player.voices.notes_off()
 
@@ -65,7 +65,7 @@ class PipeInput:
         self._player.voices.notes_off()
         self._end = self._player.voices.native.played()[0]
 
-    def look(self, samples: int) -> None:
+    def poll(self, samples: int) -> None:
         """The thread reads; what came last has been played once samples were played after it."""
         self.ended = self._end is not None and samples > self._end
 
@@ -88,7 +88,7 @@ class FileInput:
         self.seconds = self._events[-1][0] if self._events else 0.0
         self.description = f"{file} ({len(self._events)} messages, {self.seconds:.4g} s)"
 
-    def look(self, samples: int) -> None:
+    def poll(self, samples: int) -> None:
         """Plays what is due in the next `AHEAD_S`."""
         while self._next < len(self._events):
             at_s, message = self._events[self._next]

@@ -20,12 +20,12 @@ class Output:
     """An audio output that plays voices. PortAudio calls their code in C: no Python runs in its thread.
 
     row: of `list_outputs`; block_samples: any, 0 leaves it to the device; say: shows a line. A device that has stopped,
-    since it was unplugged, is looked for by its name and opened again; meanwhile the voices play on, for nobody.
+    since it was unplugged, is searched for by its name and opened again; until then the voices play on unheard.
     Raises `UsageError` if it can't be opened.
     """
 
     DEAD_S = 3.0
-    """A device that asks for nothing for so long has stopped, whatever PortAudio says."""
+    """A device that asks for no sound for this long has stopped, even if PortAudio says otherwise."""
     CLOSE_S = 0.5
     """How long to wait for its next block, or for PortAudio, at the end, before its stream is given up."""
     RETRY_S = 1.0
@@ -65,7 +65,7 @@ class Output:
         self._asked = time.monotonic()
 
     def check(self) -> None:
-        """Looks whether the device still asks for sound, and for one that is away.
+        """Checks whether the device still asks for sound, and searches for one that is away.
 
         Raises `InversynthError` if it has stopped and can't be closed: JACK, whose server is gone or stands still.
         """
@@ -89,7 +89,7 @@ class Output:
         self._say(f"{self.description} is away; it is opened again when it is back")
 
     def _pass(self, now: float) -> None:
-        """Plays for nobody what a device would have asked for since the last time."""
+        """Plays and drops what a device would have asked for since the last call."""
         assert self._away_since is not None
         self._voices.process(min(round((now - self._away_since) * self._voices.sample_rate), self._voices.sample_rate))
         self._away_since = now
@@ -99,7 +99,7 @@ class Output:
         with contextlib.suppress(InversynthError):  # there is no output at all, or this one can't be opened yet
             rescan_devices()
             rows = list_outputs()
-            self._followed.look(device_names(rows))
+            self._followed.update(device_names(rows))
             if self._followed.at is None:
                 return
             self._open(rows[self._followed.at])

@@ -30,7 +30,7 @@ def perform(
     Raises `InversynthError` if the output stops for good.
     """
     for each in inputs:
-        each.look(0)
+        each.poll(0)
     output.start()
     while not stop.wait(LOOK_S):
         samples, _, _, sounding = player.voices.native.played()
@@ -39,12 +39,12 @@ def perform(
         if not sounding and all(each.ended for each in inputs):
             return
         for each in inputs:
-            each.look(samples)
+            each.poll(samples)
         output.check()
 
 
 def render(player: Player, file: FileInput, duration: float | None = None, block_samples: int = 1024) -> Sound:
-    """(samples,) what is played of a MIDI file until its last note has died away, or for so many seconds.
+    """(samples,) what is played of a MIDI file until its last note has died away, or for `duration` seconds.
 
     Raises `UsageError` from `MAX_RENDERED` samples on.
     """
@@ -57,7 +57,7 @@ def render(player: Player, file: FileInput, duration: float | None = None, block
             f"at {rate} Hz; give a --duration"
         )
     while samples < end and not (file.ended and not sounding):
-        file.look(samples)
+        file.poll(samples)
         blocks.append(player.voices.process(int(min(block_samples, end - samples)))[:, 0])
         samples, _, _, sounding = player.voices.native.played()
     return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)

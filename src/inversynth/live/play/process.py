@@ -26,7 +26,7 @@ full scale is below the limiter."""
 class ProcessSink:
     """`inversynth play` as a process of its own, that messages go to through a pipe.
 
-    So nothing that is computed here can delay its sound, and one whose device or server is gone just ends: it is
+    Nothing that is computed here can delay its sound. If its device or server is gone it just ends, and is
     started again every `RETRY_S` until it plays. One that doesn't read until its pipe is full counts as gone.
     options: of `inversynth play`. Raises `UsageError` with what it says if it doesn't play at first.
     """
@@ -54,7 +54,7 @@ class ProcessSink:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is ours; it ends with its pipe
+            start_new_session=True,  # Ctrl-C is for this process; it ends with its pipe
         )
         assert self._process.stdin is not None
         self._pipe = self._process.stdin.fileno()
@@ -84,7 +84,7 @@ class ProcessSink:
         self._process.wait()
 
     def send(self, message: Message, at_s: float) -> None:
-        """Sends at once, whatever `at_s`; while it is away, to nobody."""
+        """Sends at once, whatever `at_s`; dropped while it is away."""
         if not self._away:
             try:
                 os.write(self._pipe, message)
@@ -115,7 +115,7 @@ class ProcessSink:
 
 
 def receiver(synth: Synth, *options: str) -> Receiver:
-    """What the live bridge plays a synth of ours through, as a process of its own; options: of `inversynth play`.
+    """The receiver through which the live bridge plays a synth in a process of its own; options: of `inversynth play`.
 
     It is sent 14 bits a parameter, much faster than a MIDI cable would. The synth's `note` plays the patch as it is.
     """

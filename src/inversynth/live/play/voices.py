@@ -22,8 +22,8 @@ class Voices:
 
     synth: one with voices; values: (P,) the patch, in units; voices: how many notes sound at a time, 1..64; gain_db: of
     their sum, by default the synth's. Notes are MIDI's, 0..127; the key of the synth's own note plays the patch as it
-    is, others are so many semitones higher or lower. `at` is the sample at which something happens, counted from the
-    first that is played; what comes later than that happens at once, and all of it in the order in which it is given.
+    is, others are transposed by their distance in semitones. `at` is the sample at which an event happens, counted from
+    the first that is played; a late event happens at once, and all in the order in which they are given.
 
     A note of velocity v sounds at (v / 127)^2 of the patch's level: the curve of the MIDI Association's Downloadable
     Sounds, 40 log10(v / 127) dB. Above half of full scale the sum is limited, 1 - 1 / (4 x) for x, and never exceeds 1.
@@ -55,7 +55,7 @@ class Voices:
         """(P,) the patch that it begins with, in units."""
         self.native = synth.open_voices(row, rate, voices, 10 ** (gain_db / 20), channels)
         self.lost = 0
-        """Events that found the ring full: nothing has played for so long."""
+        """Events lost because the ring was full: nothing has played for a while."""
 
     def note_on(self, note: int, velocity: int = TOP_VELOCITY, at: int = 0) -> None:
         """Begins a note; one that is held is retriggered. With all voices sounding it takes that of the oldest note
@@ -74,7 +74,7 @@ class Voices:
         self._push(_native.Voices.SET, index, value, at)
 
     def bend(self, semitones: float, at: int = 0) -> None:
-        """Makes all notes, also those to come, so much higher; what sounds fades over to it in 10 ms."""
+        """Makes all notes, also later ones, this much higher; what sounds fades over to it in 10 ms."""
         self._push(_native.Voices.BEND, 0, semitones, at)
 
     def notes_off(self, at: int = 0) -> None:

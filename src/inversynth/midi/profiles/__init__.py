@@ -32,8 +32,8 @@ def names() -> list[str]:
 def load(name: str | Path, synth: Driven, channel: int | None = None, folder: Path = Path()) -> Profile:
     """What a synth's parameters become on a device; `channel` (1..16) goes before the profile's own.
 
-    name: a shipped profile's, the synth's for its own, or a TOML file seen from `folder`. Raises `UsageError`, naming
-    file, key and value, for what is not there, for another synth, no profile, or against MIDI's rules.
+    name: a shipped profile's, the synth's for its own, or a TOML file relative to `folder`. Raises `UsageError`, naming
+    file, key and value, for a missing or invalid profile, one of another synth, or one against MIDI's rules.
     """
     found = _made(str(name), synth)
     if found is None:
@@ -60,7 +60,7 @@ def synth_of(name: str | Path) -> str | None:
 
 
 def _made(name: str, synth: Driven) -> Profile | None:
-    """The profile of that name that is no file."""
+    """The generated profile of that name; None if there is none."""
     if name == synth.name:
         return default_profile(synth)
     if name == "nrpn":

@@ -19,10 +19,10 @@ COLUMNS = (
     "cc_msb", "cc_lsb", "cc_min_value", "cc_max_value",
     "nrpn_msb", "nrpn_lsb", "nrpn_min_value", "nrpn_max_value",
 )  # fmt: skip
-"""Those that are read, and `usage` where it is there; others may stand between them."""
+"""The columns that are read, and `usage` if it is there; others may be among them."""
 
 AMPLIFIER = {"amp", "amplifier", "vca"}
-"""What tells the amplifier's envelope from others of the same form."""
+"""What distinguishes the amplifier's envelope from others of the same form."""
 EFFECTS = {
     "effect", "effects", "fx", "reverb", "delay", "echo", "chorus", "flanger", "phaser", "compressor", "comp",
     "limiter", "distortion", "overdrive", "eq", "equalizer", "ensemble", "rotary", "bitcrusher",
@@ -48,8 +48,8 @@ def read_chart(file: str | Path, synth: Driven, say: Callable[[str], None] = lam
     chart has values above 127, otherwise of 7. A parameter takes the row whose section and name hold its name; if
     several do, the one of them that names the amplifier; if that isn't one, none. No targets are numbers that MIDI
     reserves, pedals, effects (for what isn't one), depths and rows that name two parameters: `say` shows a line for
-    each that was left out. Raises `UsageError`, naming file, line, column and value, for what is no such chart, for one
-    that drives nothing, and for one that gives two parameters the same number.
+    each that was left out. Raises `UsageError`, naming file, line, column and value, for what isn't such a chart, for
+    one that drives nothing, and for one that gives two parameters the same number.
     """
     rows = _rows(Path(file))
     wide = any(row.integer("nrpn_max_value", DATA_MAX_14, DATA_MAX) > DATA_MAX for row in rows)

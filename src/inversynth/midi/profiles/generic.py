@@ -25,7 +25,7 @@ def default_profile(synth: Driven) -> Profile:
 
 
 def nrpn_profile(synth: Driven, channel: int = 1) -> Profile:
-    """What every player takes beside its own profile: NRPN i >> 7 : i & 127, 14 bits, for parameter i of its synth."""
+    """The profile that players accept beside their own: NRPN i >> 7 : i & 127, 14 bits, for parameter i."""
     controls = tuple(Control.of(param, _nrpn(i)) for i, param in enumerate(synth.space))
     return Profile("nrpn", synth.space, controls, channel, "inversynth", "NRPN")
 

@@ -1,4 +1,4 @@
-"""A profile from a device's own controls: each is moved once, and what it sends is what it takes."""
+"""A profile from a device's own controls: each is moved once, and the messages it sends are taken as its address."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..messages import LSB_OFFSET, SYSEX, Message
 from ..profile import Control
 
 QUIET_S = 1.0
-"""A control that sends nothing for so long has been moved."""
+"""A control that sends nothing for this long has been moved."""
 POLL_S = 0.05
 WHOLE = 0.95
 """A movement over this share of an address's values is taken for all of them."""
@@ -35,8 +35,8 @@ def learn(
     The channel is None for system exclusive messages, which have none. A control of None takes back what was given
     for a parameter that was gone back to.
 
-    `receive` gives the next message, or None after so many seconds; `entered` gives a line that was typed, once, or
-    None: an empty one skips a parameter or ends a movement, `BACK` goes back, `QUIT` ends; `say` shows a line. A
+    `receive` gives the next message, or None after a time-out in seconds; `entered` gives a line that was typed, once,
+    or None: an empty one skips a parameter or ends a movement, `BACK` goes back, `QUIT` ends; `say` shows a line. A
     control that was taken before is asked for again.
     """
     owners: dict[object, str] = {}
@@ -108,11 +108,11 @@ def _listen(
     }
     if not moved:
         if _moves(exclusive):
-            say("  more than one value changes in what it sends, a checksum perhaps: no profile can hold that")
+            say("  more than one value changes in its messages (a checksum?): a profile can't describe that")
         return None, typed
     on, control = _control(param, moved)
     if param.kind == CATEGORICAL and not control.exact:
-        say(f"  {control.address} has not a value for each of the {param.levels} choices of {param.name}")
+        say(f"  {control.address} doesn't have a value for each of the {param.levels} choices of {param.name}")
         return None, typed
     return (on, control), typed
 

@@ -1,4 +1,4 @@
-"""Reading a profile: what its TOML may say, and what is wrong with it."""
+"""Reading a profile from TOML, with an error for each invalid value."""
 
 from __future__ import annotations
 
@@ -64,9 +64,11 @@ def parse(document: Mapping[str, Any], file: str | Path, synth: Driven) -> Profi
         dump=synth.dump if top.boolean("dump", base is not None and base.dump is not None) else None,
     )
     if top.boolean("dump", False) and synth.dump is None:
-        raise top.wrong("dump", f"possible: the synth {synth.name} has no messages of a whole patch")
+        raise top.wrong("dump", f"possible: the synth {synth.name} has no messages of a whole patch; leave it out")
     if not profile.driven:
-        raise UsageError(f"{file}: no parameter is driven; give [parameters.{space.names[0]}] a cc, or others theirs")
+        raise UsageError(
+            f"{file}: no parameter is driven; give [parameters.{space.names[0]}] a cc, or another one an address"
+        )
     return profile
 
 
@@ -191,8 +193,8 @@ def _control(table: _Table, param: Param, unreserved: tuple[int, ...]) -> Contro
     control = _with_table(table, param, address) if "table" in table.given else _with_range(table, param, address)
     if param.kind == CATEGORICAL and not control.exact:
         raise UsageError(
-            f"{table.where}: {control.address} has not a value for each of the {param.levels} choices of {param.name}; "
-            "give it more of its values, or a message that holds more, such as an nrpn"
+            f"{table.where}: {control.address} doesn't have a value for each of the {param.levels} choices of "
+            f"{param.name}; give it more of its values, or a message that holds more, such as an nrpn"
         )
     return control
 
@@ -223,7 +225,7 @@ def _with_range(table: _Table, param: Param, address: Address) -> Control:
         isinstance(x, int | float) and not isinstance(x, bool) and abs(x) <= MOST for x in span
     )
     if not numbers or len(span) != 2 or not span[0] < span[1]:
-        unit = param.unit or "the unit of ours"
+        unit = param.unit or "the unit of the parameter"
         raise table.wrong("range", f"two numbers in {unit}, the lower first, and within {MOST:g}")
     if span[1] <= param.low or span[0] >= param.high:
         raise table.wrong("range", f"within reach of {param.name}, {param.low:g}..{param.high:g} {param.unit}".rstrip())

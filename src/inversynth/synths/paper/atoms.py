@@ -1,4 +1,4 @@
-"""`Atoms`, a network of ours for the paper's synth: it looks for the synth's own oscillators in a sound.
+"""`Atoms`, a network for the paper's synth: it searches a sound for the synth's own oscillators.
 
 An oscillator that carries f, swung by B sin(2 pi v t), has a known phase at every moment (see `table`),
 so a sound's correlation with all 16 x 16 x 16 of them can be computed: a matched filter each. The sound is whitened
@@ -35,7 +35,7 @@ from keras import layers, ops  # isort: skip
 WAVEFORMS = len(paper.WAVEFORMS)
 WIDTH, HEADS, BLOCKS = 80, 4, 2
 GLOBAL_TOKENS = 2
-"""Tokens that what is inferred of envelope and filter speaks to the others by."""
+"""Tokens that carry what is inferred of envelope and filter."""
 BAND_UNITS, FRAMES_A_GROUP, GROUP_UNITS = 48, 6, 32
 UNITS, OWNED_UNITS, LAST_UNITS = 128, 64, 192
 
@@ -121,7 +121,7 @@ def build(space: ParamSpace, audio: AudioFormat, precision: str = "float32") -> 
     precision: of the layers that are trained.
     """
     if space.fingerprint != paper.SPACE.fingerprint or audio != paper.FORMAT:
-        raise UsageError("the model Atoms hears the synth paper only; choose another --model")
+        raise UsageError("the model Atoms is for the synth paper only; choose another --model")
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
@@ -161,12 +161,12 @@ def _network(space: ParamSpace, audio: AudioFormat) -> keras.Model:
         x = layers.Add()([x, layers.Dense(WIDTH, name=f"narrow_{n}")(y)])
     x = layers.Concatenate()([Normalised(name="normalised")(x), levels])
     atoms, owned = Owners(name="owners", dtype=exact)(x)
-    heard = ops.reshape(
+    overall = ops.reshape(
         ops.reshape(x, (-1, TOKENS + GLOBAL_TOKENS, row))[:, TOKENS:, :WIDTH], (-1, GLOBAL_TOKENS * WIDTH)
     )
     owned = layers.Dense(OWNED_UNITS, activation="relu", name="owned")(ops.reshape(owned, (-1, row)))
     owned = ops.reshape(owned, (-1, WAVEFORMS * OWNED_UNITS))
-    x = layers.Dense(LAST_UNITS, activation="relu", name="last")(layers.Concatenate()([summary, heard, owned]))
+    x = layers.Dense(LAST_UNITS, activation="relu", name="last")(layers.Concatenate()([summary, overall, owned]))
     amplitudes = layers.Dense(WAVEFORMS * 16, dtype=exact, name="amplitudes")(x)
     amplitudes = layers.Reshape((WAVEFORMS, 1, 16), dtype=exact)(amplitudes)
     oscillators = layers.Concatenate(axis=2, dtype=exact)([atoms[:, :, :2], amplitudes, atoms[:, :, 2:]])

@@ -1,7 +1,7 @@
-"""The network `Atoms` for one sound at a time, by the native kernel: for the live path, in less time than onnxruntime.
+"""The network `Atoms` for one sound at a time, by the native kernel: for the live path, faster than onnxruntime.
 
 It is the network of `atoms`, of its weights as they stand in an exported file, by their names there; sums in
-another order, and silence after a sound is not looked at.
+another order, and silence after a sound is skipped.
 """
 
 from __future__ import annotations

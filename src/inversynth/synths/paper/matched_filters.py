@@ -1,4 +1,4 @@
-"""The front end of `atoms`: untrained layers that look for the oscillators in a sound, a matched filter for each."""
+"""The front end of `atoms`: untrained layers that search a sound for the oscillators, by a matched filter each."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BEGIN = -(-(LENGTH + ROW) // HOP) + 1
 """Frames that reach into them."""
 HARMONICS = (2, 3)
 HARMONICS_START, HARMONICS_LENGTH, HARMONICS_STEP = 512, 320, 3
-"""First sample, number and distance of the samples that the harmonics are looked for in."""
+"""First sample, number and distance of the samples in which the harmonics are searched for."""
 
 WHOLE_NUMBERS = 63
 """The largest part of a phasor, as whole numbers: what a processor without VNNI adds two products of in 16 bits."""
@@ -227,9 +227,9 @@ class Candidates(FrontEnd):
         x = ops.matmul(back, ops.reshape((SEGMENTS * MatchedFilters.SCALE) * x, (-1, 2, SEGMENTS)))
 
         end = HARMONICS_START + HARMONICS_STEP * HARMONICS_LENGTH
-        heard = whitened[:, None, HARMONICS_START:end:HARMONICS_STEP]
+        strided = whitened[:, None, HARMONICS_START:end:HARMONICS_STEP]
         count = len(HARMONICS)
-        down = ops.reshape(heard * self.carriers, (-1, count * 2 * HARMONICS_LENGTH))
+        down = ops.reshape(strided * self.carriers, (-1, count * 2 * HARMONICS_LENGTH))
         down = gathered(down, gathered(self.notes, atom) + NOTES * sound)
         swing = gathered(self.swings, gathered(self.pairs, atom))
         down, swing = (ops.reshape(part, (-1, 2 * count, HARMONICS_LENGTH)) for part in (down, swing))

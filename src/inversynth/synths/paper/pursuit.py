@@ -1,7 +1,7 @@
 """The exact patch of a sound that the paper's synth made itself, by matching pursuit on its waveform.
 
 The chain is oscillators, envelope, low-pass, gater (see `table`), and all of it is known at every sample
-but for the 23 parameters. So it can be undone from behind:
+but for the 23 parameters. So it can be undone from its end:
 
 1. The gater: the sound is divided by (1 + sin(2 pi f_gate t)) / 2. Samples where that is small weigh little.
 2. The low-pass: with y its output and x its input, y[n] + a1 y[n-1] + a2 y[n-2] = b0 (x[n] + 2 x[n-1] + x[n-2]). The
@@ -25,33 +25,36 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...spec import Note
-from .engine import ENGINE
-from .table import FORMAT, NOTE, SPACE, WAVEFORMS
+from .dictionary import (
+    HEAD,
+    RATE,
+    SMALLEST_OPENING,
+    TRIPLES,
+    Dictionary,
+    Envelope,
+    Floats,
+    atoms,
+    gate_opening,
+    gate_weights,
+    levels_of_atoms,
+    lowpasses,
+    possible_gates,
+    render,
+    rising,
+    undone,
+)
+from .table import NOTE, SPACE, WAVEFORMS
 
-Floats = NDArray[np.float64]
-Sound = TypeVar("Sound", Floats, NDArray[np.float32])
-
-RATE = FORMAT.sample_rate
-TRIPLES = 16**3
-"""Atoms of a waveform: 256 f + 16 v + B."""
-
-HEAD = 1024
-"""Samples that the atoms are sought in: less than the shortest attack but one."""
-SMALLEST_OPENING = 0.02
-"""Where the gater lets less through than this, the sound isn't looked at."""
 BEAM = 12
 """Sums of atoms that are followed at a time."""
 EXCHANGED = 4
 """Of these, the best that exchanges are tried on."""
 COLLINEAR = 1e-4
-"""An atom of whose power less than this part is new to the others says nothing."""
+"""An atom is ignored if less than this part of its power is new beside the others."""
 
 FOUND = 1e-3
 """Atoms that leave less than this part of the head unexplained are right, but for one of the lowest amplitude."""
@@ -62,11 +65,9 @@ ON_LEVEL = 0.02
 FOREIGN = 0.7
 """Where no gater closes, and atoms leave more than this, the sound isn't the synth's."""
 UNLIKELY = 1e-4
-"""What is added to the probability of a level, lest a network that is wrong and sure rules it out."""
-AROUND, AUDIBLE, CLOSED = 64, 1e-3, 0.01
-"""Where a gater closes, three samples are below a part of the 128 around, where those are above a part of the peak."""
+"""Added to the probability of each level, so that a wrong and sure network rules none out."""
 BUILDING_S = 0.3
-"""The atoms are rendered where there is so much time, or more: at the first sound."""
+"""The atoms are rendered, at the first sound, if there is at least this much time."""
 HYPOTHESES = 64
 """The most pairs of gater and low-pass that are tried, the likeliest first."""
 ROUNDS = 4
@@ -74,122 +75,6 @@ ROUNDS = 4
 
 SHORTEST = SPACE["attack"].low
 _AMPLITUDES = [SPACE.index(f"{w}_amplitude") for w in WAVEFORMS]
-
-
-def _render(values: Floats, samples: int) -> NDArray[np.float32]:
-    """As `Synth.render` does, beyond the ranges too: amplitudes of 0, say."""
-    out = np.empty((len(values), samples), np.float32)
-    ENGINE(np.ascontiguousarray(values), Note.rows(NOTE, len(values)), RATE, out, workers=1)
-    return out
-
-
-@cache
-def _lowpasses() -> Floats:
-    """(256, 3) a1, a2, b0 of each (f_cut, q): the Audio EQ Cookbook's low-pass, all divided by its a0."""
-    cutoff, resonance = np.meshgrid(SPACE["cutoff"].values, SPACE["resonance"].values, indexing="ij")
-    w = 2 * np.pi * cutoff.ravel() / RATE
-    alpha = np.sin(w) / (2 * resonance.ravel())
-    filters = np.stack([-2 * np.cos(w), 1 - alpha, (1 - np.cos(w)) / 2], axis=1)
-    return np.asarray(filters / (1 + alpha)[:, None], np.float64)
-
-
-def _undone(sound: Sound, lowpass: Sound) -> Sound:
-    """(..., samples) the sound before the low-pass, seen through (1 + 1/z)^2."""
-    out = sound.copy()
-    out[..., 1:] += lowpass[0] * sound[..., :-1]
-    out[..., 2:] += lowpass[1] * sound[..., :-2]
-    undone: Sound = out / lowpass[2]
-    return undone
-
-
-@cache
-def _levels_of_atoms() -> NDArray[np.int64]:
-    """(4096, 3) the levels of f, v, B."""
-    return np.stack(np.unravel_index(np.arange(TRIPLES), (16, 16, 16)), axis=1)
-
-
-Envelope = tuple[float, float, float]
-"""Attack and decay in s, sustain as a level."""
-ATTACKING: Envelope = (1.0, 1.0, 1.0)
-"""Under this one an atom grows with t, as it does under any attack that hasn't ended, but for a factor."""
-
-
-def atoms(waveform: int, triples: NDArray[np.int64], envelopes: ArrayLike) -> NDArray[np.float32]:
-    """(n, HEAD) oscillators alone, seen through (1 + 1/z)^2.
-
-    triples: (n,) of a waveform; envelopes: (3,) or (n, 3). Rendered by the bank behind a low-pass that is then undone,
-    with a gater that stands still.
-    """
-    values = np.zeros((len(triples), len(SPACE)))
-    name = WAVEFORMS[waveform]
-    for w in WAVEFORMS:
-        values[:, SPACE.index(f"{w}_frequency")], values[:, SPACE.index(f"{w}_mod_frequency")] = 440.0, 1.0
-    at = _levels_of_atoms()[triples]
-    for column, parameter in enumerate(("frequency", "mod_frequency", "mod_amplitude")):
-        values[:, SPACE.index(f"{name}_{parameter}")] = SPACE[f"{name}_{parameter}"].values[at[:, column]]
-    values[:, SPACE.index(f"{name}_amplitude")] = 1.0
-    values[:, SPACE.index("attack") : SPACE.index("sustain") + 1] = envelopes
-    values[:, SPACE.index("release")] = 1.0
-    open_lowpass = 15 * 16 + 1
-    values[:, SPACE.index("cutoff")] = SPACE["cutoff"].values[open_lowpass // 16]
-    values[:, SPACE.index("resonance")] = SPACE["resonance"].values[open_lowpass % 16]
-    return _undone(2 * _render(values, HEAD), _lowpasses()[open_lowpass].astype(np.float32))
-
-
-@cache
-def _weights(gate: int) -> Floats:
-    """(HEAD,) how much a sample counts behind the gater of this level: no more than the two before it let through."""
-    opening = _opening(gate)
-    least = np.minimum(opening, np.minimum(np.roll(opening, 1), np.roll(opening, 2)))
-    least[:2] = opening[:2]
-    return np.where(least > SMALLEST_OPENING, least, 0.0)
-
-
-def _opening(gate: int) -> Floats:
-    """(HEAD,) what the gater of this level lets through."""
-    return np.asarray(0.5 + 0.5 * np.sin(2 * np.pi * SPACE["gate_frequency"].values[gate] * np.arange(HEAD) / RATE))
-
-
-@lru_cache(2)
-def _all_atoms(envelope: Envelope) -> NDArray[np.float32]:
-    """(16384, HEAD), waveform by waveform."""
-    out = np.empty((len(WAVEFORMS) * TRIPLES, HEAD), np.float32)
-    step = 256  # what stays in the cache meanwhile
-    for start in range(0, len(out), step):
-        waveform, triple = divmod(start, TRIPLES)
-        out[start : start + step] = atoms(waveform, np.arange(triple, triple + step), envelope)
-    return out
-
-
-class Dictionary:
-    """All atoms under an envelope, as a gater's weights see them."""
-
-    def __init__(self, envelope: Envelope, gate: int) -> None:
-        self.rows, self.weights = _all_atoms(envelope), _weights(gate)
-        self.light = self.weights.astype(np.float32)
-        squares = np.square(self.light)
-        self.powers = np.concatenate(
-            [np.square(self.rows[i : i + 1024]) @ squares for i in range(0, len(self.rows), 1024)]
-        )
-
-    def weighted(self, atoms: Sequence[int]) -> Floats:
-        """(n, HEAD) the atoms of these numbers."""
-        return np.asarray(self.rows[list(atoms)] * self.weights)
-
-    def products(self, vectors: NDArray[Any], waveform: int | None = None) -> NDArray[np.float32]:
-        """(n, HEAD) weighted vectors to (n, 16384) products with all atoms, or (n, 4096) with those of a waveform."""
-        return np.asarray((vectors.astype(np.float32) * self.light) @ self.rows[self.slice(waveform)].T)
-
-    @staticmethod
-    def slice(waveform: int | None) -> slice:
-        """Where the atoms of a waveform, or all, are."""
-        return slice(None) if waveform is None else slice(waveform * TRIPLES, (waveform + 1) * TRIPLES)
-
-
-@cache
-def _rising(gate: int) -> Dictionary:
-    """The atoms under t, the envelope of an attack of 1 s."""
-    return Dictionary(ATTACKING, gate)
 
 
 @dataclass(frozen=True)
@@ -208,17 +93,17 @@ class Sum:
         return Sum((*self.atoms, atom), np.vstack([self.base, row]), self.residual - row * (row @ self.residual))
 
 
-def _pursue(dictionary: Dictionary, heard: Floats, guess: tuple[int, ...], end: float) -> tuple[tuple[int, ...], float]:
-    """The four atoms that explain most of what is heard (HEAD,), weighted, and the part that they leave.
+def _pursue(dictionary: Dictionary, head: Floats, guess: tuple[int, ...], end: float) -> tuple[tuple[int, ...], float]:
+    """The four atoms that explain most of the head (HEAD,), weighted, and the part that they leave.
 
     A guess is tried first: where it is nearly right, exchanges mend it in a fraction of the time. Nothing more is tried
     after the time `end`.
     """
-    loudness = max(float(np.linalg.norm(heard)), 1e-30)
+    loudness = max(float(np.linalg.norm(head)), 1e-30)
     best: tuple[tuple[int, ...], float] = (), math.inf
-    starts: Iterator[tuple[int, ...]] = itertools.chain([guess], _sums(dictionary, heard, end))
+    starts: Iterator[tuple[int, ...]] = itertools.chain([guess], _sums(dictionary, head, end))
     for start in itertools.islice(starts, 1 + EXCHANGED):
-        atoms, residual = _exchanged(dictionary, heard, start, end)
+        atoms, residual = _exchanged(dictionary, head, start, end)
         left = residual / loudness
         if left < best[1]:
             best = atoms, left
@@ -232,9 +117,9 @@ def _gains(products: NDArray[np.float32], new: NDArray[np.float32], whole: NDArr
     return np.asarray(np.square(products) / np.maximum(new, COLLINEAR * whole))
 
 
-def _sums(dictionary: Dictionary, heard: Floats, end: float) -> Iterator[tuple[int, ...]]:
+def _sums(dictionary: Dictionary, head: Floats, end: float) -> Iterator[tuple[int, ...]]:
     """Sums of four atoms by orthogonal matching pursuit, `BEAM` at a time, the best first; none after `end`."""
-    sums = [Sum((), np.empty((0, HEAD)), heard)]
+    sums = [Sum((), np.empty((0, HEAD)), head)]
     new = [dictionary.powers]
     for turn in range(len(WAVEFORMS)):
         if time.perf_counter() >= end:
@@ -263,17 +148,17 @@ def _sums(dictionary: Dictionary, heard: Floats, end: float) -> Iterator[tuple[i
 
 
 def _exchanged(
-    dictionary: Dictionary, heard: Floats, start: tuple[int, ...], end: float
+    dictionary: Dictionary, head: Floats, start: tuple[int, ...], end: float
 ) -> tuple[tuple[int, ...], float]:
     """A sum of four after each atom was exchanged for the best of its waveform, and what it leaves.
 
     Until none changes any more, or the time `end`.
     """
     atoms = list(start)
-    enough = EXACT * float(np.linalg.norm(heard))
+    enough = EXACT * float(np.linalg.norm(head))
     unchanged = 0
     for waveform in itertools.cycle(range(len(WAVEFORMS))):
-        others = Sum((), np.empty((0, HEAD)), heard)
+        others = Sum((), np.empty((0, HEAD)), head)
         rest = atoms[:waveform] + atoms[waveform + 1 :]
         for atom, row in zip(rest, dictionary.weighted(rest), strict=True):
             others = others.plus(atom, row)
@@ -293,7 +178,7 @@ def _best_lowpass(sound: Floats, weights: Floats, base: Floats) -> tuple[int, fl
     """16 f_cut + q of the low-pass that some atoms, their orthonormal base, explain best; the part that they leave."""
     delayed = np.stack([np.pad(sound, (n, 0))[: len(sound)] for n in range(3)]) * weights
     left = delayed - (delayed @ base.T) @ base
-    filters = np.column_stack([np.ones(256), _lowpasses()[:, :2]])
+    filters = np.column_stack([np.ones(256), lowpasses()[:, :2]])
     parts = np.einsum("ki,ij,kj->k", filters, left @ left.T, filters)
     wholes = np.einsum("ki,ij,kj->k", filters, delayed @ delayed.T, filters)
     shares = np.maximum(parts, 0.0) / np.maximum(wholes, 1e-30)
@@ -302,7 +187,7 @@ def _best_lowpass(sound: Floats, weights: Floats, base: Floats) -> tuple[int, fl
 
 @dataclass(frozen=True)
 class Beginning:
-    """What the head of a sound told.
+    """What was found in the head of a sound.
 
     `atoms`; their `amplitudes`, divided by the attack in s unless it is the shortest (`short`); `lowpass`, as
     16 f_cut + q, and `gate`: their levels.
@@ -316,13 +201,13 @@ class Beginning:
 
 
 class _Beginnings:
-    """The search for the atoms of one sound, whatever hypothesis it begins with."""
+    """The search for the atoms of one sound, for all hypotheses."""
 
     def __init__(self, target: NDArray[np.float32], likely: Sequence[Floats], end: float) -> None:
         self.target, self.end = target, end
-        self.gates = _possible_gates(target)
+        self.gates = possible_gates(target)
         self.foreign = False
-        """Whether nothing speaks for the synth: no gater closes, and atoms explain little."""
+        """Whether the sound is hardly the synth's: no gater closes, and atoms explain little."""
         self.tried: set[tuple[int, int, bool]] = set()
         at = {name: int(row.argmax()) for name, row in zip(SPACE.names, likely, strict=True)}
         self.guess = tuple(
@@ -337,19 +222,19 @@ class _Beginnings:
 
     def find(self, gate: int, lowpass: int, short: bool) -> Beginning | None:
         """The atoms behind a gater, from a first guess of the low-pass (and of the decay, after a short attack) on."""
-        sound = self.target[:HEAD] / np.maximum(_opening(gate), SMALLEST_OPENING)
-        weights = _weights(gate)
+        sound = self.target[:HEAD] / np.maximum(gate_opening(gate), SMALLEST_OPENING)
+        weights = gate_weights(gate)
         for _ in range(ROUNDS):
             if (gate, lowpass, short) in self.tried or time.perf_counter() >= self.end:
                 return None
-            dictionary = Dictionary(self.falling, gate) if short else _rising(gate)
-            heard = _undone(sound, _lowpasses()[lowpass]) * weights
-            found, left = _pursue(dictionary, heard, self.guess, self.end)
+            dictionary = Dictionary(self.falling, gate) if short else rising(gate)
+            head = undone(sound, lowpasses()[lowpass]) * weights
+            found, left = _pursue(dictionary, head, self.guess, self.end)
             self.foreign = left > FOREIGN and not self.gates[1:].any()  # the slowest never closes in a second
             if self.foreign:
                 return None
             if short and left > FOUND:
-                better = _best_decay(found, heard, weights)
+                better = _best_decay(found, head, weights)
                 if better != self.falling:
                     self.falling, self.guess = better, found
                     continue
@@ -357,50 +242,50 @@ class _Beginnings:
             base, _ = np.linalg.qr(dictionary.weighted(found).T)
             guessed, (lowpass, left) = lowpass, _best_lowpass(sound, weights, base.T)
             if left < EXACT or (left < FOUND and lowpass == guessed):
-                heard = _undone(sound, _lowpasses()[lowpass]) * weights
-                amplitudes = np.asarray(np.linalg.lstsq(dictionary.weighted(found).T, heard, rcond=None)[0], np.float64)
+                head = undone(sound, lowpasses()[lowpass]) * weights
+                amplitudes = np.asarray(np.linalg.lstsq(dictionary.weighted(found).T, head, rcond=None)[0], np.float64)
                 return Beginning(found, amplitudes, lowpass, gate, short)
             if left < FOUND:
                 self.guess = found
         return None
 
 
-def _best_decay(found: Sequence[int], heard: Floats, weights: Floats) -> Envelope:
-    """The decay and sustain, after the shortest attack, under which some atoms explain most of what is heard."""
+def _best_decay(found: Sequence[int], head: Floats, weights: Floats) -> Envelope:
+    """The decay and sustain, after the shortest attack, under which some atoms explain most of the head."""
     envelopes = np.array(list(itertools.product([SHORTEST], SPACE["decay"].values, SPACE["sustain"].values)))
     each = [atoms(atom // TRIPLES, np.full(len(envelopes), atom % TRIPLES), envelopes) for atom in found]
     rows = np.stack(each, axis=1) * weights  # (envelopes, 4, HEAD)
-    shares = rows @ heard
+    shares = rows @ head
     squares = rows @ rows.transpose(0, 2, 1)
     explained = np.einsum("ei,eij,ej->e", shares, np.linalg.pinv(squares, hermitian=True), shares)
     attack, decay, sustain = envelopes[int(explained.argmax())].tolist()
     return attack, decay, sustain
 
 
-def _finish(target: NDArray[np.float32], begun: Beginning, likely: Sequence[Floats]) -> Floats:
+def _finish(target: NDArray[np.float32], beginning: Beginning, likely: Sequence[Floats]) -> Floats:
     """(P,) the patch whose beginning this is: attack, decay and sustain, release, each by rendering all there are."""
     patch = np.array([SPACE[name].values[int(row.argmax())] for name, row in zip(SPACE.names, likely, strict=True)])
-    for waveform, (name, atom) in enumerate(zip(WAVEFORMS, begun.atoms, strict=True)):
-        f, v, b = _levels_of_atoms()[atom - waveform * TRIPLES]
+    for waveform, (name, atom) in enumerate(zip(WAVEFORMS, beginning.atoms, strict=True)):
+        f, v, b = levels_of_atoms()[atom - waveform * TRIPLES]
         patch[SPACE.index(f"{name}_frequency")] = SPACE[f"{name}_frequency"].values[f]
         patch[SPACE.index(f"{name}_mod_amplitude")] = SPACE[f"{name}_mod_amplitude"].values[b]
         if b:
             patch[SPACE.index(f"{name}_mod_frequency")] = SPACE[f"{name}_mod_frequency"].values[v]
-    patch[SPACE.index("cutoff")] = SPACE["cutoff"].values[begun.lowpass // 16]
-    patch[SPACE.index("resonance")] = SPACE["resonance"].values[begun.lowpass % 16]
-    patch[SPACE.index("gate_frequency")] = SPACE["gate_frequency"].values[begun.gate]
+    patch[SPACE.index("cutoff")] = SPACE["cutoff"].values[beginning.lowpass // 16]
+    patch[SPACE.index("resonance")] = SPACE["resonance"].values[beginning.lowpass % 16]
+    patch[SPACE.index("gate_frequency")] = SPACE["gate_frequency"].values[beginning.gate]
 
-    attacks = SPACE["attack"].values[:1] if begun.short else SPACE["attack"].values[1:]
+    attacks = SPACE["attack"].values[:1] if beginning.short else SPACE["attack"].values[1:]
     patches = np.repeat(patch[None], len(attacks), axis=0)
     patches[:, SPACE.index("attack")] = attacks
-    amplitudes = begun.amplitudes * (np.ones((1, 1)) if begun.short else attacks[:, None])
+    amplitudes = beginning.amplitudes * (np.ones((1, 1)) if beginning.short else attacks[:, None])
     grid = SPACE["sin_amplitude"].values
     nearest = np.rint((amplitudes - grid[0]) / (grid[1] - grid[0])).clip(0, len(grid) - 1).astype(int)
     off = (np.abs(amplitudes - grid[nearest]) / (grid[1] - grid[0])).max(axis=1)
     patches[:, _AMPLITUDES] = np.where((off < ON_LEVEL)[:, None], grid[nearest], amplitudes.clip(grid[0], grid[-1]))
     note_off = int(NOTE.hold_s * RATE)
     ends = np.minimum(np.ceil(attacks * RATE).astype(int), note_off)
-    sounds = _render(patches, note_off)
+    sounds = render(patches, note_off)
     distances = np.array([_distance(sound[:end], target[:end]) for sound, end in zip(sounds, ends, strict=True)])
     possible = amplitudes.max(axis=1) < grid[-1] * (1 + ON_LEVEL)
     fitting = np.flatnonzero(possible & (distances < max(EXACT, 1.1 * distances.min())))
@@ -421,7 +306,7 @@ def _best(patch: Floats, names: tuple[str, ...], target: NDArray[np.float32], li
     patches = np.repeat(patch[None], len(levels), axis=0)
     for column, name, level in zip(columns, names, levels.T, strict=True):
         patches[:, column] = SPACE[name].values[level]
-    distances = np.array([_distance(sound, target) for sound in _render(patches, len(target))])
+    distances = np.array([_distance(sound, target) for sound in render(patches, len(target))])
     chances = np.prod([likely[column][level] for column, level in zip(columns, levels.T, strict=True)], axis=0)
     equals = distances <= distances.min() * (1 + 1e-3)
     return np.asarray(patches[int(np.where(equals, chances, -1.0).argmax())])
@@ -431,19 +316,6 @@ def _distance(sound: NDArray[np.float32], target: NDArray[np.float32]) -> float:
     """The relative residual of a sound."""
     loudness = float(np.linalg.norm(target))
     return float(np.linalg.norm(sound - target)) / loudness if loudness else math.inf
-
-
-def _possible_gates(sound: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(16,) the levels of the gater that may be: where it closes, the sound is silent, though it isn't around."""
-    loud = AUDIBLE * float(np.abs(sound).max())
-    possible = np.ones(SPACE["gate_frequency"].levels, bool)
-    for gate, frequency in enumerate(SPACE["gate_frequency"].values):
-        closed = np.rint((np.arange(frequency) + 0.75) / frequency * RATE).astype(int)
-        for at in closed[(closed > AROUND) & (closed < len(sound) - AROUND)].tolist():
-            around = float(np.sqrt(np.mean(np.square(sound[at - AROUND : at + AROUND]))))
-            if around > loud and float(np.abs(sound[at - 1 : at + 2]).max()) > CLOSED * around:
-                possible[gate] = False
-    return possible
 
 
 def _hypotheses(gates: NDArray[np.bool_], likely: Sequence[Floats]) -> Iterator[tuple[int, int, bool]]:
@@ -464,19 +336,19 @@ def solve(target: ArrayLike, likely: Sequence[ArrayLike], seconds: float = math.
 
     target: (samples,) float32 at 16384 Hz from the note's first sample on, at least `HEAD` of them; likely: P
     distributions (levels,), that say what is tried first. Nothing new is tried after `seconds`. What is found leaves
-    less than -60 dB of the sound's beginning; whoever asked compares the whole.
+    less than -60 dB of the sound's beginning; the caller compares the whole.
     """
     end = time.perf_counter() + seconds
     sound = np.ascontiguousarray(target, np.float32)
     rows = [np.asarray(row, np.float64) for row in likely]
     none = np.empty((0, len(SPACE)))
-    if len(sound) < HEAD or not np.any(sound[:HEAD]) or (seconds < BUILDING_S and not _rising.cache_info().currsize):
+    if len(sound) < HEAD or not np.any(sound[:HEAD]) or (seconds < BUILDING_S and not rising.cache_info().currsize):
         return none
     beginnings = _Beginnings(sound, rows, end)
     for gate, lowpass, short in _hypotheses(beginnings.gates, rows):
         if time.perf_counter() >= end or beginnings.foreign:
             break
-        begun = beginnings.find(gate, lowpass, short)
-        if begun is not None:
-            return _finish(sound, begun, rows)[None]
+        beginning = beginnings.find(gate, lowpass, short)
+        if beginning is not None:
+            return _finish(sound, beginning, rows)[None]
     return none
