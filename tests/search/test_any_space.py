@@ -343,13 +343,13 @@ def test_ctrl_c_before_the_first_patch_ends_a_search_without_a_result() -> None:
 def test_ctrl_c_while_the_variations_are_chosen_keeps_the_best_patch() -> None:
     counted = Interrupted(1 << 30)
     whole = refine(
-        from_function("whole", SPACE, FORMAT, counted), sound(RIGHT), around(MISHEARD), renders=300, variations=3
+        from_function("whole", SPACE, FORMAT, counted), sound(RIGHT), around(WRONG), renders=300, variations=3
     )
     assert len(whole.best) == 3
     last = (1 << 30) - counted.left - 1  # of the calls: it renders where the search began
     for call in (last, last - 1):
         late = from_function("late", SPACE, FORMAT, Interrupted(call))
-        found = refine(late, sound(RIGHT), around(MISHEARD), renders=300, variations=3)
+        found = refine(late, sound(RIGHT), around(WRONG), renders=300, variations=3)
         assert found.stopped == INTERRUPTED
         assert np.array_equal(found.best[0].values, whole.best[0].values)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -243,9 +244,9 @@ def test_formats_of_as_many_samples_at_the_same_rate_are_equal() -> None:
 
 @pytest.mark.parametrize("field", ["name", "symbol", "unit", "group"])
 @pytest.mark.parametrize("text", ["two\nlines", "\x1b[31mred", "a\u2028b", "\ud800", 3])
-def test_the_texts_of_a_parameter_are_of_one_line(field: str, text: object) -> None:
+def test_the_texts_of_a_parameter_are_of_one_line(field: str, text: Any) -> None:
     with pytest.raises(UsageError, match=field):
-        Param(**{"name": "level", "symbol": "a", "low": 0, "high": 1, field: text})
+        dataclasses.replace(Param("level", "a", 0, 1), **{field: text})
 
 
 def test_a_parameter_has_a_name_and_may_have_any_letters() -> None:

@@ -121,7 +121,7 @@ def test_a_file_that_is_no_synth_says_why_and_where(tmp_path: Path, content: str
         ({"space": ParamSpace([])}, "sine: its space has no parameters"),
         ({"format": (16000, 0.5)}, r"sine: its format is \(16000, 0.5\), not of the class AudioFormat"),
         ({"note": 69}, "sine: its note is 69, not of the class Note"),
-        ({"renderer": FunctionRenderer(lambda *given: 0.0, version=2)}, "sine: the version of its renderer is 2"),
+        ({"renderer": FunctionRenderer(lambda *given: 0.0, version="")}, "sine: the version of its renderer is empty"),
     ],
 )
 def test_what_is_no_part_of_a_synth_is_refused_when_it_is_made(change: dict[str, Any], what: str) -> None:
