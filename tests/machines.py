@@ -58,7 +58,7 @@ def ray_cluster(nodes: int) -> Iterator[Any]:
 def killed(node: Any, when: Callable[[set[int]], bool]) -> set[int]:
     """SIGKILL for every process of a node, as when its power goes, in a moment of which `when` holds.
 
-    `when` is told the numbers of the node's workers, which stand still while it looks. Returns them if they were
+    `when` gets the numbers of the node's workers, which stand still while it looks. Returns them if they were
     killed, else none.
     """
     psutil = pytest.importorskip("psutil", reason="comes with Ray")

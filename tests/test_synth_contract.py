@@ -227,6 +227,6 @@ def test_it_is_driven_live_from_a_recording_of_it(synth: Synth, tmp_path: Path) 
         space=synth.space,
     )
     summary = bridge.run(threading.Event())
-    assert summary.notes >= 1, "without a gate all that is heard is sent"
+    assert summary.notes >= 1, "without a gate all that is inferred is sent"
     assert summary.sent >= len(synth.space)
     assert len(sent.getvalue().splitlines()) >= len(synth.space), "an NRPN is one line, of several messages"

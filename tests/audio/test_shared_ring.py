@@ -85,7 +85,7 @@ def test_what_another_process_writes_into_a_shared_ring_is_taken_here_and_wakes_
 
 
 def waits_for(ring: SharedRing, block: NDArray[np.float32], samples: int = 0) -> bool:
-    """Whether a reader that waits for so many samples still waits until this block is written, and then returns."""
+    """Whether a reader that waits for a number of samples still waits until this block is written, and then returns."""
     events: list[str] = []
 
     def read() -> None:

@@ -64,7 +64,7 @@ def changed(settings: DatasetSettings, **fields: Any) -> DatasetSettings:
 
 
 def interrupted_after(shards: int) -> Callable[[int, int, int], None]:
-    """A report that behaves as Ctrl-C would once so many shards are done."""
+    """A report that behaves as Ctrl-C would once a number of shards are done."""
     seen = []
 
     def report(done: int, total: int, rendered: int) -> None:

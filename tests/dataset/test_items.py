@@ -203,9 +203,9 @@ def test_info_names_the_choices_of_a_parameter(tmp_path: Path, capsys: pytest.Ca
     synth = from_function("choosy", space, AudioFormat(8000, 0.05), silence)
     render_dataset(DatasetSettings(synth, 2), tmp_path / "choosy")
     assert main(["data", "info", str(tmp_path / "choosy")]) == 0
-    told = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert "wave 3 levels, categorical sine .. saw" in told
-    assert "pitch 16 levels, linear 100 .. 400 Hz" in told
+    output = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "wave 3 levels, categorical sine .. saw" in output
+    assert "pitch 16 levels, linear 100 .. 400 Hz" in output
 
 
 # -- failures -----------------------------------------------------------------------------------

@@ -413,7 +413,7 @@ def test_the_command_writes_what_it_found_and_shows_it(
     for row, fact in zip(parameters, found.facts["parameters"]["masked"], strict=True):
         assert float(row["mpr"]) == pytest.approx(fact["mpr"])
         assert float(row["mpr_low"]) <= float(row["mpr"]) <= float(row["mpr_high"])
-        assert "mpr_published" not in row  # nobody has published anything of this synth
+        assert "mpr_published" not in row  # nothing is published about this synth
     head = (out / "evaluation.png").read_bytes()[:24]
     assert head.startswith(b"\x89PNG\r\n\x1a\n")
     assert min(struct.unpack(">II", head[16:])) > 600
@@ -496,9 +496,9 @@ def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(
         assert process.stderr.readline().startswith(stage)
     time.sleep(1)
     process.send_signal(signal.SIGINT)
-    told = process.communicate()[1].splitlines()
-    assert told[-1] == "inversynth: interrupted"
-    assert all(line.startswith("refining: ") for line in told[:-1])
+    output = process.communicate()[1].splitlines()
+    assert output[-1] == "inversynth: interrupted"
+    assert all(line.startswith("refining: ") for line in output[:-1])
     assert process.returncode == 130
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -57,7 +57,7 @@ def test_what_the_instrument_plays_is_as_near_the_target_as_a_match_of_it(
     if default_model(synths.load("paper")) not in shipped():
         pytest.skip("this copy ships no model of the paper's synth")
     levels = sampling.draw(PAPER.space, seed, 0, 1)
-    levels[0, PAPER.space.index("attack")] = 0  # a note whose beginning is told to the sample
+    levels[0, PAPER.space.index("attack")] = 0  # a note whose beginning is known to the sample
     values = PAPER.space.values_of_levels(levels)
     sound = PAPER.render(values, RATE)[0]
     target = as_segmented(sound)

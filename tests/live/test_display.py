@@ -209,7 +209,7 @@ def test_colours_can_be_off(environment: dict[str, str], coloured: bool) -> None
     codes = {code for found in re.findall(r"\x1b\[([\d;]+)m", stream.getvalue()) for code in found.split(";")}
     assert bool(codes & {"31", "32", "33"}) is coloured
     assert "█" in stream.getvalue()
-    assert "▒" in stream.getvalue()  # what is unsure is told by its shape as well
+    assert "▒" in stream.getvalue()  # what is unsure differs in shape as well
 
 
 @pytest.mark.usefixtures("still")

@@ -229,7 +229,7 @@ def test_whatever_is_played_no_stretch_of_time_holds_more_than_the_wire_carries(
 
 
 class Ticking(Source):
-    """A device in real time that plays a sound over and over; it never waits for whoever reads."""
+    """A device in real time that plays a sound over and over; it never waits for the reader."""
 
     def __init__(self, sound: Sound, period: int = 256) -> None:
         super().__init__("a device", RATE, period, WallClock())

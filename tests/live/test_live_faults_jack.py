@@ -71,14 +71,14 @@ def play(server: Server, path: Path, listening: str) -> Process:
     return player
 
 
-def told(live: Process, text: str) -> bool:
+def printed(live: Process, text: str) -> bool:
     return any(text in line for line in live.lines)
 
 
 def leaves_quietly(live: Process) -> str:
     """Ends the bridge; its summary."""
     assert live.leave() == 0
-    assert not told(live, "Traceback")
+    assert not printed(live, "Traceback")
     return "\n".join(live.lines[-3:])
 
 

@@ -22,7 +22,7 @@ WIRE_S = 30 / 31250
 
 
 class Kept(TextSink):
-    """Keeps messages with their times, in the stream and on the wall; comes back when told."""
+    """Keeps messages with their times, in the stream and on the wall; comes back when asked to."""
 
     def __init__(self, prompt: bool = False) -> None:
         super().__init__(io.StringIO())
@@ -80,7 +80,7 @@ def test_what_comes_before_a_message_is_done_before_it() -> None:
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 50])
 def test_the_messages_are_the_same_however_the_time_comes(steps: int) -> None:
-    """Offers at random times: in one go, in steps, and from a thread that is told as it goes."""
+    """Offers at random times: in one go, in steps, and from a thread that gets them meanwhile."""
     random = np.random.default_rng(3)
     times = np.sort(random.uniform(0, 0.2, 40))
     patches = random.integers(0, 128, (40, 2))

@@ -70,7 +70,7 @@ def patched(instrument: Synth, levels: list[int], name: str = "a sound.wav", **c
 
 
 def refined(match: Match, variations: int) -> Match:
-    """The match after a search that found so many other patches, each with the first parameter a level higher."""
+    """The match after a search that found this many other patches, each with the first parameter a level higher."""
     space = match.synth.space
     at = np.array([setting.level for setting in match.patch])
     levels = [at, *(at + (i + 1) * np.eye(1, len(at), dtype=np.int64)[0] for i in range(variations))]

@@ -582,7 +582,7 @@ def test_an_osc_receiver_that_comes_back_gets_everything_again(monkeypatch: pyte
     receiver = Receiver(profiles.load("osc", SYNTH), sink, OSC_BAUD)
     receiver.offer(np.full(len(PAPER), 0.5), np.ones(len(PAPER), bool))
     now = 0.0
-    for _ in range(5):  # nobody listens
+    for _ in range(5):  # the port is closed
         now = drain(receiver, now + 1.0)
         time.sleep(0.03)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as there:

@@ -54,7 +54,7 @@ def test_a_receiver_that_went_away_and_came_back_is_reached_again(inside: Server
     monitor.leave()
     until(lambda: port not in inside.ports(), "the receiver to leave")
     assert not sink.returned()
-    sink.send(bytes((0xB0, 74, 65)), 0.0)  # to nobody, and kept for nobody
+    sink.send(bytes((0xB0, 74, 65)), 0.0)  # dropped, and not kept
     monitor, again = inside.started(lambda: inside.start("jack_midi_dump"), ":input", "")
     assert again == port
     until(sink.returned, "the return")

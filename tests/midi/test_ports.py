@@ -46,7 +46,7 @@ def test_of_equal_names_the_place_counts_and_while_one_is_missing_it_is_in_doubt
     assert not followed.update(["other", "USB", "USB"])
     assert followed.at == 2
     assert not followed.update(["USB", "other"])
-    assert followed.at == 0  # perhaps: the messages of one that is gone go to nobody
+    assert followed.at == 0  # perhaps: the messages of one that is gone are dropped
     assert followed.update(["USB", "other", "USB"])  # to be opened again
     assert followed.at == 2
     assert not followed.update([])

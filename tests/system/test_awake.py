@@ -31,7 +31,7 @@ def idle_s() -> dict[int, float]:
 
 
 def rationed() -> bool:
-    """Whether a container may use only so much of the processors."""
+    """Whether a container may use only a part of the processors."""
     most = Path("/sys/fs/cgroup/cpu.max")
     return most.exists() and not most.read_text().startswith("max")
 
@@ -90,7 +90,7 @@ def test_but_not_where_no_driver_puts_processors_to_sleep(driver: str | None, la
 
 @linux
 @pytest.mark.usefixtures("without_file")
-@pytest.mark.skipif(rationed(), reason="this container may use only so much of the processors")
+@pytest.mark.skipif(rationed(), reason="this container may use only a part of the processors")
 def test_no_processor_sleeps_while_they_are_kept_awake_and_all_may_afterwards() -> None:
     assert spinning() == []
     processors = os.sched_getaffinity(0)

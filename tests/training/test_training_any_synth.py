@@ -183,9 +183,9 @@ def test_where_all_are_choices_there_is_no_mean_absolute_error_and_the_run_goes_
         "1",
     ]
     assert cli.main(["train", "--synth", str(file), "--out", out, "--epochs", "1", *options]) == 0
-    told = capsys.readouterr().err
-    assert "MAE -" in told
-    assert f"next: inversynth export {out} --synth {file}\n" in told
+    output = capsys.readouterr().err
+    assert "MAE -" in output
+    assert f"next: inversynth export {out} --synth {file}\n" in output
     assert cli.main(["train", "--resume", "--out", out]) == 2
     assert "trained on choices, which isn't here; name its file with --synth" in capsys.readouterr().err
     assert cli.main(["train", "--resume", "--synth", str(file), "--out", out, "--epochs", "2"]) == 0

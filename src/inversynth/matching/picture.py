@@ -88,9 +88,9 @@ def panel(space: ParamSpace) -> dict[str, list[int]]:
 
 @contextlib.contextmanager
 def plain() -> Iterator[None]:
-    """Meanwhile matplotlib has its own settings, not the user's (a black ground, LaTeX), and keeps its warnings.
+    """Matplotlib with its default settings, not the user's (a black background, LaTeX), and without warnings.
 
-    To draw and to save: much is read of the settings only then.
+    For drawing and saving: many settings are only read when a picture is saved.
     """
     logging.getLogger("matplotlib").setLevel(logging.CRITICAL)  # it would say where it can't keep its cache
     import matplotlib.style
