@@ -214,6 +214,18 @@ def test_it_ends_when_it_cannot_improve() -> None:
             )
 
 
+def test_with_seconds_left_it_begins_again_instead_of_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = np.random.default_rng(1).normal(0, 0.1, SHORT.format.samples)
+    ended = refine.refine(SHORT, target, around(SHORT, RIGHT), renders=10**6)
+    assert "nothing better" in ended.stopped
+    ticks = itertools.count()
+    monkeypatch.setattr(evaluator, "time", SimpleNamespace(perf_counter=lambda: 0.004 * next(ticks)))
+    longer = refine.refine(SHORT, target, around(SHORT, RIGHT), seconds=30.0)
+    assert longer.stopped == "its 30 s are over"
+    assert longer.renders > 2 * ended.renders
+    assert longer.progress[-1].distance <= ended.progress[-1].distance
+
+
 def test_an_interrupt_ends_it_and_it_gives_what_it_has(wrong: NDArray[np.int64]) -> None:
     def watch(now: Progress) -> None:
         if now.renders > 1000:

@@ -195,7 +195,7 @@ def _found(folder: Store) -> Manifest | None:
 
 def _check_same(folder: Store, found: Manifest, wanted: Manifest) -> None:
     what = f"{folder} holds a dataset"
-    do = "choose another folder, or --overwrite it"
+    do = "choose another folder, or start from nothing with --overwrite"
     wrong = [
         f"{name} {getattr(found, name)}, not {getattr(wanted, name)}"
         for name in Manifest.IDENTITY

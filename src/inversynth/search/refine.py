@@ -45,7 +45,8 @@ INTERRUPTED = "it was interrupted"
 """Why a refinement stopped that Ctrl-C has ended."""
 
 POPULATIONS = 6
-"""Populations in a row without a better patch after which the search ends."""
+"""Populations in a row without a better patch after which the search ends, unless it has seconds left: then it begins
+again, also from the network's distributions, and polishes the best of each population."""
 LEVELS_SHARE = 0.7
 """The part of its budget that the search stays on the levels, unless it is stuck before."""
 TURN = 0.1
@@ -68,8 +69,9 @@ def refine(
     """Searches for the patches of a synth whose sound is nearest to a target.
 
     target: (samples,) at the synth's sample rate; distributions: P arrays (levels,), the probabilities of each
-    parameter's levels. It ends after `seconds` or `renders` (at least one is given), when it can't improve, or by
-    Ctrl-C, and gives what it has, if anything. variations: distinct patches that are wanted (there may be fewer);
+    parameter's levels. It ends after `seconds` or `renders` (at least one is given), when the match can't be
+    distinguished from the target, without `seconds` when several new populations found nothing better, or by Ctrl-C,
+    and gives what it has, if anything. variations: distinct patches that are wanted (there may be fewer);
     levels_only: no values between the levels. With `seconds` enough, a pursuit comes first, where the synth has one.
     Without, with the same seed and `renders`, it finds the same again, if the renderer has no noise. workers: as in
     `Synth.render`. watch: called again and again with how far it is. note: what plays the patches, by default the
@@ -177,17 +179,20 @@ class _Search:
         until, populations, reached = LEVELS_SHARE, 0, math.inf
         while True:
             stuck = evolution.evolve(until)
-            for x in self.chosen(variations):
+            chosen = [*self.chosen(variations)]
+            if stuck and populations >= POPULATIONS:
+                chosen += [*self.grid.x_of(evolution.population.levels[:1])]
+            for x in chosen:
                 if x.tobytes() not in polished:
                     self.polish(x, levels_only, evolution.most_neighbours)
                     polished.add(x.tobytes())
             if stuck:
                 populations = populations + 1 if evaluator.best_distance >= reached else 0
                 reached = evaluator.best_distance
-                if populations == POPULATIONS:
+                if populations == POPULATIONS and math.isinf(evaluator.budget.seconds):
                     raise SearchEndError(f"nothing better was found by {POPULATIONS} new populations in a row")
                 evolution.population.clear()
-                evolution.begin(flat=True)
+                evolution.begin(flat=populations < POPULATIONS or populations % 2 == 0)
             until = max(until, evaluator.budget.spent()) + TURN
 
     def chosen(self, count: int) -> Floats:
