@@ -55,7 +55,7 @@ def test_what_was_learned_is_inferred_again(folder: Path) -> None:
     printed = run("inversynth match target.wav --synth sine --model sine.onnx --out matches", folder).stdout
     assert all(name in printed for name in sine.space.names)
 
-    patch = json.loads((folder / "matches/target/patch.json").read_text())
+    patch = json.loads((folder / "matches/target/patch.json").read_text())["patch"]
     assert [entry["name"] for entry in patch] == list(sine.space.names)
     assert abs(patch[0]["level"] - 15) <= 1
     assert abs(patch[2]["level"] - 0) <= 1

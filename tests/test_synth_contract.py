@@ -178,7 +178,7 @@ def test_a_sound_is_matched_with_it_without_a_network(
     synth: Synth, target: NDArray[np.float32], tmp_path: Path
 ) -> None:
     found = match(target, synth, out=tmp_path, sample_rate=synth.format.sample_rate, renders=150)
-    patch = json.loads((tmp_path / "patch.json").read_text())
+    patch = json.loads((tmp_path / "patch.json").read_text())["patch"]
     assert [row["name"] for row in patch] == list(synth.space.names)
     assert [row["value"] for row in patch] == pytest.approx([setting.value for setting in found.patch])
     report = (tmp_path / "report.html").read_text(encoding="utf-8")

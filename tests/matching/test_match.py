@@ -220,7 +220,7 @@ def test_variations_stand_beside_the_match_and_no_older_ones(refined: Match, fou
     )
     assert refined.refinement
     for number, candidate in enumerate(refined.refinement.best[1:], 2):
-        patch = json.loads((tmp_path / f"variation-{number}.json").read_text())
+        patch = json.loads((tmp_path / f"variation-{number}.json").read_text())["patch"]
         assert [entry["level"] for entry in patch] == list(candidate.levels)
         assert [entry["value"] for entry in patch] == pytest.approx(list(candidate.values))
         sound = soundfile.read(tmp_path / f"variation-{number}.wav", dtype="float32")[0]
@@ -318,7 +318,7 @@ def test_a_patch_that_cannot_be_rendered_says_why_and_what_to_do(
 def test_a_saved_match_holds_the_patch_its_sound_and_a_picture(found: Match, tmp_path: Path) -> None:
     save(found, tmp_path / "deep" / "match")
     assert sorted(path.name for path in (tmp_path / "deep" / "match").iterdir()) == FILES
-    patch = json.loads((tmp_path / "deep/match/patch.json").read_text())
+    patch = json.loads((tmp_path / "deep/match/patch.json").read_text())["patch"]
     assert [list(entry) for entry in patch] == [["name", "value", "unit", "level", "confidence"]] * 4
     assert [entry["level"] for entry in patch] == [setting.level for setting in found.patch]
     info = soundfile.info(tmp_path / "deep/match/match.wav")
@@ -340,7 +340,7 @@ def test_saving_again_replaces_the_match(found: Match, tmp_path: Path) -> None:
         (tmp_path / name).write_text("old")
     save(found, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES
-    assert json.loads((tmp_path / "patch.json").read_text())[0]["name"] == "frequency_1"
+    assert json.loads((tmp_path / "patch.json").read_text())["patch"][0]["name"] == "frequency_1"
 
 
 def test_the_patch_and_its_sound_are_written_before_anything_is_drawn(
@@ -354,7 +354,7 @@ def test_the_patch_and_its_sound_are_written_before_anything_is_drawn(
     with pytest.raises(InversynthError, match="the disk is full"):
         save(found, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["match.wav", "patch.json"]  # no picture of another
-    assert len(json.loads((tmp_path / "patch.json").read_text())) == len(SINE.space)
+    assert len(json.loads((tmp_path / "patch.json").read_text())["patch"]) == len(SINE.space)
     np.testing.assert_array_equal(soundfile.read(tmp_path / "match.wav", dtype="float32")[0], found.sound)
 
 
@@ -395,7 +395,7 @@ def test_the_table_names_notes_and_what_is_not_active_in_the_patch(
     soundfile.write("good.wav", SINE.render(SINE.space.values_of_levels([[2, 8, 12, 1]]))[0], RATE, subtype="FLOAT")
     assert cli.main(["match", "good.wav", "--model", "paper.onnx", "--out", "out"]) == 0
     lines = {line.split()[1]: line for line in capsys.readouterr().out.splitlines() if line.startswith("│")}
-    patch = {setting["name"]: setting for setting in json.loads(Path("out/good/patch.json").read_text())}
+    patch = {setting["name"]: setting for setting in json.loads(Path("out/good/patch.json").read_text())["patch"]}
     for wave in ("sin", "saw", "tri", "sqr"):
         octave, step = divmod(69 + patch[f"{wave}_frequency"]["level"], 12)
         assert f"Hz, {NOTES[step]}{octave - 1} " in lines[f"{wave}_frequency"]
@@ -577,7 +577,7 @@ def test_ctrl_c_while_the_pictures_are_drawn_keeps_the_patch_and_says_so(
         "wrote out/good: patch.json, match.wav, variation-2; Ctrl-C came before match.png and report.html were drawn",
         "inversynth: interrupted",
     ]
-    patch = json.loads(Path("out/good/patch.json").read_text())
+    patch = json.loads(Path("out/good/patch.json").read_text())["patch"]
     sound = soundfile.read("out/good/match.wav", dtype="float32")[0]
     np.testing.assert_array_equal(sound, SINE.render([[setting["value"] for setting in patch]])[0])
     assert not Path("out/good/report.html").exists()

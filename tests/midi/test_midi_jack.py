@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import jack_server
-from inversynth import midi, synths
+from inversynth import cli, midi, synths
 from inversynth.midi import ControlChange, ControlChange14, Nrpn, messages, profiles
 from jack_server import RATE, Server, until
 
@@ -62,6 +63,16 @@ def test_a_receiver_that_went_away_and_came_back_is_reached_again(inside: Server
     sink.send(bytes((0xB0, 74, 66)), 0.0)
     until(lambda: received(monitor.lines) == [(74, 66)], f"the message after the return in {monitor.lines}")
     sink.close()
+    monitor.leave()
+
+
+def test_a_patch_is_sent_to_a_receiver(inside: Server, tmp_path: Path) -> None:
+    rows = [{"name": param.name, "value": param.high} for param in SINE.space]
+    (tmp_path / "patch.json").write_text(json.dumps(rows))
+    monitor, port = inside.started(lambda: inside.start("jack_midi_dump"), ":input", "")
+    assert cli.main(["send", f"{tmp_path}/patch.json", "--synth", "sine", "--midi-out", port]) == 0
+    until(lambda: len(received(monitor.lines)) == 4, f"four messages in {monitor.lines}")
+    assert sorted(received(monitor.lines)) == [(20, 127), (21, 127), (22, 127), (23, 127)]
     monitor.leave()
 
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "match": "find the patch that makes a sound",
     "profiles": "what devices take: list, check, import and learn profiles",
     "live": "listen, and send the predicted parameters as MIDI",
+    "send": "send a patch to a synth, once, as MIDI",
     "play": "play a synth by MIDI",
     "doctor": "say what this machine lacks, and how to get it",
     "bench": "measure the live bridge on this machine",

@@ -68,7 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Plays until the end of the input, the duration, Ctrl-C or SIGTERM; returns 0."""
     from ..audio.sources import check_block
-    from ..live.play import FileInput, Output, Player, Voices, find_output, initial_patch, perform, read_patch, render
+    from ..live.play import FileInput, Output, Player, Voices, find_output, initial_patch, perform, render
+    from ..matching.patch import read_patch
     from ..midi.profiles import load
     from ..system.devices import quiet
     from ..system.files import wav, writing

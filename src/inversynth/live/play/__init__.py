@@ -12,7 +12,7 @@ from .output import Output, find_output, list_outputs
 from .performing import perform, render
 from .player import Player
 from .process import PIPE_BAUD, ProcessSink, receiver
-from .voices import VOICES, Voices, initial_patch, read_patch
+from .voices import VOICES, Voices, initial_patch
 
 __all__ = [
     "PIPE_BAUD",
@@ -29,7 +29,6 @@ __all__ = [
     "initial_patch",
     "list_outputs",
     "perform",
-    "read_patch",
     "receiver",
     "render",
 ]

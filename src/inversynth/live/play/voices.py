@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ... import _native
-from ...errors import UsageError, one_line
+from ...errors import UsageError
 from ...spec import AudioFormat
 from ...synths.synth import Synth
 
@@ -99,21 +96,3 @@ class Voices:
 def initial_patch(synth: Synth, silent: bool = False) -> NDArray[np.float64]:
     """(P,) the values that an instrument begins with; silent: all at their lowest."""
     return np.array([param.low if silent else synth.initial.get(param.name, param.low) for param in synth.space])
-
-
-def read_patch(file: str | Path, synth: Synth) -> NDArray[np.float64]:
-    """(P,) the values of a patch that `match` wrote, a JSON list of objects with `name` and `value`."""
-    try:
-        rows = json.loads(Path(file).read_text(encoding="utf-8"))
-        values = {str(row["name"]): float(row["value"]) for row in rows}
-    except OSError as error:
-        raise UsageError(f"the patch {file} can't be read: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-        raise UsageError(f"{file} is not a patch ({one_line(error)}); give the patch.json that match writes") from None
-    for name in synth.space.names:
-        if name not in values:
-            raise UsageError(f"{file}: {name} is missing; is it a patch of the synth {synth.name}?")
-    try:
-        return np.asarray(synth.space.check_values([[values[name] for name in synth.space.names]])[0])
-    except UsageError as error:
-        raise UsageError(f"{file}: {error}") from None
