@@ -340,7 +340,9 @@ def test_ctrl_c_before_the_first_patch_ends_a_search_without_a_result() -> None:
         refine(from_function("stopped", SPACE, FORMAT, Interrupted(0)), sound(RIGHT), around(RIGHT), renders=300)
 
 
-def test_ctrl_c_while_the_variations_are_chosen_keeps_the_best_patch() -> None:
+def test_ctrl_c_while_the_variations_are_chosen_keeps_the_best_patch(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count()  # so that chunks, whose size depends on the time they take, are the same each time
+    monkeypatch.setattr(evaluator, "time", SimpleNamespace(perf_counter=lambda: 0.001 * next(ticks)))
     counted = Interrupted(1 << 30)
     whole = refine(
         from_function("whole", SPACE, FORMAT, counted), sound(RIGHT), around(WRONG), renders=300, variations=3
