@@ -75,7 +75,10 @@ def with_keras(name: str) -> Contender:
     from inversynth.networks import build as networks
 
     model = bench.load_on_cpu(name)
-    network, heads = networks.build(model.facts.model, model.space, model.audio), networks.Heads(model.space)
+    synth = synths.find(model.facts.synth)
+    own = synth.networks if synth else {}
+    network = networks.build(model.facts.model, model.space, model.audio, own=own)
+    heads = networks.Heads(model.space)
 
     def predict(window: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         rows = heads.probabilities(network.predict(window[None], verbose=0))
