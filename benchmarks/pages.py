@@ -57,8 +57,8 @@ def shortened(args: argparse.Namespace, usual: Any, quick: Any) -> Any:
 
 
 def is_whole(args: argparse.Namespace, found: Found) -> bool:
-    """Whether these figures are good enough for the page: nothing was made shorter or left out."""
-    return not args.quick and not left_out(found)
+    """Whether these are figures for the page: nothing is shorter or left out, and they go where its own are kept."""
+    return not args.quick and not args.out and not left_out(found)
 
 
 def commit() -> str:
